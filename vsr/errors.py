@@ -1,0 +1,29 @@
+"""The kinds of error that a user or a file can cause; each carries one line that says what to do."""
+
+
+class VsrError(Exception):
+    """Base of every error that is not our own bug; the command line prints it as one line."""
+
+
+class InputError(VsrError):
+    """A source video, image folder or time range cannot be used."""
+
+
+class OutputError(VsrError):
+    """The output cannot be written where or how it was asked for."""
+
+
+class ConfigError(VsrError):
+    """An option or a key of a config file is unknown or out of range."""
+
+
+class ModelError(VsrError):
+    """A model folder is missing, incomplete or of an unknown kind."""
+
+
+class DeviceError(VsrError):
+    """The asked-for device or backend is not available on this machine."""
+
+
+class DependencyError(VsrError):
+    """An optional package is missing; the message names the extra that installs it."""

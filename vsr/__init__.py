@@ -1,0 +1,71 @@
+"""Video super-resolution by latent diffusion. The public names load on first use: importing vsr is free."""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vsr.config import UpscaleConfig
+    from vsr.errors import (
+        ConfigError,
+        DependencyError,
+        DeviceError,
+        InputError,
+        ModelError,
+        OutputError,
+        VsrError,
+    )
+    from vsr.jobs.upscale import upscale
+    from vsr.models.unet import UNetVideoModel
+    from vsr.models.vae import AutoencoderKLVideo
+    from vsr.pipeline import VideoUpscalePipeline, load_pipeline
+    from vsr.video.probe import probe
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AutoencoderKLVideo",
+    "ConfigError",
+    "DependencyError",
+    "DeviceError",
+    "InputError",
+    "ModelError",
+    "OutputError",
+    "UNetVideoModel",
+    "UpscaleConfig",
+    "VideoUpscalePipeline",
+    "VsrError",
+    "__version__",
+    "load_pipeline",
+    "probe",
+    "upscale",
+]
+
+_HOMES = {
+    "AutoencoderKLVideo": "vsr.models.vae",
+    "ConfigError": "vsr.errors",
+    "DependencyError": "vsr.errors",
+    "DeviceError": "vsr.errors",
+    "InputError": "vsr.errors",
+    "ModelError": "vsr.errors",
+    "OutputError": "vsr.errors",
+    "UNetVideoModel": "vsr.models.unet",
+    "UpscaleConfig": "vsr.config",
+    "VideoUpscalePipeline": "vsr.pipeline",
+    "VsrError": "vsr.errors",
+    "load_pipeline": "vsr.pipeline",
+    "probe": "vsr.video.probe",
+    "upscale": "vsr.jobs.upscale",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import the module that holds the public name `name`, and return the object."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'vsr' has no attribute {name!r}")
+    return getattr(importlib.import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return sorted(__all__)

@@ -1,0 +1,91 @@
+"""Scaled dot-product attention by a backend chosen by name; none replaces another silently."""
+
+import difflib
+import importlib
+from collections.abc import Callable
+from typing import Any, Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from vsr.errors import ConfigError, DependencyError, DeviceError
+
+AttentionBackend = Literal["sdpa", "xformers"]
+BACKENDS: tuple[str, ...] = get_args(AttentionBackend)
+
+# CUDA kernels put the batch on a grid axis of 16 bits; temporal attention has one entry a pixel.
+_MAX_CUDA_BATCH = 65535
+
+
+def attend(
+    q: Float[Tensor, "b heads n d"],
+    k: Float[Tensor, "b heads m d"],
+    v: Float[Tensor, "b heads m e"],
+    *,
+    backend: str = "sdpa",
+    scale: float | None = None,
+    bias: Float[Tensor, "#b #heads n m"] | None = None,
+) -> Float[Tensor, "b heads n e"]:
+    """softmax(scale q k^T + bias) v (Vaswani et al. 2017, eq. 1); default `scale` 1 / sqrt(d).
+
+    Raises ConfigError for an unknown backend, DependencyError where xformers is not installed,
+    DeviceError where it is asked to work on a tensor that is not on a CUDA device.
+    """
+    kernel = _kernel(backend, q)
+    if not q.is_cuda or q.shape[0] <= _MAX_CUDA_BATCH:
+        return kernel(q, k, v, scale, bias)
+    biases = _split_bias(bias, q.shape[0])
+    parts = zip(*(x.split(_MAX_CUDA_BATCH) for x in (q, k, v)), biases, strict=True)
+    return torch.cat([kernel(*tensors, scale, part) for *tensors, part in parts])
+
+
+def check_backend(backend: str) -> None:
+    """Raise ConfigError, with the nearest right name, where `backend` is not one of BACKENDS."""
+    if backend in BACKENDS:
+        return
+    nearest = difflib.get_close_matches(backend, BACKENDS, n=1, cutoff=0.0)
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+    raise ConfigError(f"unknown attention {backend = }, allowed are {', '.join(BACKENDS)}{hint}")
+
+
+def _kernel(backend: str, q: Tensor) -> Callable[..., Tensor]:
+    check_backend(backend)
+    return _sdpa if backend == "sdpa" else _xformers(q)
+
+
+def _sdpa(q: Tensor, k: Tensor, v: Tensor, scale: float | None, bias: Tensor | None) -> Tensor:
+    mask = None if bias is None else bias.to(q.dtype)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
+
+
+def _xformers(q: Tensor) -> Callable[..., Tensor]:
+    try:
+        ops: Any = importlib.import_module("xformers.ops")
+    except ImportError as error:
+        raise DependencyError(
+            "attention backend 'xformers' needs the package xformers, which is not installed: "
+            "pip install 'vsr[xformers]', or use the backend 'sdpa'"
+        ) from error
+    if not q.is_cuda:
+        raise DeviceError(
+            f"attention backend 'xformers' works on CUDA tensors only, found one on {q.device}: "
+            "use the backend 'sdpa' there"
+        )
+
+    def kernel(q: Tensor, k: Tensor, v: Tensor, scale: float | None, bias: Tensor | None) -> Tensor:
+        q, k, v = (x.transpose(1, 2) for x in (q, k, v))  # xformers has the heads after the tokens
+        if bias is not None:
+            b, n, heads, _ = q.shape
+            bias = bias.to(q.dtype).expand(b, heads, n, k.shape[1])
+        return ops.memory_efficient_attention(q, k, v, attn_bias=bias, scale=scale).transpose(1, 2)
+
+    return kernel
+
+
+def _split_bias(bias: Tensor | None, batch: int) -> tuple[Tensor | None, ...]:
+    chunks = -(-batch // _MAX_CUDA_BATCH)
+    if bias is None or bias.shape[0] == 1:
+        return (bias,) * chunks
+    return bias.split(_MAX_CUDA_BATCH)

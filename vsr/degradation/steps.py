@@ -1,0 +1,122 @@
+"""The single steps of a degradation: float32 frames `t h w 3` in [0, 1] in, the same out."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Literal
+
+import cv2
+import numpy as np
+from jaxtyping import Float
+
+from vsr.video.codec import recompress
+
+Frames = Float[np.ndarray, "t h w 3"]
+Resampling = Literal["area", "antialiased", "bilinear", "bicubic"]
+
+_INTERPOLATION = {
+    "area": cv2.INTER_AREA,
+    "bilinear": cv2.INTER_LINEAR,
+    "bicubic": cv2.INTER_CUBIC,
+}
+
+
+def blur(frames: Frames, kernels: Sequence[Float[np.ndarray, "k k"]]) -> Frames:
+    """Filters each frame with its own kernel; the border is mirrored."""
+    return np.stack(
+        [
+            cv2.filter2D(frame, -1, kernel, borderType=cv2.BORDER_REFLECT_101)
+            for frame, kernel in zip(frames, kernels, strict=True)
+        ]
+    )
+
+
+def gaussian_blur(frames: Frames, sigmas: Float[np.ndarray, "t"]) -> Frames:
+    """Round Gaussian blur with one sigma a frame: `blur` made separable."""
+    return np.stack(
+        [
+            cv2.GaussianBlur(frame, (0, 0), max(float(sigma), 1e-3))
+            for frame, sigma in zip(frames, sigmas, strict=True)
+        ]
+    )
+
+
+def resize(frames: Frames, size: tuple[int, int], *, resampling: Resampling) -> Frames:
+    """Resizes to `size` (h, w) with the corners of the frames, not of their pixels, aligned.
+
+    `bilinear` and `bicubic` alias when they reduce; `area` and `antialiased` (a bicubic kernel
+    as wide as the reduction) do not.
+    """
+    if frames.shape[1:3] == size:
+        return frames
+    if resampling == "antialiased":
+        rows = _cubic_weights(frames.shape[1], size[0])
+        columns = _cubic_weights(frames.shape[2], size[1])
+        return _separable(frames, rows, columns)
+    dsize = (size[1], size[0])
+    interpolation = _INTERPOLATION[resampling]
+    return np.stack([cv2.resize(frame, dsize, interpolation=interpolation) for frame in frames])
+
+
+def add_noise(
+    frames: Frames,
+    sigmas: Float[np.ndarray, "t"],
+    *,
+    grey: bool,
+    shot: bool,
+    rng: np.random.Generator,
+) -> Frames:
+    """Adds white noise of one sigma a frame: the same in R, G and B, or its own in each.
+
+    Shot noise is Poisson noise in its Gaussian limit: its variance grows with the light, and
+    `sigmas` is its strength at mid-grey.
+    """
+    channels = 1 if grey else 3
+    noise = rng.standard_normal((*frames.shape[:3], channels), dtype=np.float32)
+    noise *= sigmas.astype(np.float32)[:, None, None, None]
+    if shot:
+        light = frames.mean(-1, keepdims=True) if grey else frames
+        noise = noise * np.sqrt(2 * np.clip(light, 0, 1))
+    return frames + noise
+
+
+def jpeg(frames: Frames, qualities: Float[np.ndarray, "t"]) -> Frames:
+    """Sends each frame through JPEG (4:2:0) at its own quality, 1 to 100."""
+    decoded = [
+        _jpeg_frame(frame, int(np.clip(quality, 1, 100)))
+        for frame, quality in zip(to_uint8(frames), qualities, strict=True)
+    ]
+    return np.stack(decoded).astype(np.float32) / 255
+
+
+def video_codec(frames: Frames, *, codec: str, options: dict[str, str]) -> Frames:
+    """Sends the clip through a real encoder and decoder (`vsr.video.codec.recompress`)."""
+    return recompress(to_uint8(frames), codec=codec, options=options).astype(np.float32) / 255
+
+
+def to_uint8(frames: Frames) -> np.ndarray:
+    """Rounds [0, 1] to 0 .. 255; what lies outside is clipped."""
+    return np.rint(np.clip(frames, 0, 1) * 255).astype(np.uint8)
+
+
+def _jpeg_frame(frame: np.ndarray, quality: int) -> np.ndarray:
+    ok, data = cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    assert ok, "JPEG encodes every uint8 frame"
+    return cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1]
+
+
+def _separable(frames: Frames, rows: np.ndarray, columns: np.ndarray) -> Frames:
+    t, _, w, c = frames.shape
+    tall = rows @ frames.reshape(t, -1, w * c)
+    return columns @ tall.reshape(t, len(rows), w, c)
+
+
+@lru_cache(maxsize=64)
+def _cubic_weights(source: int, target: int) -> Float[np.ndarray, "target source"]:
+    """Row i weighs the source pixels for target pixel i: Keys' cubic (a = -0.5), widened."""
+    scale = source / target
+    centres = (np.arange(target)[:, None] + 0.5) * scale - 0.5
+    x = np.abs(np.arange(source)[None] - centres) / max(scale, 1.0)
+    near = (1.5 * x - 2.5) * x * x + 1
+    far = ((-0.5 * x + 2.5) * x - 4) * x + 2
+    weights = np.where(x < 1, near, np.where(x < 2, far, 0.0))
+    return (weights / weights.sum(1, keepdims=True)).astype(np.float32)

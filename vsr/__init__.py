@@ -1,4 +1,4 @@
-"""Video super-resolution by latent diffusion. The public names load on first use: importing vsr is free."""
+"""Video super-resolution by latent diffusion. Public names load on first use."""
 
 import importlib
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""The kinds of error that a user or a file can cause; each carries one line that says what to do."""
+"""The kinds of error that a user or a file can cause; each says in one line what to do."""
 
 
 class VsrError(Exception):

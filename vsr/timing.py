@@ -1,8 +1,8 @@
-"""Where the time of a run goes: seconds per named stage, measured with context managers; no torch."""
+"""Where the time of a run goes: seconds per named stage, by context managers; no torch."""
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -28,9 +28,9 @@ class NullTimer:
 class StageTimer:
     """Seconds per stage, summed over calls and threads.
 
-    A stage inside another one is taken off the outer one, so that the stages of a thread add up to its time.
-    `synchronize` (for example `torch.cuda.synchronize`) runs at both ends of a stage: work on an accelerator
-    is asynchronous and would otherwise be booked on whoever waits for it.
+    A stage inside another one is taken off the outer one, so that the stages of a thread add up to
+    its time. `synchronize` (as `torch.cuda.synchronize`) runs at both ends of a stage: work
+    on an accelerator is asynchronous and would otherwise be booked on whoever waits for it.
     """
 
     synchronize: Callable[[], None] | None = None
@@ -39,7 +39,7 @@ class StageTimer:
     _inner: threading.local = field(default_factory=threading.local)
 
     @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
+    def __call__(self, stage: str) -> Generator[None]:
         """Add the duration of the context, without the stages inside it, to `stage`."""
         inner: list[float] = self._inner.__dict__.setdefault("seconds", [])
         inner.append(0.0)

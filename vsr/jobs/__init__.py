@@ -1,0 +1,1 @@
+"""From file to file: what the commands do."""

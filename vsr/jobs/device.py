@@ -1,0 +1,56 @@
+"""Which device and which number format the networks run in: the one place that decides it."""
+
+import logging
+
+import torch
+
+from vsr.errors import DeviceError
+
+_log = logging.getLogger(__name__)
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device called `name`; auto is the first of CUDA, MPS and the CPU that is there."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda", "mps"):
+        raise DeviceError(f"device {name} is not known; it can be auto, cpu, cuda, cuda:N or mps")
+    _require(device)
+    return device
+
+
+def choose_dtype(name: str, device: torch.device) -> torch.dtype:
+    """Return the number format called `name`; auto is bfloat16 where the device computes in it."""
+    if name != "auto":
+        dtype: torch.dtype = getattr(torch, name)
+        return dtype
+    dtype = torch.bfloat16 if _computes_bfloat16(device) else torch.float32
+    _log.info("running on %s in %s", device, str(dtype).removeprefix("torch."))
+    return dtype
+
+
+def _require(device: torch.device) -> None:
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= count:
+            raise DeviceError(
+                f"device {device} is not there: PyTorch sees {count} CUDA devices; "
+                "use --device auto or cpu"
+            )
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise DeviceError("device mps is not there; use --device auto or cpu")
+
+
+def _computes_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 is native: emulated, it is slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "cpu":
+        return torch.cpu._is_avx512_bf16_supported()  # pyright: ignore[reportPrivateUsage]
+    return False

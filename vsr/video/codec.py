@@ -108,10 +108,9 @@ def _encode(
     encoder.thread_count = 1
     given = {name: str(value) for name, value in options.items()}
     quantiser = given.pop("qscale", None)
-    _check_options(encoder, spec, given)
+    _check_options(encoder, given)
     if quantiser is not None:
-        encoder.qscale = True
-        given["global_quality"] = str(int(float(quantiser) * _LAMBDA_PER_QUANTISER))
+        given |= {"qmin": quantiser, "qmax": quantiser}
     encoder.options = {**spec.defaults, **_joined_parameters(spec, given)}
     packets: list[Packet] = []
     try:
@@ -126,9 +125,6 @@ def _encode(
     return packets, encoder.extradata
 
 
-_LAMBDA_PER_QUANTISER = 118  # FF_QP2LAMBDA of libavutil: quantisers are given in units of lambda
-
-
 def _joined_parameters(spec: _Codec, given: Mapping[str, str]) -> dict[str, str]:
     """The options, with `x265-params` appended to the defaults' instead of in their place."""
     joined = dict(given)
@@ -137,12 +133,12 @@ def _joined_parameters(spec: _Codec, given: Mapping[str, str]) -> dict[str, str]
     return joined
 
 
-def _check_options(encoder: VideoCodecContext, spec: _Codec, options: Mapping[str, str]) -> None:
+def _check_options(encoder: VideoCodecContext, options: Mapping[str, str]) -> None:
     supported = encoder.supported_options
     known = {option.name for option in (*supported.generic, *supported.private)}
     unknown = sorted(set(options) - known)
     if unknown:
-        raise ConfigError(f"{spec.encoder} has no option {', '.join(unknown)}")
+        raise ConfigError(f"{encoder.name} has no option {', '.join(unknown)}")
 
 
 def _decode(

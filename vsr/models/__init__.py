@@ -1,0 +1,1 @@
+"""Networks: the inflated U-Net, the LR-conditioned autoencoder, flow estimators."""

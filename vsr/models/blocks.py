@@ -1,0 +1,244 @@
+"""Convolutional building blocks of the U-Net and the autoencoder, on maps `b c t h w`.
+
+Maps are kept with channels innermost in memory (`torch.channels_last_3d`), so that folding time
+into the batch for a per-frame layer is a view, never a copy.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+Norm = Literal["clip", "frame", "none"]
+Activation = Literal["silu", "prelu"]
+
+
+@dataclass(frozen=True, slots=True)
+class BlockStyle:
+    """What the blocks of one network share: over what norms pool, and how units activate.
+
+    `norm`: "clip" pools a group over t, h and w together (the published networks), "frame" over
+    h and w, "none" leaves norms out (streams and tiles then change nothing).
+    """
+
+    norm: Norm = "clip"
+    groups: int = 32
+    eps: float = 1e-5
+    activation: Activation = "silu"
+
+    def with_eps(self, eps: float) -> "BlockStyle":
+        """The same style with another epsilon in its norms."""
+        return replace(self, eps=eps)
+
+    def make_norm(self, channels: int) -> nn.Module:
+        """A norm of `channels`; maps of fewer channels than groups get one group a channel."""
+        if self.norm == "none":
+            return nn.Identity()
+        kind = nn.GroupNorm if self.norm == "clip" else FrameGroupNorm
+        return kind(min(self.groups, channels), channels, eps=self.eps)
+
+    def make_activation(self, channels: int) -> nn.Module:
+        """The unit's non-linearity; PReLU has a slope for each channel."""
+        return nn.PReLU(channels) if self.activation == "prelu" else nn.SiLU()
+
+
+class FrameGroupNorm(nn.GroupNorm):
+    """Group norm with statistics of each frame alone."""
+
+    def forward(self, input: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b c t h w"]:
+        """The normalised map."""
+        return unfold_time(super().forward(fold_time(input)), input.shape[2])
+
+
+class FrameConv2d(nn.Conv2d):
+    """A 2-D convolution of every frame; its weights are those of an image network."""
+
+    def forward(self, input: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b out t h2 w2"]:
+        """The convolved map; h2 and w2 follow from the stride."""
+        return unfold_time(super().forward(fold_time(input)), input.shape[2])
+
+
+class ResnetBlock(nn.Module):
+    """norm, activation, conv, + time embedding, norm, activation, conv, + shortcut; every frame.
+
+    Without `residual` the block is a plain chain of two layers, as in SRVGG (Wang et al. 2021).
+    `temporal_kernel` adds conv3d(SiLU(norm3d(y))) to the result y: the "plus" block of the
+    published video decoder.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        style: BlockStyle,
+        time_channels: int | None = None,
+        residual: bool = True,
+        temporal_kernel: tuple[int, int, int] | None = None,
+    ):
+        super().__init__()
+        self.norm1 = style.make_norm(in_channels)
+        self.act1 = style.make_activation(in_channels)
+        self.conv1 = FrameConv2d(in_channels, out_channels, 3, padding=1)
+        self.time_emb_proj = nn.Linear(time_channels, out_channels) if time_channels else None
+        self.norm2 = style.make_norm(out_channels)
+        self.act2 = style.make_activation(out_channels)
+        self.conv2 = FrameConv2d(out_channels, out_channels, 3, padding=1)
+        self.residual = residual
+        self.conv_shortcut = (
+            FrameConv2d(in_channels, out_channels, 1)
+            if residual and in_channels != out_channels
+            else None
+        )
+        self.norm_3d = style.make_norm(out_channels) if temporal_kernel else None
+        self.conv_3d = (
+            nn.Conv3d(
+                out_channels,
+                out_channels,
+                temporal_kernel,
+                padding=(temporal_kernel[0] // 2, temporal_kernel[1] // 2, temporal_kernel[2] // 2),
+            )
+            if temporal_kernel
+            else None
+        )
+        if self.conv_3d is not None:
+            zero_parameters(self.conv_3d)
+
+    def forward(
+        self, x: Float[Tensor, "b c t h w"], time_embedding: Float[Tensor, "b e"] | None = None
+    ) -> Float[Tensor, "b out t h w"]:
+        """The next map; `time_embedding` is required where the block was made for one."""
+        y = self.conv1(self.act1(self.norm1(x)))
+        y = _add_time(y, self.time_emb_proj, time_embedding)
+        y = self.conv2(self.act2(self.norm2(y)))
+        if self.residual:
+            y = y + (x if self.conv_shortcut is None else self.conv_shortcut(x))
+        if self.conv_3d is not None and self.norm_3d is not None:
+            y = y + self.conv_3d(F.silu(self.norm_3d(y)))
+        return y
+
+
+class TemporalResnetBlock(nn.Module):
+    """A residual block of two convolutions along time alone."""
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        style: BlockStyle,
+        kernels: tuple[int, int],
+        time_channels: int | None = None,
+    ):
+        super().__init__()
+        self.norm1 = style.make_norm(channels)
+        self.act1 = style.make_activation(channels)
+        self.conv1 = _time_conv(channels, kernels[0])
+        self.time_emb_proj = nn.Linear(time_channels, channels) if time_channels else None
+        self.norm2 = style.make_norm(channels)
+        self.act2 = style.make_activation(channels)
+        self.conv2 = _time_conv(channels, kernels[1])
+
+    def forward(
+        self, x: Float[Tensor, "b c t h w"], time_embedding: Float[Tensor, "b e"] | None = None
+    ) -> Float[Tensor, "b c t h w"]:
+        """The next map; frames beyond the ends of the segment count as zero."""
+        y = self.conv1(self.act1(self.norm1(x)))
+        y = _add_time(y, self.time_emb_proj, time_embedding)
+        return x + self.conv2(self.act2(self.norm2(y)))
+
+
+class TemporalBlock(nn.Module):
+    """x + shift_conv(spatial(temporal(x))): what makes a 2-D level a 3-D one, at first by nothing.
+
+    `shift_conv` starts at zero, as in the published networks, so that an inflated image network
+    still gives its own result.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        style: BlockStyle,
+        kernels: tuple[int, int],
+        time_channels: int,
+        spatial: bool,
+    ):
+        super().__init__()
+        self.resblocks_3d_temporal = TemporalResnetBlock(
+            channels, style=style, kernels=kernels, time_channels=time_channels
+        )
+        self.resblocks_3d_spatial = (
+            ResnetBlock(channels, channels, style=style, time_channels=time_channels)
+            if spatial
+            else None
+        )
+        self.shift_conv = FrameConv2d(channels, channels, 1)
+        zero_parameters(self.shift_conv)
+
+    def forward(
+        self, x: Float[Tensor, "b c t h w"], time_embedding: Float[Tensor, "b e"]
+    ) -> Float[Tensor, "b c t h w"]:
+        """The map with what its neighbours in time add."""
+        y = self.resblocks_3d_temporal(x, time_embedding)
+        if self.resblocks_3d_spatial is not None:
+            y = self.resblocks_3d_spatial(y, time_embedding)
+        return x + self.shift_conv(y)
+
+
+class Downsample(nn.Module):
+    """Half the height and width, rounded up, by a strided convolution."""
+
+    def __init__(self, channels: int, *, pad_end_only: bool = False):
+        super().__init__()
+        self.pad_end_only = pad_end_only
+        self.conv = FrameConv2d(channels, channels, 3, stride=2, padding=0 if pad_end_only else 1)
+
+    def forward(self, x: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b c t h2 w2"]:
+        """The smaller map; with `pad_end_only` (the autoencoder's form) sizes round down."""
+        return self.conv(F.pad(x, (0, 1, 0, 1)) if self.pad_end_only else x)
+
+
+class Upsample(nn.Module):
+    """Nearest enlargement of height and width, then a convolution."""
+
+    def __init__(self, channels: int, out_channels: int | None = None):
+        super().__init__()
+        self.conv = FrameConv2d(channels, out_channels or channels, 3, padding=1)
+
+    def forward(
+        self, x: Float[Tensor, "b c t h w"], size: tuple[int, int] | None = None
+    ) -> Float[Tensor, "b out t h2 w2"]:
+        """The map at `size` (height, width); twice its own where `size` is None."""
+        height, width = size or (2 * x.shape[-2], 2 * x.shape[-1])
+        enlarged = F.interpolate(fold_time(x), size=(height, width), mode="nearest")
+        return self.conv(unfold_time(enlarged, x.shape[2]))
+
+
+def fold_time(x: Float[Tensor, "b c t h w"]) -> Float[Tensor, "bt c h w"]:
+    """Every frame as a batch entry."""
+    return rearrange(x, "b c t h w -> (b t) c h w")
+
+
+def unfold_time(x: Float[Tensor, "bt c h w"], frames: int) -> Float[Tensor, "b c t h w"]:
+    """The inverse of `fold_time` for segments of `frames`."""
+    return rearrange(x, "(b t) c h w -> b c t h w", t=frames)
+
+
+def zero_parameters(module: nn.Module) -> None:
+    """Set every parameter of `module` to zero: a branch that starts as nothing."""
+    for parameter in module.parameters():
+        nn.init.zeros_(parameter)
+
+
+def _time_conv(channels: int, kernel: int) -> nn.Conv3d:
+    return nn.Conv3d(channels, channels, (kernel, 1, 1), padding=(kernel // 2, 0, 0))
+
+
+def _add_time(y: Tensor, projection: nn.Linear | None, time_embedding: Tensor | None) -> Tensor:
+    if projection is None:
+        return y
+    assert time_embedding is not None, "this block was made for a time embedding"
+    return y + rearrange(projection(F.silu(time_embedding)), "b c -> b c 1 1 1")

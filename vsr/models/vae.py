@@ -1,0 +1,358 @@
+"""The autoencoder between frames and latents, four times apart; its decoder sees the LR frames."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import torch
+import torch.nn.functional as F
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
+from diffusers.models.modeling_utils import ModelMixin
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from vsr.models.blocks import (
+    BlockStyle,
+    Downsample,
+    FrameConv2d,
+    ResnetBlock,
+    Upsample,
+    fold_time,
+    unfold_time,
+    zero_parameters,
+)
+from vsr.ops.attention import attend
+
+PATCH = 4
+LatentKind = Literal["kl", "unshuffle"]
+
+
+@dataclass(slots=True)
+class EncoderOutput:
+    """The distribution of the latents of some frames."""
+
+    latent_dist: DiagonalGaussianDistribution
+
+
+@dataclass(slots=True)
+class DecoderOutput:
+    """Decoded frames in [-1, 1], not clamped."""
+
+    sample: Float[Tensor, "b 3 t h4 w4"]
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderStyle:
+    """How the decoder is built; see `AutoencoderKLVideo`."""
+
+    channels: tuple[int, ...]
+    layers: int
+    block: BlockStyle
+    attention: bool
+    temporal_kernel: tuple[int, int, int] | None
+    condition_channels: int | None
+
+
+class AutoencoderKLVideo(ModelMixin, ConfigMixin):
+    """Latents at LR size for frames four times larger.
+
+    With its defaults it is the Stable Diffusion x4 upscaler's autoencoder (55 M parameters) applied
+    to each frame; `temporal_kernel=(3, 3, 3)` and `condition_channels=128` make it the published
+    video decoder. `latents="unshuffle"` has no encoder network: a latent is the 4x4 pixels of its
+    place (48 channels, exactly invertible), which the decoder refines by a residual. `decode_frames`
+    and `decode_context` say how many frames are decoded at once, and how many more are looked at on
+    each side; (3, 0) is the published way, with seams between groups.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        in_channels: int = 3,
+        out_channels: int = 3,
+        latent_channels: int = 4,
+        latents: LatentKind = "kl",
+        block_out_channels: Sequence[int] = (128, 256, 512),
+        layers_per_block: int = 2,
+        norm: str = "clip",
+        norm_groups: int = 32,
+        activation: str = "silu",
+        mid_attention: bool = True,
+        temporal_kernel: Sequence[int] | None = None,
+        condition_channels: int | None = None,
+        scaling_factor: float = 0.08333,
+        decode_frames: int = 3,
+        decode_context: int = 0,
+    ):
+        super().__init__()
+        block = BlockStyle(
+            norm=cast(Any, norm), groups=norm_groups, eps=1e-6, activation=cast(Any, activation)
+        )
+        style = DecoderStyle(
+            channels=tuple(block_out_channels),
+            layers=layers_per_block,
+            block=block,
+            attention=mid_attention,
+            temporal_kernel=cast(Any, tuple(temporal_kernel)) if temporal_kernel else None,
+            condition_channels=condition_channels,
+        )
+        if latents == "kl":
+            self.encoder = Encoder(in_channels, latent_channels, style)
+            self.quant_conv = FrameConv2d(2 * latent_channels, 2 * latent_channels, 1)
+            self.post_quant_conv = FrameConv2d(latent_channels, latent_channels, 1)
+            self.decoder = Decoder(latent_channels, out_channels, style)
+        else:
+            self.encoder = None
+            self.decoder = Decoder(latent_channels, latent_channels, style)
+            zero_parameters(self.decoder.conv_out)
+
+    @property
+    def packed(self) -> bool:
+        """Whether a latent is the pixels of its place, so that it can be warped as pixels."""
+        return self.config["latents"] == "unshuffle"
+
+    def encode(self, frames: Float[Tensor, "b 3 t h4 w4"]) -> EncoderOutput:
+        """The latents' distribution, not scaled; frames in [-1, 1], sizes divisible by four."""
+        if self.encoder is None:
+            mean = pack(frames)
+            moments = torch.cat([mean, torch.zeros_like(mean)], dim=1)
+            return EncoderOutput(DiagonalGaussianDistribution(moments, deterministic=True))
+        moments = self.quant_conv(self.encoder(_channels_last(frames)))
+        return EncoderOutput(DiagonalGaussianDistribution(moments))
+
+    def encode_frames(self, frames: Float[Tensor, "b 3 t h4 w4"]) -> Float[Tensor, "b c t h w"]:
+        """The most likely latents, scaled as the U-Net sees them."""
+        if self.encoder is None:
+            return pack(frames)
+        return self.encode(frames).latent_dist.mode() * self.config["scaling_factor"]
+
+    def decode(
+        self, latents: Float[Tensor, "b c t h w"], low_res: Float[Tensor, "b 3 t h w"]
+    ) -> DecoderOutput:
+        """The frames of latents that are not scaled, all in one call.
+
+        `low_res`: clean LR frames in [-1, 1]; a decoder without condition does not look at them.
+        """
+        latents, low_res = _channels_last(latents), _channels_last(low_res.to(latents.dtype))
+        if self.encoder is None:
+            return DecoderOutput(unpack(latents + self.decoder(latents, low_res)))
+        return DecoderOutput(self.decoder(self.post_quant_conv(latents), low_res))
+
+    def decode_frames(
+        self, latents: Float[Tensor, "b c t h w"], low_res: Float[Tensor, "b 3 t h w"]
+    ) -> Float[Tensor, "b 3 t h4 w4"]:
+        """The frames of scaled latents, clamped to [-1, 1], by a window that slides over time."""
+        scale = 1.0 if self.encoder is None else self.config["scaling_factor"]
+        frames = [
+            self.decode(latents[:, :, seen] / scale, low_res[:, :, seen]).sample[:, :, kept]
+            for seen, kept in sliding(
+                latents.shape[2],
+                step=self.config["decode_frames"],
+                context=self.config["decode_context"],
+            )
+        ]
+        return torch.cat(frames, dim=2).clamp_(-1, 1)
+
+
+class Encoder(nn.Module):
+    """Frames to the moments of latents, every frame by itself."""
+
+    def __init__(self, in_channels: int, latent_channels: int, style: DecoderStyle):
+        super().__init__()
+        channels = style.channels
+        self.conv_in = FrameConv2d(in_channels, channels[0], 3, padding=1)
+        self.down_blocks = nn.ModuleList(
+            Stage(
+                channels[max(i - 1, 0)],
+                width,
+                layers=style.layers,
+                style=style.block,
+                down=i < len(channels) - 1,
+            )
+            for i, width in enumerate(channels)
+        )
+        self.mid_block = Middle(channels[-1], style.block, attention=style.attention, kernel=None)
+        self.conv_norm_out = style.block.make_norm(channels[-1])
+        self.conv_act_out = style.block.make_activation(channels[-1])
+        self.conv_out = FrameConv2d(channels[-1], 2 * latent_channels, 3, padding=1)
+
+    def forward(self, x: Float[Tensor, "b 3 t h4 w4"]) -> Float[Tensor, "b c t h w"]:
+        """Mean and log variance, concatenated."""
+        x = self.conv_in(x)
+        for block in self.down_blocks:
+            x = block(x)
+        return self.conv_out(self.conv_act_out(self.conv_norm_out(self.mid_block(x))))
+
+
+class Decoder(nn.Module):
+    """Latents to frames, with the LR frames woven in after the first convolution where asked."""
+
+    def __init__(self, latent_channels: int, out_channels: int, style: DecoderStyle):
+        super().__init__()
+        channels = style.channels[::-1]
+        kernel = style.temporal_kernel
+        self.conv_in = FrameConv2d(latent_channels, channels[0], 3, padding=1)
+        condition = style.condition_channels
+        self.condition_in = self.condition_fuse = None
+        if condition is not None:
+            self.condition_in = nn.ModuleList(
+                ResnetBlock(width, condition, style=style.block, temporal_kernel=kernel)
+                for width in (3, condition)
+            )
+            self.condition_fuse = ConditionFuse(condition, channels[0], style.block)
+        self.mid_block = Middle(channels[0], style.block, attention=style.attention, kernel=kernel)
+        self.up_blocks = nn.ModuleList(
+            Stage(
+                channels[max(i - 1, 0)],
+                width,
+                layers=style.layers + 1,
+                style=style.block,
+                kernel=kernel,
+                up=i < len(channels) - 1,
+            )
+            for i, width in enumerate(channels)
+        )
+        self.conv_norm_out = style.block.make_norm(channels[-1])
+        self.conv_act_out = style.block.make_activation(channels[-1])
+        self.conv_out = FrameConv2d(channels[-1], out_channels, 3, padding=1)
+
+    def forward(
+        self, x: Float[Tensor, "b c t h w"], low_res: Float[Tensor, "b 3 t h w"]
+    ) -> Float[Tensor, "b out t h2 w2"]:
+        """The last map: frames, or the residual of packed latents."""
+        x = self.conv_in(x)
+        if self.condition_in is not None and self.condition_fuse is not None:
+            condition = low_res
+            for block in self.condition_in:
+                condition = block(condition)
+            x = self.condition_fuse(condition, x)
+        x = self.mid_block(x)
+        for block in self.up_blocks:
+            x = block(x)
+        return self.conv_out(self.conv_act_out(self.conv_norm_out(x)))
+
+
+class ConditionFuse(nn.Module):
+    """x + x * scale + shift with scale and shift from the condition and x (SFT, Wang et al. 2018)."""
+
+    def __init__(self, condition_channels: int, channels: int, style: BlockStyle):
+        super().__init__()
+        self.shared = nn.ModuleList(
+            ResnetBlock(width, channels, style=style)
+            for width in (condition_channels + channels, channels)
+        )
+        self.scale = FrameConv2d(channels, channels, 3, padding=1)
+        self.shift = FrameConv2d(channels, channels, 3, padding=1)
+
+    def forward(
+        self, condition: Float[Tensor, "b k t h w"], x: Float[Tensor, "b c t h w"]
+    ) -> Float[Tensor, "b c t h w"]:
+        """The modulated map."""
+        y = torch.cat([condition, x], dim=1)
+        for block in self.shared:
+            y = block(y)
+        return x + (x * self.scale(y) + self.shift(y))
+
+
+class Middle(nn.Module):
+    """Resnet, attention within each frame where asked, resnet."""
+
+    def __init__(
+        self,
+        channels: int,
+        style: BlockStyle,
+        *,
+        attention: bool,
+        kernel: tuple[int, int, int] | None,
+    ):
+        super().__init__()
+        self.resnets = nn.ModuleList(
+            ResnetBlock(channels, channels, style=style, temporal_kernel=kernel) for _ in range(2)
+        )
+        self.attentions = nn.ModuleList(
+            [PixelAttention(channels, style.groups)] if attention else []
+        )
+
+    def forward(self, x: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b c t h w"]:
+        """The next map."""
+        x = self.resnets[0](x)
+        for attention in self.attentions:
+            x = attention(x)
+        return self.resnets[1](x)
+
+
+class PixelAttention(nn.Module):
+    """One head of attention among all places of a frame, on a residual branch."""
+
+    def __init__(self, channels: int, groups: int):
+        super().__init__()
+        self.group_norm = nn.GroupNorm(groups, channels, eps=1e-6)
+        self.to_q = nn.Linear(channels, channels)
+        self.to_k = nn.Linear(channels, channels)
+        self.to_v = nn.Linear(channels, channels)
+        self.to_out = nn.ModuleList([nn.Linear(channels, channels)])
+
+    def forward(self, x: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b c t h w"]:
+        """The attended map."""
+        frames = fold_time(x)
+        tokens = rearrange(self.group_norm(frames), "n c h w -> n 1 (h w) c")
+        y = self.to_out[0](attend(self.to_q(tokens), self.to_k(tokens), self.to_v(tokens)))
+        y = rearrange(y, "n 1 (h w) c -> n c h w", h=x.shape[-2])
+        return x + unfold_time(y, x.shape[2])
+
+
+class Stage(nn.Module):
+    """Resnets of one resolution, then a change of resolution where asked."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        *,
+        layers: int,
+        style: BlockStyle,
+        kernel: tuple[int, int, int] | None = None,
+        down: bool = False,
+        up: bool = False,
+    ):
+        super().__init__()
+        widths = [in_channels] + [channels] * (layers - 1)
+        self.resnets = nn.ModuleList(
+            ResnetBlock(width, channels, style=style, temporal_kernel=kernel) for width in widths
+        )
+        self.downsamplers = (
+            nn.ModuleList([Downsample(channels, pad_end_only=True)]) if down else None
+        )
+        self.upsamplers = nn.ModuleList([Upsample(channels)]) if up else None
+
+    def forward(self, x: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b c2 t h2 w2"]:
+        """The next map."""
+        for block in self.resnets:
+            x = block(x)
+        for resample in (self.downsamplers, self.upsamplers):
+            if resample is not None:
+                x = resample[0](x)
+        return x
+
+
+def pack(frames: Float[Tensor, "b c t h4 w4"]) -> Float[Tensor, "b c16 t h w"]:
+    """Each 4x4 block of pixels as the channels of one place, colour slowest."""
+    return unfold_time(F.pixel_unshuffle(fold_time(frames), PATCH), frames.shape[2])
+
+
+def unpack(latents: Float[Tensor, "b c16 t h w"]) -> Float[Tensor, "b c t h4 w4"]:
+    """The inverse of `pack`."""
+    return unfold_time(F.pixel_shuffle(fold_time(latents), PATCH), latents.shape[2])
+
+
+def sliding(frames: int, *, step: int, context: int) -> Iterator[tuple[slice, slice]]:
+    """For each group of `step` frames: the frames to look at, and which of those to keep."""
+    for start in range(0, frames, step):
+        stop = min(frames, start + step)
+        first, last = max(0, start - context), min(frames, stop + context)
+        yield slice(first, last), slice(start - first, stop - first)
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last_3d)

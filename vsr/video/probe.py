@@ -1,0 +1,314 @@
+"""What is in a video: size, timing, colour tags, every stream; InputError for unusable files."""
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import MappingProxyType
+
+import av
+import numpy as np
+from av.container.input import InputContainer
+from av.stream import Disposition, Stream
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from vsr.errors import InputError
+from vsr.video.color import FULL, MATRIX_RGB, ColorTags
+from vsr.video.images import IMAGE_RATE, list_images, read_image
+
+IMAGE_FOLDER = "image folder"
+"""The container name of a folder of pictures."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """One stream of a file: `kind` is video, audio, subtitle, data or attachment."""
+
+    index: int
+    kind: str
+    codec: str
+    time_base: Fraction | None
+    start_pts: int | None
+    duration: Fraction | None
+    details: str
+    metadata: Mapping[str, str]
+
+    def __str__(self) -> str:
+        words = [self.kind, self.codec, self.details]
+        if self.duration is not None:
+            words.append(f"{float(self.duration):.3f} s")
+        words += [
+            f"{key}={self.metadata[key]}" for key in ("language", "title") if key in self.metadata
+        ]
+        return " ".join(word for word in words if word)
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """What a video says about itself; times are exact, in seconds or in units of `time_base`.
+
+    `color` holds the tags as they stand in the file; `resolved_color` is what is assumed in their
+    place where they are missing. `rotation` is what a player turns the pixels by, in degrees
+    counter-clockwise; `display_matrix` is the whole of it. `frame_count` is an estimate.
+    """
+
+    path: Path
+    container: str
+    stream_index: int
+    codec: str
+    pix_fmt: str
+    width: int
+    height: int
+    time_base: Fraction
+    average_rate: Fraction | None
+    sample_aspect_ratio: Fraction
+    color: ColorTags
+    rotation: int
+    display_matrix: tuple[int, ...] | None
+    interlaced: bool
+    start_pts: int
+    duration: Fraction | None
+    frame_count: int | None
+    streams: tuple[StreamInfo, ...]
+    metadata: Mapping[str, str]
+    chapter_count: int
+
+    @property
+    def resolved_color(self) -> ColorTags:
+        """The colour tags with which the pixels are read."""
+        return self.color.resolved(self.height, self.pix_fmt)
+
+    @property
+    def is_image_folder(self) -> bool:
+        """Whether the source is a folder of pictures."""
+        return self.container == IMAGE_FOLDER
+
+    def __str__(self) -> str:
+        rows = describe(self)
+        width = max(len(name) for name, _ in rows)
+        return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+
+def describe(info: VideoInfo) -> list[tuple[str, str]]:
+    """Rows of (name, value) with everything that is known of a video."""
+    rows = [
+        ("file", str(info.path)),
+        ("container", info.container),
+        ("video", f"{info.codec}, {info.pix_fmt}{', interlaced' if info.interlaced else ''}"),
+        ("size", f"{info.width}x{info.height}"),
+        ("aspect", f"pixels {_ratio(info.sample_aspect_ratio)}, {_display_ratio(info)}"),
+        ("rotation", f"{info.rotation} degrees"),
+        ("rate", "unknown" if info.average_rate is None else _rate(info.average_rate)),
+        ("time base", f"{info.time_base} s, first pts {info.start_pts}"),
+        ("duration", "unknown" if info.duration is None else f"{float(info.duration):.3f} s"),
+        ("frames", "unknown" if info.frame_count is None else f"about {info.frame_count}"),
+        ("color", f"{info.color} (read as: {info.resolved_color})"),
+    ]
+    rows += [(f"stream {stream.index}", str(stream)) for stream in info.streams]
+    rows += [(f"tag {key}", value) for key, value in info.metadata.items()]
+    if info.chapter_count:
+        rows.append(("chapters", str(info.chapter_count)))
+    return rows
+
+
+def probe(path: str | Path) -> VideoInfo:
+    """What is in a video file or a folder of pictures; its first frame is decoded to be sure.
+
+    Raises InputError where there is nothing to upscale: a missing, empty or unreadable file, one
+    without a video stream or a frame, a folder without pictures.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _probe_images(path)
+    with open_video(path) as (container, stream):
+        return _probe_stream(path, container, stream)
+
+
+@contextmanager
+def open_video(path: Path) -> Generator[tuple[InputContainer, VideoStream], None, None]:
+    """The open container and its main video stream (not a cover picture); InputError if none."""
+    if not path.is_file():
+        raise InputError(f"{path} does not exist" if not path.exists() else f"{path} is no file")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path} is empty (0 bytes)")
+    try:
+        container = av.open(str(path), metadata_errors="replace")
+    except (av.FFmpegError, OSError) as error:
+        raise InputError(
+            f"{path} is not a video that can be read, or it is damaged: {_reason(error)}"
+        ) from error
+    with container:
+        yield container, _main_stream(path, container)
+
+
+def _main_stream(path: Path, container: InputContainer) -> VideoStream:
+    if container.format.name == "tty":
+        raise InputError(f"{path} is a text file, not a video")
+    streams = container.streams.video
+    moving = [stream for stream in streams if not stream.disposition & Disposition.attached_pic]
+    if not moving:
+        found = ", ".join(sorted({stream.type for stream in container.streams})) or "no stream"
+        what = "only a cover picture" if streams else "no video stream"
+        raise InputError(f"{path} holds {what} (found: {found}); a video is needed")
+    if moving[0].codec_context is None:
+        raise InputError(f"{path}: the codec of its video stream is unknown")
+    return moving[0]
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _probe_stream(path: Path, container: InputContainer, stream: VideoStream) -> VideoInfo:
+    frame = _first_frame(path, container, stream)
+    time_base = stream.time_base
+    if time_base is None or time_base <= 0:
+        raise InputError(f"{path}: its video stream has no time base ({time_base = })")
+    rate = stream.average_rate or stream.guessed_rate
+    duration = _stream_duration(stream)
+    if duration is None and container.duration is not None:
+        duration = Fraction(container.duration, av.time_base)
+    start_pts = frame.pts if frame.pts is not None else (stream.start_time or 0)
+    frames = stream.frames or None
+    if frames is None and rate and duration is not None:
+        frames = round(duration * rate)
+    matrix = _display_matrix(frame)
+    return VideoInfo(
+        path=path,
+        container=container.format.name,
+        stream_index=stream.index,
+        codec=stream.codec_context.codec.canonical_name,
+        pix_fmt=frame.format.name,
+        width=frame.width,
+        height=frame.height,
+        time_base=time_base,
+        average_rate=rate,
+        sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
+        color=_color_tags(frame),
+        rotation=0 if matrix is None else frame.rotation,
+        display_matrix=matrix,
+        interlaced=frame.interlaced_frame,
+        start_pts=start_pts,
+        duration=duration,
+        frame_count=frames,
+        streams=tuple(_stream_info(other) for other in container.streams),
+        metadata=MappingProxyType(dict(container.metadata)),
+        chapter_count=len(container.chapters()),
+    )
+
+
+def _first_frame(path: Path, container: InputContainer, stream: VideoStream) -> VideoFrame:
+    failure = "it has no frames"
+    try:
+        for packet in container.demux(stream):
+            try:
+                frames = packet.decode()
+            except av.FFmpegError as error:
+                failure = _reason(error)
+                continue
+            for frame in frames:
+                if frame.width and frame.height:
+                    return frame
+    except av.FFmpegError as error:
+        failure = _reason(error)
+    raise InputError(
+        f"{path}: no frame of its video stream ({stream.width}x{stream.height}) decodes: {failure}"
+    )
+
+
+def _display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return None
+    return tuple(int(value) for value in np.frombuffer(bytes(data), dtype=np.int32))
+
+
+def _color_tags(frame: VideoFrame) -> ColorTags:
+    return ColorTags(
+        primaries=int(frame.color_primaries),
+        transfer=int(frame.color_trc),
+        matrix=int(frame.colorspace),
+        range=int(frame.color_range),
+    )
+
+
+def _stream_duration(stream: Stream) -> Fraction | None:
+    """The stream's own duration in seconds, from its header or from Matroska's tag."""
+    if stream.duration and stream.time_base:
+        return stream.duration * stream.time_base
+    return _tagged_duration(stream.metadata.get("DURATION", ""))
+
+
+def _tagged_duration(text: str) -> Fraction | None:
+    """Seconds of Matroska's `hours:minutes:seconds` tag."""
+    parts = text.split(":")
+    try:
+        hours, minutes, seconds = (Fraction(part) for part in parts)
+    except ValueError:
+        return None
+    return hours * 3600 + minutes * 60 + seconds
+
+
+def _stream_info(stream: Stream) -> StreamInfo:
+    context = stream.codec_context
+    name = context.codec.canonical_name if context is not None else (stream.name or "unknown")
+    return StreamInfo(
+        index=stream.index,
+        kind=stream.type,
+        codec=name,
+        time_base=stream.time_base,
+        start_pts=stream.start_time,
+        duration=_stream_duration(stream),
+        details=_details(stream),
+        metadata=MappingProxyType(dict(stream.metadata)),
+    )
+
+
+def _details(stream: Stream) -> str:
+    context = stream.codec_context
+    if isinstance(context, av.VideoCodecContext):
+        return f"{context.width}x{context.height} {context.pix_fmt or ''}".strip()
+    if isinstance(context, av.AudioCodecContext):
+        return f"{context.sample_rate} Hz {context.layout.name}"
+    return ""
+
+
+def _probe_images(folder: Path) -> VideoInfo:
+    images = list_images(folder)
+    height, width = read_image(images[0]).shape[:2]
+    return VideoInfo(
+        path=folder,
+        container=IMAGE_FOLDER,
+        stream_index=0,
+        codec=images[0].suffix.lower().lstrip("."),
+        pix_fmt="rgb24",
+        width=width,
+        height=height,
+        time_base=1 / IMAGE_RATE,
+        average_rate=IMAGE_RATE,
+        sample_aspect_ratio=Fraction(1),
+        color=ColorTags(matrix=MATRIX_RGB, range=FULL),
+        rotation=0,
+        display_matrix=None,
+        interlaced=False,
+        start_pts=0,
+        duration=len(images) / IMAGE_RATE,
+        frame_count=len(images),
+        streams=(),
+        metadata=MappingProxyType({}),
+        chapter_count=0,
+    )
+
+
+def _ratio(value: Fraction) -> str:
+    return f"{value.numerator}:{value.denominator}"
+
+
+def _display_ratio(info: VideoInfo) -> str:
+    return f"picture {_ratio(info.sample_aspect_ratio * info.width / info.height)}"
+
+
+def _rate(rate: Fraction) -> str:
+    return f"{float(rate):.3f} frames/s ({rate})"

@@ -59,14 +59,13 @@ def _upscale(options: Namespace) -> None:
 
     config = UpscaleConfig(**{field.name: options[field.name] for field in fields(UpscaleConfig)})
     output = Path(options.output) if options.output else None
-    report = upscale(Path(options.input), output, config, progress=show_progress)
-    print(report)
+    print(upscale(Path(options.input), output, config, progress=show_progress))
 
 
 def _info(options: Namespace) -> None:
     from vsr.jobs.info import describe
 
-    describe(options.path)
+    print(describe(options.path))
 
 
 def _train(options: Namespace) -> None:

@@ -1,12 +1,8 @@
 """Which device and which number format the networks run in: the one place that decides it."""
 
-import logging
-
 import torch
 
 from vsr.errors import DeviceError
-
-_log = logging.getLogger(__name__)
 
 
 def choose_device(name: str) -> torch.device:
@@ -30,9 +26,7 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     if name != "auto":
         dtype: torch.dtype = getattr(torch, name)
         return dtype
-    dtype = torch.bfloat16 if _computes_bfloat16(device) else torch.float32
-    _log.info("running on %s in %s", device, str(dtype).removeprefix("torch."))
-    return dtype
+    return torch.bfloat16 if _computes_bfloat16(device) else torch.float32
 
 
 def _require(device: torch.device) -> None:

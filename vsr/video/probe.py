@@ -171,9 +171,6 @@ def _probe_stream(path: Path, container: InputContainer, stream: VideoStream) ->
     if duration is None and container.duration is not None:
         duration = Fraction(container.duration, av.time_base)
     start_pts = frame.pts if frame.pts is not None else (stream.start_time or 0)
-    frames = stream.frames or None
-    if frames is None and rate and duration is not None:
-        frames = round(duration * rate)
     matrix = _display_matrix(frame)
     return VideoInfo(
         path=path,
@@ -192,7 +189,7 @@ def _probe_stream(path: Path, container: InputContainer, stream: VideoStream) ->
         interlaced=frame.interlaced_frame,
         start_pts=start_pts,
         duration=duration,
-        frame_count=frames,
+        frame_count=_frame_count(container, stream, duration),
         streams=tuple(_stream_info(other) for other in container.streams),
         metadata=MappingProxyType(dict(container.metadata)),
         chapter_count=len(container.chapters()),
@@ -239,6 +236,18 @@ def _stream_duration(stream: Stream) -> Fraction | None:
     if stream.duration and stream.time_base:
         return stream.duration * stream.time_base
     return _tagged_duration(stream.metadata.get("DURATION", ""))
+
+
+def _frame_count(
+    container: InputContainer, stream: VideoStream, duration: Fraction | None
+) -> int | None:
+    """How many frames will probably be shown; those that an edit list hides do not count."""
+    if stream.frames and "mp4" in container.format.name:
+        return sum(not entry.is_discard for entry in stream.index_entries) or stream.frames
+    rate = stream.average_rate or stream.guessed_rate
+    if not stream.frames and rate and duration is not None:
+        return round(duration * rate)
+    return stream.frames or None
 
 
 def _tagged_duration(text: str) -> Fraction | None:

@@ -1,0 +1,92 @@
+"""Where one shot ends and the next begins, found as the frames go by."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scenedetect import FrameTimecode
+from scenedetect.detectors import AdaptiveDetector
+
+from vsr.video.reader import Frame
+
+_WINDOW = 2
+_ANALYSIS_SIDE = 256
+"""Frames are reduced to about this width or height before they are compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShotDetector:
+    """Marks the first frame of every shot; PySceneDetect's AdaptiveDetector decides.
+
+    A cut is a change that is `threshold` times as large as those two frames to either side (so that
+    a pan is none), and at least `min_change` (mean difference of HSV values, 0 to 255). A change
+    that is undone within two frames, such as a flash or a torn frame, is none either.
+    """
+
+    threshold: float = 3.0
+    min_change: float = 15.0
+
+    def mark_cuts(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, bool]]:
+        """Every frame in order, with whether it starts a shot; the first always does.
+
+        Frames come out two behind where they go in: no more than six are held.
+        """
+        detector = AdaptiveDetector(
+            adaptive_threshold=self.threshold,
+            min_scene_len=0,
+            window_width=_WINDOW,
+            min_content_val=self.min_change,
+        )
+        waiting: deque[Frame] = deque()
+        context: deque[NDArray[np.uint8]] = deque(maxlen=2 * _WINDOW + 2)
+        number = 0
+        returned = 0
+
+        def is_cut(picture: NDArray[np.uint8]) -> bool:
+            nonlocal number
+            context.append(picture)
+            number += 1
+            cuts = detector.process_frame(FrameTimecode(number, fps=25.0), picture)
+            return bool(cuts) and not _is_undone(context)
+
+        for frame in frames:
+            picture = _reduced(frame.pixels)
+            if not waiting and returned == 0:
+                # The first frame stands in for those before it, so that frame 1 can be a cut too.
+                for _ in range(_WINDOW):
+                    is_cut(picture)
+            waiting.append(frame)
+            cut = is_cut(picture)
+            if len(waiting) > _WINDOW:
+                yield waiting.popleft(), cut or returned == 0
+                returned += 1
+        while waiting:
+            cut = is_cut(context[-1])
+            yield waiting.popleft(), cut or returned == 0
+            returned += 1
+
+
+def _reduced(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The frame as small BGR, as PySceneDetect wants it."""
+    height, width = pixels.shape[:2]
+    scale = _ANALYSIS_SIDE / max(height, width)
+    if scale < 1:
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return np.ascontiguousarray(pixels[..., ::-1])
+
+
+def _is_undone(context: Iterable[NDArray[np.uint8]]) -> bool:
+    """Whether some frame of the three before a change resembles one of the three from it on."""
+    pictures = [picture.astype(np.int16) for picture in context]
+    before, after = pictures[: _WINDOW + 1], pictures[_WINDOW + 1 :]
+    change = _difference(before[-1], after[0])
+    across = [(a, b) for a in before for b in after if a is not before[-1] or b is not after[0]]
+    return any(_difference(a, b) < change / 2 for a, b in across)
+
+
+def _difference(a: NDArray[np.int16], b: NDArray[np.int16]) -> float:
+    return float(np.abs(a - b).mean())

@@ -1,0 +1,100 @@
+"""Moving maps along optical flow, and telling where the flow can be believed.
+
+Flow is (dx, dy) in pixels of the map it is used on: `frame_k(p) ~ frame_{k+1}(p + forward_k(p))`.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+WarpMode = Literal["bilinear", "nearest", "bicubic"]
+WarpPadding = Literal["zeros", "border"]
+
+
+@dataclass(frozen=True, slots=True)
+class Flows:
+    """Flow between neighbouring frames, both ways; entry k along t joins frames k and k + 1."""
+
+    forward: Float[Tensor, "b 2 pairs h w"]
+    backward: Float[Tensor, "b 2 pairs h w"]
+
+    def __post_init__(self) -> None:
+        if self.forward.shape != self.backward.shape:
+            raise ValueError(
+                f"flows of both directions need one shape, found {tuple(self.forward.shape)} and "
+                f"{tuple(self.backward.shape)}"
+            )
+
+    @property
+    def pairs(self) -> int:
+        """Number of pairs of neighbouring frames."""
+        return self.forward.shape[2]
+
+    def resized(self, size: tuple[int, int]) -> "Flows":
+        """The flows for maps of another (h, w), in pixels of those."""
+        return Flows(_resize_pairs(self.forward, size), _resize_pairs(self.backward, size))
+
+
+def warp(
+    x: Float[Tensor, "b c h w"],
+    flow: Float[Tensor, "b 2 h w"],
+    *,
+    mode: WarpMode = "bilinear",
+    padding: WarpPadding = "zeros",
+) -> Float[Tensor, "b c h w"]:
+    """`x(p + flow(p))`; beyond the border lies zero, or the border's value.
+
+    The grid is float32 whatever the type of `x`: half precision misses by pixels on large maps.
+    """
+    _, _, h, w = x.shape
+    dx, dy = flow.float().unbind(dim=1)
+    columns = torch.arange(w, device=flow.device, dtype=torch.float32)
+    rows = torch.arange(h, device=flow.device, dtype=torch.float32)[:, None]
+    # grid_sample with align_corners has -1 and 1 on the centres of the outermost pixels
+    grid = torch.stack(
+        (2 * (columns + dx) / max(w - 1, 1) - 1, 2 * (rows + dy) / max(h - 1, 1) - 1), dim=-1
+    )
+    sampled = F.grid_sample(x.float(), grid, mode=mode, padding_mode=padding, align_corners=True)
+    return sampled.to(x.dtype)
+
+
+def consistent(
+    flow: Float[Tensor, "b 2 h w"],
+    check: Float[Tensor, "b 2 h w"],
+    *,
+    alpha1: float,
+    alpha2: float,
+) -> Bool[Tensor, "b 1 h w"]:
+    """Where going by `flow` and coming back by `check` ends close to the start.
+
+    |f + b|^2 < alpha1 (|f|^2 + |b|^2) + alpha2 with b = check(p + flow(p)), Sundaram et al. 2010,
+    eq. 5; its inputs are flows between the same two frames in opposite directions.
+    """
+    flow = flow.float()
+    back = warp(check.float(), flow)
+    error = _squared_length(flow + back)
+    return error < alpha1 * (_squared_length(flow) + _squared_length(back)) + alpha2
+
+
+def resize_flow(flow: Float[Tensor, "b 2 h w"], size: tuple[int, int]) -> Float[Tensor, "b 2 _ _"]:
+    """Flow for maps of another (h, w): resampled, dx scaled by the widths' ratio, dy the heights'."""
+    h, w = flow.shape[-2:]
+    if (h, w) == size:
+        return flow
+    resized = F.interpolate(flow, size, mode="bilinear", align_corners=False, antialias=True)
+    return resized * flow.new_tensor([size[1] / w, size[0] / h]).view(1, 2, 1, 1)
+
+
+def _resize_pairs(flow: Tensor, size: tuple[int, int]) -> Tensor:
+    b = flow.shape[0]
+    resized = resize_flow(rearrange(flow, "b two pairs h w -> (b pairs) two h w"), size)
+    return rearrange(resized, "(b pairs) two h w -> b two pairs h w", b=b)
+
+
+def _squared_length(flow: Tensor) -> Tensor:
+    return flow.square().sum(dim=1, keepdim=True)

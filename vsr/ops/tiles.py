@@ -1,0 +1,58 @@
+"""Overlapping spatial tiles whose blend weights sum to one, so that no seam shows."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vsr.errors import ConfigError
+from vsr.segments import WeightedSegment, blend_plan
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A crop: its rows and its columns, each with its weights; a pixel weighs their product."""
+
+    rows: WeightedSegment
+    columns: WeightedSegment
+
+    def crop(self, x: Float[Tensor, "*n h w"]) -> Float[Tensor, "*n th tw"]:
+        """The tile's part of a map, as a view."""
+        return x[..., self.rows.start : self.rows.stop, self.columns.start : self.columns.stop]
+
+    def weights(self, like: Tensor) -> Float[Tensor, "th tw"]:
+        """Share of the tile in each of its pixels, on the device and in the type of `like`."""
+        return torch.outer(
+            like.new_tensor(self.rows.weights), like.new_tensor(self.columns.weights)
+        )
+
+
+def plan_tiles(h: int, w: int, *, tile: int, overlap: int) -> tuple[Tile, ...]:
+    """Tiles of `tile` x `tile` pixels, row by row; neighbours share `overlap` pixels or more.
+
+    The last of a row is moved back to full size; an axis no longer than `tile` has one. Weights
+    ramp linearly over each overlap. A plan for maps 4 times larger is that of 4 times all four
+    numbers: the crops agree.
+    """
+    if not 0 <= overlap < tile:
+        raise ConfigError(f"tiles need 0 <= overlap < tile, found {overlap = }, {tile = }")
+    rows = blend_plan(h, length=tile, stride=tile - overlap)
+    columns = blend_plan(w, length=tile, stride=tile - overlap)
+    return tuple(Tile(row, column) for row in rows for column in columns)
+
+
+def blend_tiles(
+    parts: Iterable[Float[Tensor, "*n _ _"]], tiles: Sequence[Tile]
+) -> Float[Tensor, "*n h w"]:
+    """The map whose tiles are `parts`, weighted and added in place; parts may come lazily."""
+    h = max(tile.rows.stop for tile in tiles)
+    w = max(tile.columns.stop for tile in tiles)
+    out: Tensor | None = None
+    for part, tile in zip(parts, tiles, strict=True):
+        if out is None:
+            out = part.new_zeros(*part.shape[:-2], h, w)
+        tile.crop(out).add_(part * tile.weights(part))
+    assert out is not None, "a plan has at least one tile"
+    return out

@@ -101,7 +101,9 @@ def to_uint8(frames: Frames) -> np.ndarray:
 def _jpeg_frame(frame: np.ndarray, quality: int) -> np.ndarray:
     ok, data = cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     assert ok, "JPEG encodes every uint8 frame"
-    return cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1]
+    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    assert decoded is not None, "what was just encoded can be decoded"
+    return decoded[..., ::-1]
 
 
 def _separable(frames: Frames, rows: np.ndarray, columns: np.ndarray) -> Frames:

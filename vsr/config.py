@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 from vsr.errors import ConfigError
 
@@ -52,7 +52,7 @@ class UpscaleConfig:
     tolerant: Annotated[bool, "a damaged source is no error: what decodes is the result"] = False
 
     def __post_init__(self) -> None:
-        """Check every value that can be checked without the source and the model."""
+        """Check the ranges that hold for every source and model."""
         _in_range("scale", self.scale, 1, NATIVE_SCALE)
         _in_range("height", self.height, 2)
         _in_range("steps", self.steps, 1, 1000)
@@ -65,11 +65,6 @@ class UpscaleConfig:
         _in_range("crf", self.crf, 0, 63)
         _in_range("start", self.start, 0)
         _in_range("duration", self.duration, 0)
-        _one_of("dtype", self.dtype, get_args(Dtype))
-        _one_of("attention", self.attention, get_args(Attention))
-        _one_of("flow", self.flow, get_args(Flow))
-        _one_of("color", self.color, (None, *get_args(Color)))
-        _one_of("codec", self.codec, (None, *get_args(Codec)))
         if self.duration == 0:
             raise ConfigError("duration is 0 seconds; leave it out for everything to the end")
         if self.height is not None and self.scale != NATIVE_SCALE:
@@ -98,12 +93,6 @@ def _in_range(name: str, value: float | None, low: float, high: float = math.inf
     if value is not None and not (math.isfinite(value) and low <= value <= high):
         allowed = f"at least {low}" if high == math.inf else f"from {low} to {high}"
         raise ConfigError(f"{name} = {value} is out of range; it can be {allowed}")
-
-
-def _one_of(name: str, value: str | None, allowed: Sequence[str | None]) -> None:
-    if value not in allowed:
-        names = ", ".join(choice for choice in allowed if choice is not None)
-        raise ConfigError(f"{name} = {value} is not known; it can be {names}")
 
 
 def _parse_steps(value: str | int | Sequence[int] | None) -> tuple[int, ...] | None:

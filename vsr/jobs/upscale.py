@@ -3,26 +3,18 @@
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-
-import numpy as np
-from jaxtyping import UInt8
 
 from vsr.config import UpscaleConfig
 from vsr.errors import InputError
-from vsr.jobs.device import choose_device, choose_dtype
-from vsr.jobs.model_folder import find_model
 from vsr.jobs.overlap import ahead, behind
 from vsr.jobs.progress import ShowProgress, no_progress
 from vsr.jobs.target import Size, codec_of, default_output, output_size
-from vsr.ops.resize import reduce_frames
-from vsr.pipeline import VideoUpscalePipeline, load_pipeline
-from vsr.propagation import PropagationState
 from vsr.timing import NullTimer, Timer
 from vsr.video.clips import Clip, clips
 from vsr.video.probe import VideoInfo, probe
-from vsr.video.reader import VideoReader
+from vsr.video.reader import Frame, VideoReader
 from vsr.video.shots import ShotDetector
 from vsr.video.writer import EncoderSettings, VideoWriter
 
@@ -66,7 +58,10 @@ def upscale(
     with ExitStack() as stack:
         reader = stack.enter_context(_reader(source, config))
         writer = stack.enter_context(_writer(output, info, size, config))
-        upscaler = Upscaler(_load(config), config, size, timer)
+        # Here, so that what is wrong with the files is known before seconds of imports.
+        from vsr.jobs.upscaler import UpscaledClip, Upscaler
+
+        upscaler = Upscaler.load(config, size, timer)
         began = time.monotonic()
         advance = stack.enter_context(progress(_expected_frames(info, config)))
 
@@ -90,55 +85,6 @@ def upscale(
     return report
 
 
-@dataclass(frozen=True, slots=True)
-class UpscaledClip:
-    """The finished frames of a clip, and when each is shown."""
-
-    pixels: UInt8[np.ndarray, "t h w 3"]
-    pts: tuple[int, ...]
-
-
-@dataclass(slots=True)
-class Upscaler:
-    """The pipeline with its choices made, and what it carries from clip to clip of a shot."""
-
-    pipeline: VideoUpscalePipeline
-    config: UpscaleConfig
-    size: Size
-    timer: Timer
-    _state: PropagationState | None = None
-
-    def __call__(self, clip: Clip) -> UpscaledClip:
-        """Return the frames of `clip` at the size of the output; clips come in their order."""
-        config = self.config
-        result = self.pipeline(
-            np.stack([frame.pixels for frame in clip.frames]),
-            prompt=config.prompt,
-            negative_prompt=config.negative_prompt,
-            num_inference_steps=config.steps,
-            guidance_scale=config.guidance_scale,
-            noise_level=config.noise_level,
-            propagation_steps=config.propagation,
-            seed=config.seed,
-            first_frame=clip.first_frame_index,
-            state=None if clip.starts_shot else self._state,
-            segment_length=config.segment_length,
-            tile=config.tile,
-            color=config.color,
-            timer=self.timer,
-        )
-        self._state = result.state
-        with self.timer("reduce"):
-            pixels = reduce_frames(result.frames, self.size.height, self.size.width)
-        return UpscaledClip(pixels, tuple(frame.pts for frame in clip.frames))
-
-
-def _load(config: UpscaleConfig) -> VideoUpscalePipeline:
-    device = choose_device(config.device)
-    folder = find_model(config.model)
-    return load_pipeline(folder, torch_dtype=choose_dtype(config.dtype, device), device=device)
-
-
 def _reader(source: Path, config: UpscaleConfig) -> VideoReader:
     return VideoReader(
         source, start=config.start, duration=config.duration, tolerant=config.tolerant
@@ -159,14 +105,23 @@ def _writer(output: Path, info: VideoInfo, size: Size, config: UpscaleConfig) ->
 
 
 def _decoded(reader: VideoReader, config: UpscaleConfig, timer: Timer) -> Iterator[Clip]:
-    """The clips of the reader, with the time that each takes to come."""
+    """The clips of the reader, numbered from the first frame of the source: noise depends on it."""
     found = clips(reader, max_frames=config.max_clip_frames, detector=ShotDetector())
+    skipped = None
     while True:
         with timer("decode"):
             clip = next(found, None)
         if clip is None:
             return
-        yield clip
+        if skipped is None:
+            skipped = _frame_number(clip.frames[0], reader.info)
+        yield replace(clip, first_frame_index=skipped + clip.first_frame_index)
+
+
+def _frame_number(frame: Frame, info: VideoInfo) -> int:
+    """How many frames the source shows before `frame`, by its average rate."""
+    seconds = frame.seconds - info.start_pts * info.time_base
+    return 0 if info.average_rate is None else round(seconds * info.average_rate)
 
 
 def _expected_frames(info: VideoInfo, config: UpscaleConfig) -> int | None:

@@ -6,17 +6,11 @@ from pathlib import Path
 
 from vsr.config import NATIVE_SCALE, UpscaleConfig
 from vsr.errors import ConfigError
+from vsr.video.encoders import ENCODERS, PNG, EncoderSettings
 
 _log = logging.getLogger(__name__)
 
-# The containers that hold what each codec makes, with exact timestamps; the first is the default.
-CONTAINERS = {
-    "x264": (".mkv", ".mp4", ".mov", ".m4v"),
-    "x265": (".mkv", ".mp4", ".mov", ".m4v"),
-    "av1": (".mkv", ".mp4", ".webm"),
-    "prores": (".mkv", ".mov"),
-    "ffv1": (".mkv",),
-}
+_ANY_CODEC = ".mkv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,28 +43,34 @@ def output_size(source: Size, config: UpscaleConfig) -> Size:
     return size
 
 
-def codec_of(config: UpscaleConfig) -> str:
-    """Return the codec that the config asks for."""
-    return config.codec or ("ffv1" if config.lossless else "x264")
-
-
 def default_output(source: Path, config: UpscaleConfig) -> Path:
-    """Return the path beside `source` for an output that was not named; says so where it changes.
+    """Return the path beside `source` for an output that was not named.
 
-    The container is the source's where that can hold the codec, Matroska otherwise.
+    Its container is the source's where that holds the codec, else Matroska, and the log says so.
     """
-    scale = f"{config.height}p" if config.height else f"x{config.scale:g}"
     source = source.resolve()
-    stem = source.name if source.is_dir() else source.stem
-    codec = codec_of(config)
-    if codec == "png":
-        return source.with_name(f"{stem}_{scale}")
-    suffix = source.suffix.lower()
-    if source.is_dir() or suffix not in CONTAINERS[codec]:
-        suffix = CONTAINERS[codec][0]
-    output = source.with_name(f"{stem}_{scale}{suffix}")
-    _log.info("writing %s", output)
+    scale = f"{config.height}p" if config.height else f"x{config.scale:g}"
+    if config.codec == PNG:
+        return source.with_name(f"{_stem(source)}_{scale}")
+    codec = encoder_settings(config).codec_for(Path(source.name).with_suffix(_suffix(source)))
+    suffix = _suffix(source) if _suffix(source) in ENCODERS[codec].suffixes else _ANY_CODEC
+    output = source.with_name(f"{_stem(source)}_{scale}{suffix}")
+    if suffix != source.suffix.lower():
+        _log.info("%s does not hold %s: writing %s", source.suffix or "a folder", codec, output)
     return output
+
+
+def encoder_settings(config: UpscaleConfig) -> EncoderSettings:
+    """Return the part of the config that the writer takes."""
+    return EncoderSettings(codec=config.codec, crf=config.crf, lossless=config.lossless)
+
+
+def _stem(source: Path) -> str:
+    return source.name if source.is_dir() else source.stem
+
+
+def _suffix(source: Path) -> str:
+    return _ANY_CODEC if source.is_dir() else source.suffix.lower() or _ANY_CODEC
 
 
 def _even(value: float) -> int:

@@ -10,13 +10,13 @@ from vsr.config import UpscaleConfig
 from vsr.errors import InputError
 from vsr.jobs.overlap import ahead, behind
 from vsr.jobs.progress import ShowProgress, no_progress
-from vsr.jobs.target import Size, codec_of, default_output, output_size
+from vsr.jobs.target import Size, default_output, encoder_settings, output_size
 from vsr.timing import NullTimer, Timer
 from vsr.video.clips import Clip, clips
 from vsr.video.probe import VideoInfo, probe
 from vsr.video.reader import Frame, VideoReader
 from vsr.video.shots import ShotDetector
-from vsr.video.writer import EncoderSettings, VideoWriter
+from vsr.video.writer import VideoWriter
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def _writer(output: Path, info: VideoInfo, size: Size, config: UpscaleConfig) ->
         source=info,
         width=size.width,
         height=size.height,
-        settings=EncoderSettings(codec=codec_of(config), crf=config.crf, lossless=config.lossless),
+        settings=encoder_settings(config),
         overwrite=config.overwrite,
         start=config.start,
         duration=config.duration,

@@ -1,0 +1,68 @@
+"""The size and the name of what is made."""
+
+from pathlib import Path
+
+import pytest
+
+from vsr.config import UpscaleConfig
+from vsr.errors import ConfigError
+from vsr.jobs.target import Size, default_output, output_size
+
+SOURCE = Size(height=144, width=180)
+
+
+@pytest.mark.parametrize(
+    ("config", "size"),
+    [
+        (UpscaleConfig(), Size(576, 720)),
+        (UpscaleConfig(scale=1.0), Size(144, 180)),
+        (UpscaleConfig(scale=2.5), Size(360, 450)),
+        (UpscaleConfig(height=288), Size(288, 360)),
+        (UpscaleConfig(height=576), Size(576, 720)),
+        (UpscaleConfig(scale=1.01), Size(146, 182)),
+    ],
+)
+def test_the_size_is_the_scaled_one_in_even_numbers(config: UpscaleConfig, size: Size) -> None:
+    assert output_size(SOURCE, config) == size
+
+
+@pytest.mark.parametrize("height", [143, 577])
+def test_a_height_outside_one_to_four_times_the_source_is_refused(height: int) -> None:
+    with pytest.raises(ConfigError, match="from 144 to 576"):
+        output_size(SOURCE, UpscaleConfig(height=height))
+
+
+@pytest.mark.parametrize(
+    ("source", "config", "name"),
+    [
+        ("film.mp4", UpscaleConfig(), "film_x4.mp4"),
+        ("film.MOV", UpscaleConfig(), "film_x4.mov"),
+        ("film.part1.mkv", UpscaleConfig(scale=2.0), "film.part1_x2.mkv"),
+        ("film.mp4", UpscaleConfig(height=1080), "film_1080p.mp4"),
+        ("film.webm", UpscaleConfig(), "film_x4.webm"),
+        ("film.avi", UpscaleConfig(), "film_x4.mkv"),
+        ("film", UpscaleConfig(), "film_x4.mkv"),
+        ("film.mp4", UpscaleConfig(lossless=True), "film_x4.mkv"),
+        ("film.mp4", UpscaleConfig(codec="prores"), "film_x4.mkv"),
+        ("film.mov", UpscaleConfig(codec="prores"), "film_x4.mov"),
+        ("film.mp4", UpscaleConfig(codec="png"), "film_x4"),
+    ],
+)
+def test_an_output_without_a_name_lies_beside_the_source_in_a_container_that_holds_it(
+    tmp_path: Path, source: str, config: UpscaleConfig, name: str
+) -> None:
+    assert default_output(tmp_path / source, config) == tmp_path.resolve() / name
+
+
+def test_the_frames_of_a_folder_become_a_video(tmp_path: Path) -> None:
+    folder = tmp_path / "shot.01"
+    folder.mkdir()
+    assert default_output(folder, UpscaleConfig()).name == "shot.01_x4.mkv"
+
+
+def test_another_container_than_the_source_has_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        default_output(tmp_path / "film.avi", UpscaleConfig())
+    assert ".avi does not hold x264" in caplog.text

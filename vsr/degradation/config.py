@@ -1,7 +1,7 @@
 """The ranges from which a degradation is drawn; every default lives here once.
 
 A range is a pair (mild, strong). Each clip has one severity in [0, 1], and a value lies at
-`mild + (strong - mild) * severity`, give or take half of that, so that a clip is bad in all
+`mild + (strong - mild) * severity`, give or take 40 % of that, so that a clip is bad in all
 respects or in few. All blur sigmas are in pixels of the high-quality clip, whatever the size of
 the frames when they are blurred; noise is in grey levels of 255 at the size where it is added.
 """
@@ -20,7 +20,7 @@ class CodecConfig:
     name: str = "h264"
     weight: float = 1.0
     quality_option: str = "crf"
-    quality: Range = (18.0, 40.0)
+    quality: Range = (18.0, 38.0)
     options: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
@@ -118,15 +118,15 @@ def _second_stage() -> StageConfig:
 class DegradationConfig:
     """Real-ESRGAN's second-order degradation in RealBasicVSR's video form, milder by default.
 
-    `severity` holds the two parameters of a Beta distribution; its default has mean 0.4, where
-    the ranges give about blur 1.3, noise 5/255 and CRF 27. A clip is only reduced, and otherwise
+    `severity` holds the two parameters of a Beta distribution; its default has mean 0.44, where
+    the ranges give about blur 1.4, noise 6/255 and CRF 27. A clip is only reduced, and otherwise
     left as it is, with `clean_probability`. `drift` is the relative step a frame of the random
     walk along which sigmas and qualities go in the course of a clip.
     """
 
     scale: int = 4
-    severity: tuple[float, float] = (2.4, 3.6)
-    clean_probability: float = 0.08
+    severity: tuple[float, float] = (3.6, 4.6)
+    clean_probability: float = 0.06
     drift: float = 0.03
     first: StageConfig = field(default_factory=StageConfig)
     second: StageConfig = field(default_factory=_second_stage)

@@ -24,11 +24,11 @@ Step = Callable[[Frames], Frames]
 
 
 def degrade(
-    clip: Float[np.ndarray, "t 4*h 4*w 3"],
+    clip: Float[np.ndarray, "t h w 3"],
     *,
     config: DegradationConfig,
     rng: np.random.Generator,
-) -> UInt8[np.ndarray, "t h w 3"]:
+) -> UInt8[np.ndarray, "t lr_h lr_w 3"]:
     """A bad, `config.scale` times smaller version of `clip` (RGB, [0, 1]).
 
     Frame borders stay aligned, so there is no sub-pixel shift: low-quality pixel i lies over
@@ -65,7 +65,7 @@ class _Draw:
         return bool(self.rng.random() < probability)
 
     def value(self, limits: Range) -> float:
-        strength = min(1.0, self.severity * self.rng.uniform(0.5, 1.5))
+        strength = min(1.0, self.severity * self.rng.uniform(0.6, 1.4))
         return limits[0] + (limits[1] - limits[0]) * strength
 
     def drifting(self, value: float, t: int) -> Float[np.ndarray, "t"]:

@@ -20,7 +20,7 @@ _INTERPOLATION = {
 }
 
 
-def blur(frames: Frames, kernels: Sequence[Float[np.ndarray, "k k"]]) -> Frames:
+def blur(frames: Frames, kernels: Sequence[Float[np.ndarray, "_ _"]]) -> Frames:
     """Filters each frame with its own kernel; the border is mirrored."""
     return np.stack(
         [

@@ -25,6 +25,7 @@ from vsr.training.sources import PhotoLibrary, VideoLibrary
 
 _log = logging.getLogger(__name__)
 _SOURCE_TRIES = 32
+_FLAT_SHARE = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class TrainingClipsConfig:
     degraded and then thrown away before the first, so that it is not always the codec's key frame.
     Videos are reduced by `video_scale` (less where a crop would not fit), which makes them sharp;
     `video_parts` of two seconds of each are decoded into `cache`. `photo_memory` is in bytes.
+    Most clips with a mean gradient below `min_detail` grey levels (sky, road) are drawn anew.
     """
 
     photos: tuple[Path, ...] = ()
@@ -47,6 +49,7 @@ class TrainingClipsConfig:
     video_scale: float = 0.5
     video_parts: int = 5
     lead_in_frames: int = 3
+    min_detail: float = 15.0
     photo_memory: int = 1 << 30
     cache: Path = Path("~/.cache/vsr/training")
     motion: MotionConfig = field(default_factory=MotionConfig)
@@ -125,10 +128,14 @@ class TrainingClips(Dataset[dict[str, Tensor]]):
     def _sample(self, rng: np.random.Generator) -> dict[str, Tensor]:
         lead = int(rng.integers(self.config.lead_in_frames + 1))
         from_video = rng.random() < self.config.video_probability
-        if len(self.videos) and (from_video or not len(self.photos)):
-            clip, has_flow = self._video_clip(lead, rng), False
-        else:
-            clip, has_flow = self._photo_clip(lead, rng), True
+        has_flow = bool(len(self.photos)) and not (from_video and len(self.videos))
+        draw = self._photo_clip if has_flow else self._video_clip
+        clip = draw(lead, rng)
+        if (
+            rng.random() > _FLAT_SHARE
+            and detail_map(clip.frames[-1]).mean() < self.config.min_detail
+        ):
+            clip = draw(lead, rng)
         good = clip.frames.astype(np.float32) / 255
         bad = degrade(good, config=self.config.degradation, rng=rng)
         return {

@@ -38,7 +38,7 @@ class MotionConfig:
     shake: float = 0.8
     photo_scale: tuple[float, float] = (1.1, 2.0)
     layer_probability: float = 0.4
-    crop_tries: int = 4
+    crop_tries: int = 6
 
     def __post_init__(self) -> None:
         if not 0 < self.pan[0] <= self.pan[1]:

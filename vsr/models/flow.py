@@ -4,7 +4,8 @@ import difflib
 import logging
 import pickle
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
@@ -45,8 +46,9 @@ _RAFT_MIN_SIZE = 128
 _RAFT_STRIDE = 8
 # The correlation volume of a pair takes 4 (h w / 64)^2 bytes and a third more for its pyramid.
 _RAFT_CORRELATION_BYTES = 2**30
-# DIS works on patches of 8 pixels; on less than two of them it returns noise or fails.
-_DIS_MIN_SIZE = 16
+# DIS matches patches of 8 pixels at 1/4 (preset medium: 1/2) and below; on wide frames less than
+# 8 * 4 pixels high OpenCV 5.0 picks a level without a single patch and dies of a memory fault.
+_DIS_MIN_SIZE = 32
 
 
 class FlowEstimator(Protocol):
@@ -68,14 +70,13 @@ class DisFlow:
         )
 
     def __call__(self, frames: Float[Tensor, "b 3 t h w"]) -> Flows:
-        """Flows of t - 1 pairs; frames below 16 pixels are edge-padded up and their flow cropped."""
+        """Flows of t - 1 pairs; frames below 32 pixels are edge-padded up, their flow cropped."""
+        if frames.shape[2] < 2:
+            return _no_pairs(frames)
         clips = _luma(frames)
-
-        def flow(source: int, target: int) -> Tensor:
-            pairs = [self._pair(clip[source], clip[target]) for clip in clips]
-            return torch.from_numpy(np.stack(pairs)).to(frames.device)
-
-        return _both_ways(frames, flow)
+        forward = [[self._pair(*pair) for pair in pairwise(clip)] for clip in clips]
+        backward = [[self._pair(*pair[::-1]) for pair in pairwise(clip)] for clip in clips]
+        return Flows(_stacked(forward).to(frames.device), _stacked(backward).to(frames.device))
 
     def _pair(self, source: NDArray[np.uint8], target: NDArray[np.uint8]) -> NDArray[np.float32]:
         h, w = source.shape
@@ -110,23 +111,24 @@ class RaftFlow:
     def __call__(self, frames: Float[Tensor, "b 3 t h w"]) -> Flows:
         """Flows of t - 1 pairs; frames are padded by their edge to multiples of 8, at least 128."""
         b, _, t, h, w = frames.shape
+        if t < 2:
+            return _no_pairs(frames)
         images = rearrange(frames.to(self.device, torch.float32), "b c t h w -> t b c h w")
-        padded = [_pad_for_raft(image) for image in images]
-        batch = b * t * padded[0].shape[-2] * padded[0].shape[-1]
-        assert batch > 0, "flow needs frames that are not empty"
-
-        def flow(source: int, target: int) -> Tensor:
-            estimates = [
-                self._network(first, second, num_flow_updates=self.iterations)[-1]
-                for first, second in zip(
-                    padded[source].split(_pairs_at_once(padded[source])),
-                    padded[target].split(_pairs_at_once(padded[target])),
-                    strict=True,
-                )
-            ]
-            return torch.cat(estimates)[..., :h, :w].to(frames.device)
-
-        return _both_ways(frames, flow)
+        padded = torch.stack([_pad_for_raft(image) for image in images])
+        earlier, later = padded[:-1].flatten(0, 1), padded[1:].flatten(0, 1)
+        together = _pairs_at_once(self.device, (h, w))
+        flows = [
+            self._network(source, target, num_flow_updates=self.iterations)[-1][..., :h, :w]
+            for source, target in zip(
+                torch.cat((earlier, later)).split(together),
+                torch.cat((later, earlier)).split(together),
+                strict=True,
+            )
+        ]
+        ways = rearrange(
+            torch.cat(flows), "(ways pairs b) two h w -> ways b two pairs h w", ways=2, b=b
+        ).to(frames.device)
+        return Flows(forward=ways[0], backward=ways[1])
 
 
 def flow_estimator(
@@ -203,16 +205,10 @@ def _announced(estimator: FlowEstimator, name: str, reason: str) -> FlowEstimato
     return estimator
 
 
-def _both_ways(frames: Tensor, flow: Callable[[int, int], Tensor]) -> Flows:
-    """Flows of every pair from `flow(source, target)`, which returns `b 2 h w`."""
-    b, _, t, h, w = frames.shape
-    if t < 2:
-        empty = torch.zeros(b, 2, 0, h, w, device=frames.device)
-        return Flows(empty, empty)
-    return Flows(
-        forward=torch.stack([flow(k, k + 1) for k in range(t - 1)], dim=2),
-        backward=torch.stack([flow(k + 1, k) for k in range(t - 1)], dim=2),
-    )
+def _no_pairs(frames: Tensor) -> Flows:
+    b, _, _, h, w = frames.shape
+    empty = torch.zeros(b, 2, 0, h, w, device=frames.device)
+    return Flows(forward=empty, backward=empty)
 
 
 def _luma(frames: Tensor) -> NDArray[np.uint8]:
@@ -222,14 +218,20 @@ def _luma(frames: Tensor) -> NDArray[np.uint8]:
     return (luma * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8).numpy()
 
 
+def _stacked(clips: list[list[NDArray[np.float32]]]) -> Tensor:
+    return rearrange(torch.from_numpy(np.array(clips)), "b pairs two h w -> b two pairs h w")
+
+
 def _pad_for_raft(images: Tensor) -> Tensor:
     h, w = images.shape[-2:]
     right, bottom = (max(_RAFT_MIN_SIZE, -(-n // _RAFT_STRIDE) * _RAFT_STRIDE) - n for n in (w, h))
     return F.pad(images, (0, right, 0, bottom), mode="replicate")
 
 
-def _pairs_at_once(images: Tensor) -> int:
-    cells = images.shape[-2] * images.shape[-1] // _RAFT_STRIDE**2
+def _pairs_at_once(device: torch.device, size: tuple[int, int]) -> int:
+    if device.type == "cpu":
+        return 1  # a batch costs a CPU memory and gains it no time
+    cells = max(1, size[0] * size[1] // _RAFT_STRIDE**2)
     return max(1, _RAFT_CORRELATION_BYTES * 3 // (16 * cells**2))
 
 
@@ -237,9 +239,7 @@ def _load_raft(weights: Path | str) -> torch.nn.Module:
     if weights in get_args(RaftSize):
         url = _raft_urls()[str(weights)]
         logger.info("RAFT weights %r: %s, or torchvision's cached copy of it", weights, url)
-        state = torch.hub.load_state_dict_from_url(
-            url, map_location="cpu", progress=False, check_hash=True, weights_only=True
-        )
+        state = _downloaded(url)
     else:
         state = torchvision_raft_keys(_read_weights(Path(weights)))
     size = "large" if any("convgru2" in key for key in state) else "small"
@@ -265,6 +265,17 @@ def _raft_urls() -> dict[str, str]:
         "large": Raft_Large_Weights.DEFAULT.url,
         "small": Raft_Small_Weights.DEFAULT.url,
     }
+
+
+def _downloaded(url: str) -> Mapping[str, Tensor]:
+    try:
+        return torch.hub.load_state_dict_from_url(
+            url, map_location="cpu", progress=False, check_hash=True, weights_only=True
+        )
+    except (OSError, RuntimeError) as error:
+        raise ModelError(
+            f"RAFT weights could not be had from {url} ({error}): give a file"
+        ) from error
 
 
 def _cached_raft() -> Path | None:

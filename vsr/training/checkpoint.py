@@ -1,0 +1,132 @@
+"""Checkpoints of a run: folders that appear complete or not at all, the newest and the best kept."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from vsr.errors import ConfigError, OutputError
+
+BEST = "best"
+_PREFIX = "step_"
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where a run stands; all that a checkpoint knows besides tensors."""
+
+    stage: int = 0
+    step: int = 0
+    """Optimiser steps done in this stage, skipped ones too."""
+    total: int = 0
+    """Optimiser steps done in all stages."""
+    position: int = 0
+    """Samples drawn in this stage by all processes together."""
+    skipped: int = 0
+    skipped_in_row: int = 0
+    rollbacks: int = 0
+    mean_norm: float | None = None
+    """Running mean of the gradient norm."""
+    ema_updates: int = 0
+    best: float | None = None
+    """The best validation figure so far; higher is better."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint in memory: weights, their average, optimiser state, progress, config."""
+
+    model: dict[str, Tensor]
+    ema: dict[str, Tensor]
+    optimizer: dict[str, Any] | None
+    """None between stages, which begin with a fresh optimiser."""
+    rng: Tensor
+    progress: Progress
+    config: Mapping[str, Any]
+
+
+def save_checkpoint(run: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
+    """Write a checkpoint folder and remove all but the newest `keep`; returns the folder.
+
+    The folder is written under another name, flushed to the disk and renamed; a failure leaves the
+    older ones as they were. Raises `OutputError` when it cannot be written.
+    """
+    target = run / "checkpoints" / f"{_PREFIX}{checkpoint.progress.total:08d}"
+    partial = target.with_name(f".partial_{target.name}")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        save_file(_contiguous(checkpoint.model), partial / "model.safetensors")
+        save_file(_contiguous(checkpoint.ema), partial / "ema.safetensors")
+        state = {"optimizer": checkpoint.optimizer, "rng": checkpoint.rng}
+        torch.save(state, partial / "optimizer.pt")
+        about = {"progress": asdict(checkpoint.progress), "config": checkpoint.config}
+        (partial / "state.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
+        _flush(partial)
+        shutil.rmtree(target, ignore_errors=True)
+        partial.rename(target)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise OutputError(
+            f"cannot write checkpoint {target}: {error.strerror}; the older ones are whole"
+        ) from error
+    for old in checkpoint_folders(run)[:-keep]:
+        shutil.rmtree(old)
+    return target
+
+
+def save_best(run: Path, checkpoint: Path) -> None:
+    """Keep a copy (by hard links) of a checkpoint as the best one."""
+    best = run / "checkpoints" / BEST
+    partial = best.with_name(f".partial_{BEST}")
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(checkpoint, partial, copy_function=os.link)
+    shutil.rmtree(best, ignore_errors=True)
+    partial.rename(best)
+
+
+def checkpoint_folders(run: Path) -> list[Path]:
+    """The complete checkpoints of a run, oldest first, without the best one's copy."""
+    return sorted((run / "checkpoints").glob(f"{_PREFIX}*"))
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """A checkpoint read back, on the CPU."""
+    about = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    state = torch.load(folder / "optimizer.pt", map_location="cpu", weights_only=True)
+    return Checkpoint(
+        model=load_file(folder / "model.safetensors"),
+        ema=load_file(folder / "ema.safetensors"),
+        optimizer=state["optimizer"],
+        rng=state["rng"],
+        progress=Progress(**about["progress"]),
+        config=about["config"],
+    )
+
+
+def check_same_networks(folder: Path, fields: list[str]) -> None:
+    """Raise `ConfigError` where fields that shape the networks or the data differ."""
+    fixed = ("model.", "recipe", "seed")
+    wrong = [name for name in fields if name.startswith(fixed)]
+    if wrong:
+        raise ConfigError(
+            f"{folder} was made with another {', '.join(wrong)}; take another run folder "
+            "(run=...) or the old values"
+        )
+
+
+def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach().contiguous() for name, value in tensors.items()}
+
+
+def _flush(folder: Path) -> None:
+    for path in folder.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())

@@ -1,0 +1,318 @@
+"""The recipe of the embedded model: one step from enlarged small frames to large ones."""
+
+import inspect
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+from einops import rearrange
+from jaxtyping import Float, Int
+from spandrel import ImageModelDescriptor, ModelLoader
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from vsr.errors import ConfigError, ModelError
+from vsr.models.prior import compact_unet, compact_vae, init_from_srvgg
+from vsr.models.unet import UNetVideoModel
+from vsr.models.vae import AutoencoderKLVideo, enlarged_latents
+from vsr.sampling import mix, sigma_timestep, start_latents
+from vsr.training.config import DataConfig, ModelConfig, StageConfig, TrainConfig
+from vsr.training.data import TrainingClips, TrainingClipsConfig
+from vsr.training.losses import (
+    FeatureExtractor,
+    charbonnier,
+    feature_distance,
+    frequency_loss,
+    gradient_loss,
+    grid_loss,
+    pick_frames,
+    shifted_crop,
+    temporal_loss,
+)
+from vsr.training.recipe import Batch
+from vsr.training.sampler import Numbered
+from vsr.training.validate import Validator
+
+logger = logging.getLogger(__name__)
+
+M = TypeVar("M", bound=nn.Module)
+
+HELD_OUT = 1 << 40
+"""Added to the seed of validation samples."""
+
+
+class OneStepModel(nn.Module):
+    """U-Net and autoencoder as one module, whose forward turns small frames into large ones."""
+
+    def __init__(self, unet: nn.Module, vae: Any, *, kappa: float) -> None:
+        super().__init__()
+        self.unet, self.vae, self.kappa = unet, vae, kappa
+
+    def forward(
+        self,
+        lr: Float[Tensor, "b 3 t h w"],
+        noise: Float[Tensor, "b c t h w"],
+        noise_level: Int[Tensor, " b"],
+        *,
+        sigma: Float[Tensor, " b"] | None = None,
+        clean: Float[Tensor, "b 3 t h4 w4"] | None = None,
+    ) -> Float[Tensor, "b 3 t h4 w4"]:
+        """The large frames in [-1, 1], not clipped, from one step.
+
+        The step starts at the latents of the enlarged small frames plus `kappa` * noise; or, given
+        `sigma` and the `clean` large frames, on the way from those latents to the clean ones.
+        """
+        base = enlarged_latents(lr)
+        latents = start_latents(base, noise, strength=self.kappa)
+        if sigma is None or clean is None:
+            sigma = torch.ones(lr.shape[0], device=lr.device)
+        else:
+            latents = mix(self.vae.encode_frames(clean), latents, sigma)
+        timestep = sigma_timestep(sigma)
+        residual = self.unet(latents, timestep, low_res=lr, class_labels=noise_level).sample
+        return self.vae.decode(base + residual, lr).sample
+
+
+class CompactRecipe:
+    """Trains `OneStepModel` by ground truth, frozen features, a frozen teacher and known motion."""
+
+    def __init__(self, config: TrainConfig, device: torch.device) -> None:
+        self.config, self.device = config, device
+        self.model = channels_innermost(build_model(config))
+        weights = [stage.weights for stage in config.stages]
+        wants_features = config.validation.best == "features" or any(
+            w.perceptual or w.prior_features for w in weights
+        )
+        self.features = _frozen(FeatureExtractor(), device) if wants_features else None
+        self.teacher = _frozen(_load_teacher(config.teacher), device) if config.teacher else None
+        self.low_res_scheduler = DDPMScheduler(
+            num_train_timesteps=config.noise.levels,
+            beta_start=config.noise.beta_start,
+            beta_end=config.noise.beta_end,
+            beta_schedule="scaled_linear",
+        )
+        self.autocast: Callable[[], AbstractContextManager[None]] = partial(
+            torch.autocast,
+            device.type,
+            dtype=torch.float16 if config.precision == "fp16" else torch.bfloat16,
+            enabled=config.precision != "no",
+        )
+        self.validator: Validator | None = None
+
+    def dataset(self, stage: StageConfig) -> Dataset[dict[str, Tensor]]:
+        """Endless samples of a stage, in another order in every stage."""
+        number = self.config.stages.index(stage)
+        return self._samples(stage.crop, stage.frames, seed=self.config.seed + 1000 * number)
+
+    def terms(self, model: nn.Module, batch: Batch, stage: StageConfig) -> dict[str, Tensor]:
+        """The terms of the loss that have a weight in this stage."""
+        weights, hr = stage.weights, batch["hr"]
+        generator = _generator(self.config.seed, int(batch["index"][0]))
+        lr, noise, levels = self.draw_noise(batch["lr"], batch["index"])
+        sigma = draw_sigmas(self.config, batch["index"]).to(lr.device)
+        output = model(lr, noise, levels, sigma=sigma, clean=hr)
+        terms = {"pixel": charbonnier(output, hr)}
+        if weights.gradient:
+            terms["gradient"] = gradient_loss(output, hr)
+        if weights.frequency:
+            terms["frequency"] = frequency_loss(output, hr)
+        if weights.grid:
+            terms["grid"] = grid_loss(output, hr)
+        if weights.temporal:
+            mask = batch["valid"].float() * batch["has_flow"].float().view(-1, 1, 1, 1)
+            terms["temporal"] = temporal_loss(
+                output, hr, flow_backward=batch["flow_backward"], mask=mask
+            )
+        if weights.perceptual or weights.prior or weights.prior_features:
+            terms |= self._feature_terms(output, batch, stage, generator)
+        return terms
+
+    def draw_noise(
+        self, lr: Float[Tensor, "b 3 t h w"], index: Int[Tensor, " b"]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Small frames with noise, noise for the latents, and noise levels, by sample number."""
+        config, (_, _, t, h, w) = self.config.noise, lr.shape
+        frames, latents, levels = [], [], []
+        for sample, number in zip(lr, index.tolist(), strict=True):
+            generator = _generator(self.config.seed, number)
+            latents.append(torch.randn(48, t, h, w, generator=generator))
+            levels.append(_draw_level(config.level_probability, config.max_level, generator))
+            if levels[-1]:
+                noise = torch.randn(sample.shape, generator=generator).to(sample.device)
+                level = torch.tensor([levels[-1]])
+                sample = self.low_res_scheduler.add_noise(sample[None], noise[None], level)[0]
+            frames.append(sample)
+        noise = torch.stack(latents).to(lr.device)
+        return torch.stack(frames), noise, torch.tensor(levels, device=lr.device)
+
+    def validate(self, model: nn.Module, run_step: int) -> dict[str, float]:
+        """Figures of the model on held-out samples, with pictures in the run folder."""
+        settings = self.config.validation
+        if self.validator is None:
+            samples = self._samples(
+                settings.crop, settings.frames, seed=self.config.seed + HELD_OUT, held_out=True
+            )
+            self.validator = Validator(
+                [samples[i] for i in range(settings.samples)],
+                features=self.features,
+                folder=Path(self.config.run) / "pictures",
+                pictures=settings.pictures,
+            )
+        return self.validator(lambda sample: self._restore(model, sample), run_step)
+
+    def _restore(self, model: nn.Module, sample: Batch) -> Tensor:
+        lr = sample["lr"][None].to(self.device)
+        generator = _generator(self.config.seed + HELD_OUT, int(sample["index"]))
+        noise = torch.randn(1, 48, *lr.shape[2:], generator=generator).to(self.device)
+        level = torch.zeros(1, dtype=torch.long, device=self.device)
+        with self.autocast():
+            return model(lr, noise, level)[0].float()
+
+    def _feature_terms(
+        self, output: Tensor, batch: Batch, stage: StageConfig, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Terms of a random share of the frames, on crops that are shifted at random."""
+        frames = rearrange(output, "b c t h w -> (b t) c h w")
+        picks = pick_frames(
+            len(frames), fraction=self.config.teacher_fraction, generator=generator
+        ).to(frames.device)
+        rows, columns = shifted_crop(*frames.shape[-2:], generator=generator)
+        out = frames[picks]
+        weights, terms = stage.weights, dict[str, Tensor]()
+        small: list[tuple[str, Tensor]] = []
+        if weights.perceptual:
+            hr = rearrange(batch["hr"], "b c t h w -> (b t) c h w")[picks]
+            small.append(("perceptual", hr))
+        if weights.prior or weights.prior_features:
+            taught = self._teach(rearrange(batch["lr"], "b c t h w -> (b t) c h w")[picks])
+            terms["prior"] = (out - taught).abs().mean()
+            if weights.prior_features:
+                small.append(("prior_features", taught))
+        if small:
+            seen = self._see(out[..., rows, columns])
+            for name, target in small:
+                with torch.no_grad():
+                    wanted = self._see(target[..., rows, columns])
+                terms[name] = feature_distance(seen, wanted)
+        return terms
+
+    def _see(self, images: Tensor) -> list[Tensor]:
+        assert self.features is not None
+        with self.autocast():
+            return self.features(images.contiguous(memory_format=torch.channels_last))
+
+    @torch.no_grad()
+    def _teach(self, lr: Tensor) -> Tensor:
+        """What the teacher makes of small frames; both in [-1, 1]."""
+        assert self.teacher is not None
+        images = lr.contiguous(memory_format=torch.channels_last).mul(0.5).add(0.5)
+        with self.autocast():
+            large = self.teacher(images)
+        return large.float().clamp(0, 1).mul(2).sub(1)
+
+    def _samples(self, crop: int, frames: int, *, seed: int, held_out: bool = False) -> Any:
+        return Numbered(make_dataset(self.config.data, crop, frames, seed=seed, held_out=held_out))
+
+
+def draw_sigmas(config: TrainConfig, index: Int[Tensor, " b"]) -> Float[Tensor, " b"]:
+    """Where on the way each sample starts: mostly at 1, as the first of several steps does."""
+    generators = [_generator(config.seed + 1, number) for number in index.tolist()]
+    draws = torch.stack([torch.rand(2, generator=generator) for generator in generators])
+    later = draws[:, 0] < config.noise.later_probability
+    return torch.where(later, draws[:, 1].clamp(min=0.1), torch.ones(len(draws)))
+
+
+def make_dataset(
+    data: DataConfig, crop: int, frames: int, *, seed: int, held_out: bool
+) -> TrainingClips:
+    """Numbered samples of the training photographs and videos, or of those kept for validation."""
+    config = TrainingClipsConfig(
+        photos=(Path(data.photos),) if data.photos else (),
+        videos=(Path(data.clips),) if data.clips and not held_out else (),
+        crop=crop,
+        frames=frames,
+        seed=seed,
+        video_probability=data.clip_fraction,
+        video_scale=data.clip_scale,
+        photo_memory=1 if held_out else data.photo_memory,
+        cache=Path(data.cache),
+        motion=data.motion,
+        degradation=data.degradation,
+    )
+    clips = TrainingClips(config)
+    every = data.held_out_every
+    clips.photos.paths = [
+        path for i, path in enumerate(clips.photos.paths) if held_out == (i % every == every - 1)
+    ]
+    return clips
+
+
+def build_model(config: TrainConfig) -> OneStepModel:
+    """The networks of a config, with the layers of the `init` network where it names one.
+
+    Raises `ConfigError` for keys that the networks do not have.
+    """
+    unet, vae = build_networks(config.model)
+    if config.init is not None:
+        init_from_srvgg(unet, _existing(config.init, "init"))
+    return OneStepModel(unet, vae, kappa=config.noise.kappa)
+
+
+def channels_innermost(module: M) -> M:
+    """The module, with the channels of its kernels innermost in memory, as its maps have them."""
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    for parameter in module.parameters():
+        if parameter.ndim in formats:
+            parameter.data = parameter.data.contiguous(memory_format=formats[parameter.ndim])
+    return module
+
+
+def build_networks(config: ModelConfig) -> tuple[Any, Any]:
+    """U-Net and autoencoder with fresh weights; the embedded model's where the config is empty."""
+    return (
+        _build_network(UNetVideoModel, config.unet, "unet") if config.unet else compact_unet(),
+        _build_network(AutoencoderKLVideo, config.vae, "vae") if config.vae else compact_vae(),
+    )
+
+
+def _build_network(kind: Any, values: dict[str, Any], where: str) -> Any:
+    known = list(inspect.signature(kind.__init__).parameters)[1:]
+    for key in values:
+        if key not in known:
+            raise ConfigError(f"model.{where}: unknown key {key!r}; there are {', '.join(known)}")
+    return kind(**values)
+
+
+def _load_teacher(path: str) -> nn.Module:
+    descriptor = ModelLoader().load_from_file(_existing(path, "teacher"))
+    if not isinstance(descriptor, ImageModelDescriptor) or descriptor.scale != 4:
+        raise ModelError(f"teacher {path} enlarges by {descriptor.scale}; it must enlarge by 4")
+    return descriptor.model.float()
+
+
+def _existing(path: str, key: str) -> Path:
+    if not Path(path).is_file():
+        raise ConfigError(f"{key}: no file {path!r}; name a file that spandrel loads, or null")
+    return Path(path)
+
+
+def _frozen(module: M, device: torch.device) -> M:
+    return channels_innermost(module.requires_grad_(False).eval().to(device))
+
+
+def _generator(seed: int, number: int) -> torch.Generator:
+    """Randomness of one sample: the same in every run, whatever the batches and processes."""
+    state = np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state))
+
+
+def _draw_level(probability: float, maximum: int, generator: torch.Generator) -> int:
+    if float(torch.rand((), generator=generator)) >= probability:
+        return 0
+    return int(torch.randint(1, maximum + 1, (), generator=generator))

@@ -1,0 +1,330 @@
+"""What a training run is: frozen dataclasses that hold every default, and their reader from yaml."""
+
+import dataclasses
+import difflib
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from vsr.degradation.config import DegradationConfig
+from vsr.errors import ConfigError
+from vsr.training.motion import MotionConfig
+
+
+@dataclass(frozen=True, slots=True)
+class LossWeights:
+    """Weight of each term of the loss; a term of weight 0 is not computed."""
+
+    pixel: float = 1.0
+    gradient: float = 0.0
+    frequency: float = 0.0
+    perceptual: float = 0.0
+    prior: float = 0.0
+    prior_features: float = 0.0
+    temporal: float = 0.0
+    grid: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class StageConfig:
+    """One stage of a run: what trains, on which samples, for how many steps, towards what."""
+
+    name: str
+    steps: int
+    crop: int = 48
+    """Width and height of the low-resolution crops, in pixels."""
+    frames: int = 5
+    batch: int = 4
+    """Samples of one process in one micro-batch."""
+    accumulate: int = 1
+    """Micro-batches to an optimiser step."""
+    lr: float = 2e-4
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup: int = 200
+    """Steps of linear rise of the learning rate."""
+    final_lr: float = 0.05
+    """What is left of the learning rate at the end of a cosine, as a fraction."""
+    train: tuple[str, ...] = ("*",)
+    """Shell patterns of parameter names; a parameter trains where one of these matches ..."""
+    freeze: tuple[str, ...] = ()
+    """... and none of these does."""
+    lr_scales: dict[str, float] = field(default_factory=dict[str, float])
+    """Factors on the learning rate by pattern; the first pattern that matches a name counts."""
+    ramp: int = 0
+    """Steps over which the feature losses rise from nothing, since they multiply gradients."""
+    weights: LossWeights = field(default_factory=LossWeights)
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "crop", "frames", "batch", "accumulate"):
+            _require(getattr(self, name) >= 1, f"stages: {self.name}.{name}", "at least 1", self)
+        _require(self.lr > 0, f"stages: {self.name}.lr", "above 0", self)
+        for name in ("warmup", "ramp", "final_lr"):
+            _require(getattr(self, name) >= 0, f"stages: {self.name}.{name}", "at least 0", self)
+
+
+@dataclass(frozen=True, slots=True)
+class DataConfig:
+    """Where the training material lies and how many processes prepare it."""
+
+    photos: str | None = "data/photos"
+    clips: str | None = "data/clips"
+    clip_fraction: float = 0.25
+    """Share of the samples that come from real clips; the others are photographs set in motion."""
+    clip_scale: float = 0.5
+    """Reduction of the real clips, which are too soft at their own size."""
+    held_out_every: int = 16
+    """One photograph in so many is kept for validation."""
+    photo_memory: int = 1 << 30
+    """Bytes of decoded photographs that are kept."""
+    cache: str = "~/.cache/vsr/training"
+    """Where parts of the clips are kept decoded."""
+    workers: int = 1
+    prefetch: int = 4
+    """Batches that each worker keeps ready."""
+    motion: MotionConfig = field(default_factory=MotionConfig)
+    degradation: DegradationConfig = field(default_factory=DegradationConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """The networks' own configs, as their diffusers folders hold them; empty: the embedded model's."""
+
+    unet: dict[str, Any] = field(default_factory=dict[str, Any])
+    vae: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseConfig:
+    """Noise on the latents, and noise on the small frames that the network is told of."""
+
+    kappa: float = 0.1
+    """Standard deviation of the noise added to the latents of the enlarged small frames."""
+    level_probability: float = 0.3
+    """How often noise of a known level is added to the small frames; otherwise the level is 0."""
+    max_level: int = 100
+    later_probability: float = 0.15
+    """How often a sample starts on the way to the clean latents, as a later step of several does."""
+    levels: int = 1000
+    """Steps of the noise schedule that levels are steps of: scaled linear, betas as below."""
+    beta_start: float = 0.0001
+    beta_end: float = 0.02
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.level_probability <= 1, "noise.level_probability", "0 to 1", self)
+        _require(
+            0 < self.max_level < self.levels, "noise.max_level", f"1 to {self.levels - 1}", self
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerConfig:
+    """AdamW, its clipping, and what is done with steps that explode."""
+
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    explosion: float = 50.0
+    """A step whose gradient norm is this many times its running mean is skipped."""
+    patience: int = 5
+    """After so many skipped steps in a row the run goes back to its last checkpoint."""
+    rollbacks: int = 5
+    """After so many returns the run gives up."""
+    ema_decay: float = 0.999
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationConfig:
+    """Fixed held-out samples, scored and drawn."""
+
+    every: int = 500
+    samples: int = 8
+    pictures: int = 4
+    crop: int = 64
+    frames: int = 5
+    best: Literal["features", "psnr"] = "features"
+    """The figure that picks the best checkpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """A whole run: a recipe, its networks, its material and its stages."""
+
+    stages: tuple[StageConfig, ...]
+    recipe: Literal["compact"] = "compact"
+    run: str = "runs/compact"
+    seed: int = 0
+    device: Literal["auto", "cpu"] = "auto"
+    precision: Literal["no", "bf16", "fp16"] = "bf16"
+    init: str | None = None
+    """An image network whose layers the U-Net starts from: any file spandrel loads."""
+    teacher: str | None = None
+    """An image network that the prior losses learn from: any file spandrel loads."""
+    teacher_fraction: float = 0.34
+    """Share of the frames that feature and prior losses look at."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    noise: NoiseConfig = field(default_factory=NoiseConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    log_every: int = 20
+    save_every: int = 500
+    keep: int = 2
+    """Newest checkpoints that are kept, besides the best one."""
+
+    def __post_init__(self) -> None:
+        _require(len(self.stages) > 0, "stages", "a list of at least one stage", self)
+        for name in ("log_every", "save_every", "keep"):
+            _require(getattr(self, name) >= 1, name, "at least 1", self)
+        names = [stage.name for stage in self.stages]
+        _require(len(set(names)) == len(names), "stages: name", "different in every stage", self)
+        wants_teacher = any(s.weights.prior or s.weights.prior_features for s in self.stages)
+        _require(bool(self.teacher) or not wants_teacher, "teacher", "a file: prior losses", self)
+
+
+def load_train_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
+    """The training config of a yaml file, with `key.inner=value` strings laid over it.
+
+    A stage is addressed by its name or its number: `stages.first.steps=100`.
+    Raises `ConfigError` for an unreadable file, an unknown key (with the nearest right one) or a
+    value of the wrong type.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f"no config file {str(path)!r}; the shipped ones are in configs/train")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not yaml: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} holds no keys; a training config is a yaml mapping")
+    for override in overrides:
+        _lay_over(values, override)
+    return build_train_config(values)
+
+
+def build_train_config(values: Mapping[str, Any]) -> TrainConfig:
+    """The training config of plain nested mappings and lists, as yaml gives them."""
+    return typing.cast(TrainConfig, _build(TrainConfig, values, "config"))
+
+
+def config_to_dict(config: TrainConfig) -> dict[str, Any]:
+    """The config as plain nested mappings and lists; `build_train_config` is the inverse."""
+    return typing.cast("dict[str, Any]", _plain(dataclasses.asdict(config)))
+
+
+def differing_fields(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Dotted names of the keys whose values differ between two configs in plain form."""
+    found: list[str] = []
+    for key in sorted({*old, *new}):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            found += differing_fields(a, b, f"{prefix}{key}.")
+        elif a != b:
+            found.append(f"{prefix}{key}")
+    return found
+
+
+def _lay_over(values: dict[str, Any], override: str) -> None:
+    key, separator, text = override.lstrip("-").partition("=")
+    if not separator or not key:
+        raise ConfigError(f"{override!r} is no override; write key.inner=value")
+    *parents, last = key.split(".")
+    node: Any = values
+    for part in parents:
+        if isinstance(node, dict) and node.get(part) is None:
+            node[part] = {}
+        node = _child(node, part, key)
+    if isinstance(node, list):
+        raise ConfigError(f"{key!r} names a whole stage; name one of its values")
+    node[last] = yaml.safe_load(text)
+
+
+def _child(node: Any, part: str, key: str) -> Any:
+    if isinstance(node, dict):
+        return node[part]
+    if not isinstance(node, list):
+        raise ConfigError(f"{key!r}: nothing lies below {part!r}")
+    named = {str(item.get("name")): item for item in node if isinstance(item, dict)}
+    numbered = {str(i): item for i, item in enumerate(node)}
+    if part not in named and part not in numbered:
+        raise ConfigError(f"{key!r}: no stage {part!r}; there are {', '.join(named)}")
+    return named.get(part, numbered.get(part))
+
+
+def _build(kind: Any, value: Any, where: str) -> Any:
+    """`value` as `kind`: a dataclass, tuple, dict, Literal, union or plain type."""
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if dataclasses.is_dataclass(kind):
+        return _build_dataclass(typing.cast(type, kind), value, where)
+    if kind is Any:
+        return value
+    if origin is Literal:
+        _check(value in inner, where, value, f"one of {', '.join(map(str, inner))}")
+        return value
+    if origin is tuple:
+        _check(isinstance(value, list | tuple), where, value, "a list")
+        many = len(inner) == 2 and inner[1] is Ellipsis
+        _check(many or len(value) == len(inner), where, value, f"a list of {len(inner)}")
+        kinds = [inner[0]] * len(value) if many else inner
+        return tuple(_build(k, v, f"{where}[{i}]") for i, (k, v) in enumerate(zip(kinds, value)))
+    if origin is dict:
+        _check(isinstance(value, Mapping), where, value, "a mapping")
+        return {str(k): _build(inner[1], v, f"{where}.{k}") for k, v in value.items()}
+    if inner:  # a union with None
+        return None if value is None else _build(inner[0], value, where)
+    return _build_plain(kind, value, where)
+
+
+def _build_plain(kind: type, value: Any, where: str) -> Any:
+    if kind is float:
+        try:  # yaml reads 1e-4 as text
+            return float(value)
+        except (TypeError, ValueError):
+            _check(False, where, value, "a number")
+    right = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+    _check(right, where, value, {int: "a whole number", str: "text"}.get(kind, kind.__name__))
+    return value
+
+
+def _build_dataclass(kind: type, values: Any, where: str) -> Any:
+    values = {} if values is None else values
+    _check(isinstance(values, Mapping), where, values, "a mapping")
+    kinds = typing.get_type_hints(kind)
+    for key in values:
+        if key not in kinds:
+            near = difflib.get_close_matches(str(key), list(kinds), n=1, cutoff=0.0)[0]
+            raise ConfigError(f"{where}: unknown key {key!r}; did you mean {near!r}?")
+    missing = [
+        f.name
+        for f in dataclasses.fields(kind)
+        if f.name not in values
+        and f.default is dataclasses.MISSING
+        and f.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise ConfigError(f"{where}: {missing[0]!r} is missing; it has no default")
+    return kind(**{k: _build(kinds[k], v, f"{where}.{k}") for k, v in values.items()})
+
+
+def _check(right: bool, where: str, value: Any, allowed: str) -> None:
+    if not right:
+        raise ConfigError(f"{where} is {value!r}; it must be {allowed}")
+
+
+def _require(right: bool, where: str, allowed: str, holder: Any) -> None:
+    if not right:
+        value = getattr(holder, where.rpartition(".")[2], None)
+        found = f" is {value!r};" if isinstance(value, int | float | str) else ""
+        raise ConfigError(f"{where}{found} must be {allowed}")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value

@@ -43,3 +43,11 @@ def moving_pictures() -> Iterator[np.ndarray]:
         phases = [(columns - number) / 5, rows / 4, (columns - number + rows) / 7]
         channels = [127 + 100 * np.sin(phase) for phase in phases]
         yield np.stack(channels, axis=-1).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole model with few channels."""
+    folder = tmp_path_factory.mktemp("tiny")
+    (folder / "model_index.json").write_text("{}")
+    return folder

@@ -47,7 +47,9 @@ def _run(args: Sequence[str]) -> int:
     command: str = options.command
     chosen: Namespace = options[command]
     logging.basicConfig(
-        level=logging.DEBUG if chosen.debug else logging.INFO, format="vsr: %(message)s"
+        level=logging.DEBUG if chosen.debug else logging.INFO,
+        format="vsr: %(message)s",
+        force=True,
     )
     _COMMANDS[command](chosen)
     return 0

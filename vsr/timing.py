@@ -5,15 +5,9 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Protocol
 
-
-class Timer(Protocol):
-    """What the pipeline asks of a timer: `with timer("unet"): ...`."""
-
-    def __call__(self, stage: str) -> AbstractContextManager[None]:
-        """Return a context whose duration belongs to `stage`."""
-        ...
+Timer = Callable[[str], AbstractContextManager[None]]
+"""What the pipeline asks of a timer: `with timer("unet"): ...`."""
 
 
 class NullTimer:

@@ -1,0 +1,263 @@
+"""The command line: what it says about bad input, and where it says it."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from vsr import __version__
+from vsr.cli import main
+
+Make = Callable[[Path, Path], list[str]]
+"""Makes the bad input in a folder, given a good clip, and returns the command that meets it."""
+
+
+def missing_file(folder: Path, source: Path) -> list[str]:
+    return [str(folder / "missing.mp4"), str(folder / "out.mp4")]
+
+
+def folder_without_images(folder: Path, source: Path) -> list[str]:
+    (folder / "in").mkdir()
+    return [str(folder / "in"), str(folder / "out.mp4")]
+
+
+def empty_file(folder: Path, source: Path) -> list[str]:
+    (folder / "in.mp4").touch()
+    return [str(folder / "in.mp4"), str(folder / "out.mp4")]
+
+
+def text_file(folder: Path, source: Path) -> list[str]:
+    (folder / "in.mp4").write_text("This is not a film.\n" * 50)
+    return [str(folder / "in.mp4"), str(folder / "out.mp4")]
+
+
+def audio_only(folder: Path, source: Path) -> list[str]:
+    with av.open(str(folder / "in.mp4"), "w") as container:
+        stream = container.add_stream("aac", rate=16000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(
+            np.zeros((1, 1024), np.float32), format="fltp", layout="mono"
+        )
+        frame.sample_rate = 16000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return [str(folder / "in.mp4"), str(folder / "out.mp4")]
+
+
+def zero_size_stream(folder: Path, source: Path) -> list[str]:
+    """The source with width and height of its video track set to zero, wherever they stand."""
+    data = bytearray(source.read_bytes())
+    box = data.index(b"avc1") + 4 + 24
+    data[box : box + 4] = bytes(4)
+    at = data.index(b"avcC") + 4
+    data[at : at + 40] = bytes(40)
+    (folder / "in.mp4").write_bytes(data)
+    return [str(folder / "in.mp4"), str(folder / "out.mp4")]
+
+
+def cut_before_the_first_frame(folder: Path, source: Path) -> list[str]:
+    (folder / "in.mp4").write_bytes(source.read_bytes()[:60])
+    return [str(folder / "in.mp4"), str(folder / "out.mp4")]
+
+
+def good(*options: str) -> Make:
+    """A good input, with bad options."""
+
+    def make(folder: Path, source: Path) -> list[str]:
+        return [str(source), str(folder / "out.mp4"), *options]
+
+    return make
+
+
+def config_file(text: str) -> Make:
+    def make(folder: Path, source: Path) -> list[str]:
+        (folder / "config.yaml").write_text(text)
+        return [str(source), str(folder / "out.mp4"), "--config", str(folder / "config.yaml")]
+
+    return make
+
+
+def model_folder_without_index(folder: Path, source: Path) -> list[str]:
+    (folder / "model").mkdir()
+    return [str(source), str(folder / "out.mp4"), "--model", str(folder / "model")]
+
+
+def output_folder_missing(folder: Path, source: Path) -> list[str]:
+    return [str(source), str(folder / "nowhere" / "out.mp4")]
+
+
+def wrong_container(folder: Path, source: Path) -> list[str]:
+    return [str(source), str(folder / "out.webm"), "--codec", "x264"]
+
+
+def unknown_container(folder: Path, source: Path) -> list[str]:
+    return [str(source), str(folder / "out.xyz")]
+
+
+BAD_INPUT = [
+    (missing_file, 1, "does not exist"),
+    (folder_without_images, 1, "image"),
+    (empty_file, 1, "empty"),
+    (text_file, 1, "in.mp4"),
+    (audio_only, 1, "audio"),
+    (zero_size_stream, 1, "in.mp4"),
+    (cut_before_the_first_frame, 1, "in.mp4"),
+    (good("--sclae", "2"), 2, "unknown option --sclae; did you mean --scale?"),
+    (good("--nosie-level=3"), 2, "unknown option --nosie-level; did you mean --noise-level?"),
+    (good("--steps", "many"), 2, "steps"),
+    (good("--scale", "5"), 2, "scale = 5.0 is out of range; it can be from 1 to 4"),
+    (good("--scale", "0.5"), 2, "scale"),
+    (good("--height", "9000"), 2, "height = 9000 is out of range; it can be from 24 to 96"),
+    (good("--color", "purple"), 2, "color"),
+    (good("--dtype", "int3"), 2, "dtype"),
+    (good("--propagation-steps", "x"), 2, "propagation_steps"),
+    (good("extra"), 2, "extra"),
+    (config_file("noise_lvel: 3"), 2, "unknown key noise_lvel in the config file; did you mean"),
+    (config_file("scale: large"), 2, "scale"),
+    (config_file("scale: 7"), 2, "scale"),
+    (config_file("scale: [1"), 2, "config"),
+    (good("--config", "missing.yaml"), 2, "missing.yaml"),
+    (good("--model", "compcat"), 1, "there is no model compcat"),
+    (model_folder_without_index, 1, "model_index.json"),
+    (output_folder_missing, 1, "nowhere"),
+    (wrong_container, 1, "x264"),
+    (unknown_container, 1, ".xyz"),
+    (good("--crf", "60"), 1, "crf"),
+    (good("--lossless"), 1, "ffv1"),
+    (good("--device", "gpu"), 1, "device gpu is not known"),
+    (good("--start", "60"), 1, "past the end"),
+]
+
+
+@pytest.mark.parametrize(
+    ("make", "code", "says"),
+    BAD_INPUT,
+    ids=[f"{case[0].__name__}: {case[2]}" for case in BAD_INPUT],
+)
+def test_bad_input_gets_one_line_a_non_zero_exit_and_no_output(
+    make: Make,
+    code: int,
+    says: str,
+    tmp_path: Path,
+    source: Path,
+    tiny_model: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    arguments = make(tmp_path, source)
+    model = [] if "--model" in arguments else ["--model", str(tiny_model)]
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["upscale", *arguments, *model]) == code
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("vsr: error: ")
+    assert says in lines[0]
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_output_that_exists_is_kept(
+    tmp_path: Path, source: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out.mp4"
+    output.write_text("precious")
+    assert main(["upscale", str(source), str(output)]) == 1
+    assert "exists" in capfd.readouterr().err
+    assert output.read_text() == "precious"
+
+
+def test_the_source_is_never_the_output(
+    tmp_path: Path, source: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "in.mp4"
+    shutil.copy(source, copy)
+    assert main(["upscale", str(copy), str(copy), "--overwrite"]) == 1
+    assert "is the source itself" in capfd.readouterr().err
+    assert copy.read_bytes() == source.read_bytes()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_an_output_folder_that_is_not_writable_is_said(
+    tmp_path: Path, source: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "read_only"
+    folder.mkdir(mode=0o500)
+    assert main(["upscale", str(source), str(folder / "out.mp4")]) == 1
+    assert "not writable" in capfd.readouterr().err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is CUDA")
+def test_cuda_where_there_is_none_is_said(
+    tmp_path: Path, source: Path, tiny_model: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out.mp4"
+    arguments = ["upscale", str(source), str(output), "--model", str(tiny_model)]
+    assert main([*arguments, "--device", "cuda"]) == 1
+    assert "device cuda is not there: PyTorch sees 0 CUDA devices" in capfd.readouterr().err
+    assert not output.exists()
+
+
+def test_debug_shows_the_trace(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["upscale", str(tmp_path / "missing.mp4"), "--debug"]) == 1
+    error = capfd.readouterr().err
+    assert "Traceback" in error
+    assert error.splitlines()[-1].startswith("vsr: error: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["upscal"], "unknown command upscal; did you mean upscale?"),
+        (["upscale"], "input"),
+        (["info"], "path"),
+        (["train", "missing.yaml"], "missing.yaml"),
+    ],
+)
+def test_a_command_that_is_wrong_or_not_whole_is_said_in_one_line(
+    arguments: list[str], says: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) != 0
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert says in lines[0]
+
+
+def test_the_version_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capfd.readouterr().out == f"vsr {__version__}\n"
+
+
+def test_help_names_the_commands_in_half_a_second() -> None:
+    best = min(_seconds("--help") for _ in range(3))
+    assert best < 0.5
+
+
+def test_help_shows_every_option_with_hyphens(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["upscale", "--help"]) == 0
+    flags = set(re.findall(r"--[a-z-]+", capfd.readouterr().out))
+    named = "model scale height steps noise-level guidance-scale prompt negative-prompt"
+    named += " propagation-steps seed device dtype segment-length max-clip-frames tile color"
+    named += " codec crf lossless start duration config overwrite tolerant"
+    assert {f"--{name}" for name in named.split()} <= flags
+
+
+def test_info_says_what_is_in_a_video(source: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", str(source)]) == 0
+    text = capfd.readouterr().out
+    assert all(word in text for word in ("32x24", "h264", "24000/1001", "aac"))
+
+
+def _vsr(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([sys.executable, "-m", "vsr", *arguments], capture_output=True, text=True)
+
+
+def _seconds(*arguments: str) -> float:
+    began = time.perf_counter()
+    assert _vsr(*arguments).returncode == 0
+    return time.perf_counter() - began

@@ -1,0 +1,170 @@
+"""Time `vsr upscale` on a clip and print where the time goes, as a table.
+
+    python tools/benchmark.py vsr/assets/sample.mp4 --size 180x144 --frames 60 --device cpu --threads 2
+
+The clip may be made smaller and longer first, so that two machines run the same work. Decoding and
+encoding happen in threads of their own while the networks run: the seconds of all stages together
+can be more than those of the run.
+"""
+
+import json
+import platform
+import resource
+import sys
+import tempfile
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from itertools import cycle, islice
+from pathlib import Path
+
+import cv2
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from vsr.config import UpscaleConfig
+from vsr.jobs.device import choose_device, choose_dtype
+from vsr.jobs.upscale import UpscaleReport, upscale
+from vsr.timing import StageTimer
+from vsr.video.probe import probe
+from vsr.video.reader import VideoReader
+from vsr.video.writer import EncoderSettings, VideoWriter
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """What was measured; `seconds` are those of the run without loading the model."""
+
+    machine: str
+    report: UpscaleReport
+    stages: dict[str, float]
+    peak_gigabytes: float
+
+    @property
+    def frames_per_second(self) -> float:
+        return self.report.frames / self.report.seconds
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    options = _parser().parse_args(argv)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    config = UpscaleConfig(
+        model=options.model,
+        steps=options.steps,
+        propagation_steps=options.propagation_steps,
+        device=options.device,
+        dtype=options.dtype,
+        max_clip_frames=options.max_clip_frames,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        source = _prepared(options, Path(folder))
+        if not options.cold:
+            _run(source, Path(folder) / "warm.mp4", config)
+        benchmark = _run(source, Path(folder) / "out.mp4", config)
+    if options.json:
+        print(json.dumps(_flat(benchmark)))
+    else:
+        Console().print(_table(benchmark))
+
+
+def _parser() -> ArgumentParser:
+    defaults = UpscaleConfig()
+    parser = ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("source", type=Path)
+    parser.add_argument("--size", metavar="WxH", help="reduce or enlarge the source to this")
+    parser.add_argument("--frames", type=int, help="cut the source, or repeat it, to this length")
+    parser.add_argument("--model", default=defaults.model)
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--propagation-steps")
+    parser.add_argument("--device", default=defaults.device)
+    parser.add_argument("--dtype", default=defaults.dtype)
+    parser.add_argument("--max-clip-frames", type=int, default=defaults.max_clip_frames)
+    parser.add_argument("--threads", type=int, help="threads of PyTorch")
+    parser.add_argument("--cold", action="store_true", help="no run before the one that counts")
+    parser.add_argument("--json", action="store_true", help="one line of JSON, not a table")
+    return parser
+
+
+def _prepared(options: Namespace, folder: Path) -> Path:
+    """The source, or a lossless-looking copy of it in the asked-for size and length."""
+    if options.size is None and options.frames is None:
+        return options.source
+    info = probe(options.source)
+    width, height = map(int, options.size.split("x")) if options.size else (info.width, info.height)
+    with VideoReader(options.source) as reader:
+        frames = [
+            cv2.resize(frame.pixels, (width, height), interpolation=cv2.INTER_AREA)
+            for frame in islice(reader, options.frames)
+        ]
+    there_and_back = cycle(frames + frames[-2:0:-1])
+    path = folder / "source.mp4"
+    step = round(1 / (info.average_rate * info.time_base)) if info.average_rate else 1
+    settings = EncoderSettings(codec="x264", crf=10)
+    with VideoWriter(path, source=info, width=width, height=height, settings=settings) as writer:
+        for number, pixels in enumerate(islice(there_and_back, options.frames or len(frames))):
+            writer.write(pixels, info.start_pts + number * step)
+    return path
+
+
+def _run(source: Path, output: Path, config: UpscaleConfig) -> Benchmark:
+    device = choose_device(config.device)
+    on_cuda = device.type == "cuda"
+    timer = StageTimer(synchronize=torch.cuda.synchronize if on_cuda else None)
+    if on_cuda:
+        torch.cuda.reset_peak_memory_stats()
+    report = upscale(source, output, config, timer=timer)
+    dtype = str(choose_dtype(config.dtype, device)).removeprefix("torch.")
+    name = torch.cuda.get_device_name() if on_cuda else f"{torch.get_num_threads()} threads"
+    machine = f"{device.type} ({name}), {dtype}, torch {torch.__version__}, {platform.machine()}"
+    peak = torch.cuda.max_memory_allocated() if on_cuda else _peak_resident_bytes()
+    return Benchmark(machine, report, timer.seconds, peak / 1e9)
+
+
+def _peak_resident_bytes() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def _table(benchmark: Benchmark) -> Table:
+    report = benchmark.report
+    title = f"{report.frames} frames to {report.size.width}x{report.size.height}: "
+    title += f"{benchmark.frames_per_second:.2f} frames/s"
+    table = Table("stage", title=title, caption=f"{benchmark.machine}, {date.today()}")
+    for heading in ("seconds", "ms/frame", "share"):
+        table.add_column(heading, justify="right")
+    for row in _rows(benchmark):
+        table.add_row(*row)
+    table.add_section()
+    table.add_row("whole run", *_columns(report.seconds, report), end_section=True)
+    table.add_row("peak memory", f"{benchmark.peak_gigabytes:.2f} GB")
+    return table
+
+
+def _rows(benchmark: Benchmark) -> Iterator[tuple[str, ...]]:
+    for stage, seconds in benchmark.stages.items():
+        yield stage, *_columns(seconds, benchmark.report)
+
+
+def _columns(seconds: float, report: UpscaleReport) -> tuple[str, str, str]:
+    per_frame = 1000 * seconds / report.frames
+    return f"{seconds:.2f}", f"{per_frame:.1f}", f"{seconds / report.seconds:.0%}"
+
+
+def _flat(benchmark: Benchmark) -> dict[str, object]:
+    report = benchmark.report
+    return {
+        "machine": benchmark.machine,
+        "frames": report.frames,
+        "size": [report.size.width, report.size.height],
+        "seconds": report.seconds,
+        "frames_per_second": benchmark.frames_per_second,
+        "peak_gigabytes": benchmark.peak_gigabytes,
+        "stages": benchmark.stages,
+    }
+
+
+if __name__ == "__main__":
+    main()

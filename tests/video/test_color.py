@@ -1,0 +1,120 @@
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+from vsr.video.color import FULL, LIMITED, ColorTags, frame_from_rgb, rgb_from_frame
+from vsr.video.probe import probe
+from vsr.video.reader import VideoReader
+
+# Weights of red and blue in luma: ITU-R BT.601 and BT.709.
+WEIGHTS = {6: (0.299, 0.114), 5: (0.299, 0.114), 1: (0.2126, 0.0722)}
+
+
+def rgb_by_formula(yuv: np.ndarray, matrix: int, color_range: int) -> np.ndarray:
+    """R'G'B' of 8-bit Y'CbCr (`... 3`), straight from the definition in the standards."""
+    red, blue = WEIGHTS[matrix]
+    green = 1 - red - blue
+    black, luma, chroma = (16, 219, 224) if color_range == LIMITED else (0, 255, 255)
+    y = (yuv[..., 0] - black) / luma
+    cb, cr = (yuv[..., 1] - 128) / chroma, (yuv[..., 2] - 128) / chroma
+    r = y + 2 * (1 - red) * cr
+    b = y + 2 * (1 - blue) * cb
+    g = (y - red * r - blue * b) / green
+    return (255 * np.stack([r, g, b], -1)).clip(0, 255)
+
+
+def flat_patches() -> np.ndarray:
+    """Y'CbCr of 24 patches of 16x16 pixels, so large that chroma upsampling does not matter."""
+    rng = np.random.default_rng(0)
+    colors = rng.integers((70, 105, 105), (190, 150, 150), (4, 6, 3))
+    return colors.repeat(16, 0).repeat(16, 1)
+
+
+def frame_of(yuv: np.ndarray) -> av.VideoFrame:
+    planes = [yuv[..., 0], yuv[::2, ::2, 1], yuv[::2, ::2, 2]]
+    flat = np.concatenate([plane.ravel() for plane in planes]).astype(np.uint8)
+    height, width = yuv.shape[:2]
+    return av.VideoFrame.from_ndarray(flat.reshape(height * 3 // 2, width), format="yuv420p")
+
+
+def centers(pixels: np.ndarray) -> np.ndarray:
+    return pixels[8::16, 8::16]
+
+
+@pytest.mark.parametrize("matrix", [6, 5, 1])
+@pytest.mark.parametrize("color_range", [LIMITED, FULL])
+def test_yuv_becomes_rgb_by_its_own_matrix_and_range(matrix, color_range):
+    yuv = flat_patches()
+    tags = ColorTags(matrix=matrix, range=color_range)
+    got = rgb_from_frame(frame_of(yuv), tags)
+    wanted = rgb_by_formula(yuv, matrix, color_range)
+    # Rounding of 8-bit tables: one level, at most two.
+    np.testing.assert_allclose(centers(got), centers(wanted), atol=2)
+
+
+@pytest.mark.parametrize("matrix", [6, 1])
+@pytest.mark.parametrize("color_range", [LIMITED, FULL])
+def test_rgb_becomes_yuv_by_the_tagged_matrix_and_range(matrix, color_range):
+    yuv = flat_patches()
+    tags = ColorTags(matrix=matrix, range=color_range)
+    rgb = rgb_by_formula(yuv, matrix, color_range).round().astype(np.uint8)
+    frame = frame_from_rgb(rgb, "yuv420p", tags)
+    luma = np.asarray(frame.to_ndarray())[: yuv.shape[0]]
+    np.testing.assert_allclose(centers(luma), centers(yuv[..., 0]), atol=2)
+    assert frame.color_range == color_range
+
+
+@pytest.mark.parametrize("pix_fmt", ["bgr0", "gbrp"])
+def test_rgb_formats_give_the_pixels_back_exactly(pix_fmt):
+    pixels = np.random.default_rng(1).integers(0, 256, (31, 45, 3), dtype=np.uint8)
+    tags = ColorTags().resolved(31, pix_fmt)
+    np.testing.assert_array_equal(
+        rgb_from_frame(frame_from_rgb(pixels, pix_fmt, tags), tags), pixels
+    )
+
+
+@pytest.mark.parametrize(
+    ("tags", "height", "matrix"),
+    [
+        (ColorTags(), 576, 6),
+        (ColorTags(), 720, 1),
+        (ColorTags(primaries=9), 480, 1),
+        (ColorTags(matrix=1), 240, 1),
+        (ColorTags(matrix=5), 1080, 5),
+    ],
+)
+def test_an_unspecified_matrix_is_assumed_from_the_size(tags, height, matrix):
+    assert tags.resolved(height, "yuv420p").matrix == matrix
+
+
+def test_an_unspecified_range_is_full_for_jpeg_formats_only():
+    assert ColorTags().resolved(480, "yuvj420p").range == FULL
+    assert ColorTags().resolved(480, "yuv420p").range == LIMITED
+
+
+@pytest.mark.parametrize("matrix", [6, 1])
+@pytest.mark.parametrize("color_range", [LIMITED, FULL])
+def test_a_file_is_read_by_its_tags(make_video, matrix, color_range):
+    gray = np.full((48, 64, 3), 0, np.uint8)
+    gray[:, :32] = (200, 60, 60)
+    path = make_video(pixels=[gray], color=(2, 2, matrix, color_range), options={"qp": "0"})
+    with av.open(path) as container:
+        stored = next(container.decode(video=0))
+    y, u, v = (
+        float(stored.to_ndarray().ravel()[at]) for at in (0, 48 * 64 + 1, 48 * 64 * 5 // 4 + 1)
+    )
+    wanted = rgb_by_formula(np.array([y, u, v]), matrix, color_range)
+    assert probe(path).color == ColorTags(2, 2, matrix, color_range)
+    with VideoReader(path) as reader:
+        pixels = next(reader).pixels
+    np.testing.assert_allclose(pixels[4, 4], wanted, atol=2)
+
+
+def test_a_file_without_tags_says_unspecified_and_how_it_is_read(make_video):
+    info = probe(make_video(time_base=Fraction(1, 25)))
+    assert str(info.color) == (
+        "primaries unspecified, transfer unspecified, matrix unspecified, range unspecified"
+    )
+    assert str(info.resolved_color).endswith("matrix smpte170m, range limited")

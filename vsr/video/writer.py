@@ -1,0 +1,191 @@
+"""Writing the output: nothing under its name before it is complete."""
+
+import logging
+import os
+import shutil
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vsr.errors import OutputError
+from vsr.video.encoders import PNG, EncoderSettings, check_codec
+from vsr.video.images import write_png
+from vsr.video.muxer import Muxer
+from vsr.video.probe import VideoInfo, open_video, probe
+from vsr.video.reader import exact_seconds
+from vsr.video.streams import source_range, streams_to_copy
+
+_log = logging.getLogger(__name__)
+
+
+def check_output(
+    path: str | Path, *, source_path: str | Path, settings: EncoderSettings, overwrite: bool
+) -> None:
+    """Raise OutputError for whatever would keep `path` from being written, before any work.
+
+    That is: an unfit pair of codec and file type, audio that the type cannot hold, an output that
+    exists or is the source, a folder that is missing or not writable.
+    """
+    _check(Path(path), source=probe(source_path), settings=settings, overwrite=overwrite)
+
+
+class VideoWriter:
+    """Writes frames with the source's times and all that the source holds beside its video.
+
+    A context manager. While frames are written the output is called `.NAME.partial.EXT`; it gets
+    its name when the context ends well, and is removed when it ends with an exception. A PNG folder
+    holds pictures only, which the log says.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        source: VideoInfo,
+        width: int,
+        height: int,
+        settings: EncoderSettings,
+        overwrite: bool = False,
+        start: float | Fraction = 0,
+        duration: float | Fraction | None = None,
+    ) -> None:
+        self.path = Path(path)
+        self.frame_count = 0
+        self._shape = (height, width, 3)
+        self._last_pts: int | None = None
+        _check(self.path, source=source, settings=settings, overwrite=overwrite)
+        self._partial = self.path.with_name(f".{self.path.stem}.partial{self.path.suffix}")
+        _remove(self._partial)
+        length = None if duration is None else exact_seconds(duration)
+        try:
+            self._sink = self._open(source, settings, exact_seconds(start), length)
+        except BaseException:
+            _remove(self._partial)
+            raise
+
+    def write(self, pixels: NDArray[np.uint8], pts: int) -> None:
+        """Add one frame: RGB `h w 3` of the output's size, and its pts in the source's units."""
+        assert pixels.shape == self._shape, f"{pixels.shape = }, expected {self._shape}"
+        assert self._last_pts is None or pts > self._last_pts, f"{pts = } after {self._last_pts}"
+        self._last_pts = pts
+        self._sink.write(pixels, pts)
+        self.frame_count += 1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            self._discard()
+            return
+        try:
+            if self.frame_count == 0:
+                raise OutputError(f"{self.path}: there was no frame to write")
+            self._sink.finish()
+            _put_in_place(self._partial, self.path)
+        except BaseException:
+            self._discard()
+            raise
+
+    def _open(
+        self,
+        source: VideoInfo,
+        settings: EncoderSettings,
+        start: Fraction,
+        duration: Fraction | None,
+    ) -> "Muxer | _PngFolder":
+        if settings.codec_for(self.path) == PNG:
+            return _PngFolder(self._partial, source)
+        height, width = self._shape[:2]
+        return Muxer(
+            self._partial,
+            source=source,
+            size=(width, height),
+            settings=settings,
+            span=source_range(source, start, duration),
+        )
+
+    def _discard(self) -> None:
+        self._sink.abort()
+        _remove(self._partial)
+
+
+class _PngFolder:
+    """A folder of numbered pictures."""
+
+    def __init__(self, folder: Path, source: VideoInfo) -> None:
+        self._folder = folder
+        self._count = 0
+        try:
+            folder.mkdir()
+        except OSError as error:
+            raise OutputError(f"{folder} cannot be made: {error.strerror or error}") from error
+        if not source.is_image_folder:
+            _log.warning(
+                "a folder of pictures holds no times, tags or sound: those of %s are left out",
+                source.path,
+            )
+
+    def write(self, pixels: NDArray[np.uint8], pts: int) -> None:
+        """Write the next picture; its number tells the order, its time is not kept."""
+        write_png(self._folder / f"{self._count:08d}.png", pixels)
+        self._count += 1
+
+    def finish(self) -> None:
+        """Do nothing: every picture is complete."""
+
+    def abort(self) -> None:
+        """Do nothing: the folder is removed as a whole."""
+
+
+def _check(path: Path, *, source: VideoInfo, settings: EncoderSettings, overwrite: bool) -> None:
+    codec = check_codec(path, settings)
+    folder = path.parent
+    if path.exists():
+        if path.samefile(source.path):
+            raise OutputError(f"{path} is the source itself; give the output another name")
+        if not overwrite:
+            raise OutputError(f"{path} exists; choose another name, or allow it to be overwritten")
+        _check_replaceable(path, is_folder=codec == PNG)
+    if not folder.is_dir():
+        raise OutputError(f"the folder {folder} of the output does not exist; make it first")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"the folder {folder} is not writable; choose another one")
+    if codec != PNG and not source.is_image_folder:
+        with open_video(source.path) as (container, _):
+            streams_to_copy(source, container, path)
+
+
+def _check_replaceable(path: Path, *, is_folder: bool) -> None:
+    if path.is_dir() != is_folder:
+        raise OutputError(
+            f"{path} is a {'folder' if path.is_dir() else 'file'}, which a "
+            f"{'folder' if is_folder else 'file'} cannot replace; choose another name"
+        )
+    if is_folder and any(entry.suffix.lower() != ".png" for entry in path.iterdir()):
+        raise OutputError(f"{path} holds more than PNG files and is not replaced; remove it first")
+
+
+def _put_in_place(partial: Path, path: Path) -> None:
+    try:
+        if partial.is_dir() and path.is_dir():
+            shutil.rmtree(path)
+        partial.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

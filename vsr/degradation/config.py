@@ -30,7 +30,7 @@ class CodecConfig:
 
 # x264 as it is used for files: B-frames, lookahead, bits taken where they are referred to most.
 _FILE = (("preset", "medium"), ("bf", "3"), ("rc-lookahead", "10"), ("x264-params", "mbtree=1"))
-_CODECS = (
+CODECS = (
     CodecConfig("h264", 0.4, options=_FILE),
     CodecConfig("h264", 0.4),
     CodecConfig("hevc", 0.04, quality=(20.0, 40.0)),
@@ -45,7 +45,7 @@ class CompressionConfig:
     """How often a stage ends in a video codec or in JPEG, and how bad these are."""
 
     codec_probability: float = 0.0
-    codecs: tuple[CodecConfig, ...] = _CODECS
+    codecs: tuple[CodecConfig, ...] = CODECS
     jpeg_probability: float = 0.2
     jpeg_quality: Range = (97.0, 40.0)
 

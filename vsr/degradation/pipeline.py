@@ -19,7 +19,7 @@ from vsr.degradation.config import (
 )
 from vsr.errors import InputError
 
-Frames = Float[np.ndarray, "t h w 3"]
+Frames = Float[np.ndarray, "_ _ _ 3"]
 Step = Callable[[Frames], Frames]
 
 

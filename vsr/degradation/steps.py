@@ -40,7 +40,9 @@ def gaussian_blur(frames: Frames, sigmas: Float[np.ndarray, "t"]) -> Frames:
     )
 
 
-def resize(frames: Frames, size: tuple[int, int], *, resampling: Resampling) -> Frames:
+def resize(
+    frames: Frames, size: tuple[int, int], *, resampling: Resampling
+) -> Float[np.ndarray, "t new_h new_w 3"]:
     """Resizes to `size` (h, w) with the corners of the frames, not of their pixels, aligned.
 
     `bilinear` and `bicubic` alias when they reduce; `area` and `antialiased` (a bicubic kernel
@@ -106,7 +108,9 @@ def _jpeg_frame(frame: np.ndarray, quality: int) -> np.ndarray:
     return decoded[..., ::-1]
 
 
-def _separable(frames: Frames, rows: np.ndarray, columns: np.ndarray) -> Frames:
+def _separable(
+    frames: Frames, rows: np.ndarray, columns: np.ndarray
+) -> Float[np.ndarray, "t new_h new_w 3"]:
     t, _, w, c = frames.shape
     tall = rows @ frames.reshape(t, -1, w * c)
     return columns @ tall.reshape(t, len(rows), w, c)

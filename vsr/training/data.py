@@ -147,7 +147,7 @@ class TrainingClips(Dataset[dict[str, Tensor]]):
         }
 
     def _photo_clip(self, lead: int, rng: np.random.Generator) -> MovingClip:
-        first, second = rng.integers(len(self.photos), size=2)
+        first, second = map(int, rng.integers(len(self.photos), size=2))
         other = first if rng.random() < 0.5 else second
         return moving_clip(
             self.photos[first],

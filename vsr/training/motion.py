@@ -241,7 +241,7 @@ def _sample(maps: np.ndarray, flow: np.ndarray) -> np.ndarray:
     )
 
 
-def _inside(flow: np.ndarray) -> Bool[np.ndarray, "t-1 h w"]:
+def _inside(flow: np.ndarray) -> np.ndarray:
     height, width = flow.shape[2:]
     x = np.arange(width) + flow[0]
     y = np.arange(height)[:, None] + flow[1]

@@ -18,14 +18,12 @@ from jaxtyping import UInt8
 from vsr.errors import ConfigError, InputError, VsrError
 from vsr.training.motion import Photo, detail_map
 from vsr.video.reader import VideoReader
+from vsr.video.shots import ShotDetector
 
 _log = logging.getLogger(__name__)
 _PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 _VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".mpg", ".ts"})
 _PART_SECONDS = 2.0
-_THUMBNAIL = (32, 18)
-# A cut changes a thumbnail by 30 to 80 grey levels a pixel, hard motion by less than 20.
-_CUT_LEVELS = 25.0
 
 
 class PhotoLibrary:
@@ -39,7 +37,7 @@ class PhotoLibrary:
         self.paths = _files(folders, _PHOTO_SUFFIXES)
         self.skipped: dict[Path, str] = {}
         self._memory = memory
-        self._held = 0
+        self.held = 0
         self._photos: OrderedDict[Path, Photo] = OrderedDict()
 
     def __len__(self) -> int:
@@ -58,7 +56,7 @@ class PhotoLibrary:
     def preload(self) -> None:
         """Decodes photographs until the memory is full."""
         for number in range(len(self)):
-            if self._held >= self._memory:
+            if self.held >= self._memory:
                 return
             if self.paths[number] not in self.skipped:
                 try:
@@ -68,7 +66,7 @@ class PhotoLibrary:
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the pixels: a spawned process decodes its own."""
-        return self.__dict__ | {"_photos": OrderedDict(), "_held": 0}
+        return self.__dict__ | {"_photos": OrderedDict(), "held": 0}
 
     def _decode(self, path: Path) -> Photo:
         data = np.fromfile(path, np.uint8)
@@ -82,9 +80,9 @@ class PhotoLibrary:
 
     def _keep(self, path: Path, photo: Photo) -> None:
         self._photos[path] = photo
-        self._held += photo.pixels.nbytes
-        while self._held > self._memory and len(self._photos) > 1:
-            self._held -= self._photos.popitem(last=False)[1].pixels.nbytes
+        self.held += photo.pixels.nbytes
+        while self.held > self._memory and len(self._photos) > 1:
+            self.held -= self._photos.popitem(last=False)[1].pixels.nbytes
 
 
 class VideoLibrary:
@@ -176,17 +174,14 @@ class VideoLibrary:
 def _decode_runs(
     path: Path, start: float, size: tuple[int, int]
 ) -> list[UInt8[np.ndarray, "t h w 3"]]:
-    """The frames of the part at `start` seconds, split where the picture changes at once."""
-    runs: list[list[np.ndarray]] = [[]]
-    before: np.ndarray | None = None
+    """The frames of the part at `start` seconds, split at cuts."""
+    runs: list[list[np.ndarray]] = []
     with VideoReader(path, start=start, duration=_PART_SECONDS) as reader:
-        for frame in reader:
-            small = cv2.resize(frame.pixels, _THUMBNAIL, interpolation=cv2.INTER_AREA)
-            if before is not None and cv2.absdiff(small, before).mean() > _CUT_LEVELS:
+        for frame, starts_shot in ShotDetector().mark_cuts(reader):
+            if starts_shot:
                 runs.append([])
             runs[-1].append(cv2.resize(frame.pixels, size, interpolation=cv2.INTER_AREA))
-            before = small
-    return [np.stack(run) for run in runs if run]
+    return [np.stack(run) for run in runs]
 
 
 def _files(folders: Sequence[Path], suffixes: frozenset[str]) -> list[Path]:

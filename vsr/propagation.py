@@ -165,9 +165,10 @@ def _pair(there: Tensor, back: Tensor, i: int) -> tuple[Tensor, Tensor]:
 def _check_pairs(latents: Tensor, flows: Flows, before: int) -> None:
     t, h, w = latents.shape[2:]
     expected = (t - 1 + before, h, w)
-    found = tuple(flows.forward.shape[2:])
-    if found != expected:
-        raise InputError(
-            f"flows do not fit the latents: found (pairs, h, w) = {found}, "
-            f"{t} frames of {h}x{w}{' after a state' if before else ''} need {expected}"
-        )
+    for way, flow in (("forward", flows.forward), ("backward", flows.backward)):
+        if tuple(flow.shape[2:]) != expected:
+            raise InputError(
+                f"{way} flows do not fit the latents: found (pairs, h, w) = "
+                f"{tuple(flow.shape[2:])}, {t} frames of {h}x{w}"
+                f"{' after a state' if before else ''} need {expected}"
+            )

@@ -71,18 +71,17 @@ def blend_plan(
 
 
 def _running(visits: tuple[Segment, ...], frame_count: int) -> tuple[WeightedSegment, ...]:
-    weights = {segment: [0.0] * frame_count for segment in visits}
-    visited = [False] * frame_count
+    visitors: list[list[Segment]] = [[] for _ in range(frame_count)]
     for segment in visits:
         for frame in range(segment.start, segment.stop):
-            share = 0.5 if visited[frame] else 1.0
-            for stored in weights.values():
-                stored[frame] *= 1.0 - share
-            weights[segment][frame] += share
-            visited[frame] = True
-    return tuple(
-        WeightedSegment(s.start, s.stop, tuple(row[s.start : s.stop])) for s, row in weights.items()
-    )
+            visitors[frame].append(segment)
+    weights = {segment: [0.0] * len(segment) for segment in visits}
+    for frame, segments in enumerate(visitors):
+        for visit, segment in enumerate(segments):
+            # every later visit halves what is stored; the first was stored whole
+            halvings = len(segments) - max(visit, 1)
+            weights[segment][frame - segment.start] += 0.5**halvings
+    return tuple(WeightedSegment(s.start, s.stop, tuple(row)) for s, row in weights.items())
 
 
 def _crossfade(segments: tuple[Segment, ...], frame_count: int) -> tuple[WeightedSegment, ...]:

@@ -62,7 +62,7 @@ class FlowEstimator(Protocol):
 class DisFlow:
     """Dense inverse search on luma (Kroeger et al. 2016), as OpenCV has it; runs on the CPU."""
 
-    def __init__(self, preset: DisPreset = "medium") -> None:
+    def __init__(self, preset: str = "medium") -> None:
         if preset not in get_args(DisPreset):
             raise ConfigError(f"unknown DIS {preset = }, allowed are {get_args(DisPreset)}")
         self._search = cv2.DISOpticalFlow.create(
@@ -132,7 +132,7 @@ class RaftFlow:
 
 
 def flow_estimator(
-    name: FlowName = "auto",
+    name: str = "auto",
     *,
     weights: Path | str | None = None,
     device: torch.device | str = "cpu",

@@ -23,13 +23,6 @@ class Flows:
     forward: Float[Tensor, "b 2 pairs h w"]
     backward: Float[Tensor, "b 2 pairs h w"]
 
-    def __post_init__(self) -> None:
-        if self.forward.shape != self.backward.shape:
-            raise ValueError(
-                f"flows of both directions need one shape, found {tuple(self.forward.shape)} and "
-                f"{tuple(self.backward.shape)}"
-            )
-
     @property
     def pairs(self) -> int:
         """Number of pairs of neighbouring frames."""
@@ -82,7 +75,7 @@ def consistent(
 
 
 def resize_flow(flow: Float[Tensor, "b 2 h w"], size: tuple[int, int]) -> Float[Tensor, "b 2 _ _"]:
-    """Flow for maps of another (h, w): resampled, dx scaled by the widths' ratio, dy the heights'."""
+    """Flow for maps of another (h, w): resampled, dx by the widths' ratio, dy by the heights'."""
     h, w = flow.shape[-2:]
     if (h, w) == size:
         return flow

@@ -1,6 +1,7 @@
 """Encoding into one file, with the source's times and everything else that the source holds."""
 
 import logging
+import os
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
@@ -114,7 +115,8 @@ class Muxer:
         if holds_exact_times(self._path):
             options = {"video_track_timescale": str(source.time_base.denominator)}
         else:
-            # Sound often begins a little before zero: without this, all times would be moved for it.
+            # Sound often begins a little before zero, and all times would be moved for it. So a
+            # packet before zero loses its time, which Matroska cannot hold, but nothing else.
             options = {"avoid_negative_ts": "disabled"}
         self._output: OutputContainer = self._stack.enter_context(
             av.open(str(self._path), "w", container_options=options)
@@ -135,6 +137,8 @@ class Muxer:
     def _add_video(self, size: tuple[int, int], settings: EncoderSettings) -> VideoStream:
         source = self._source
         encoder = ENCODERS[self._codec]
+        if self._codec == "av1":
+            os.environ.setdefault("SVT_LOG", "1")  # errors only; the library has no other switch
         stream: Any = self._output.add_stream(
             encoder.name,
             rate=source.average_rate or Fraction(25),

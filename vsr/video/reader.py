@@ -235,12 +235,12 @@ class _Loss:
     def summary(self) -> str | None:
         parts: list[str] = []
         if self.errors:
-            parts.append(f"{len(self.errors)} parts do not decode ({self.errors[0]})")
+            parts.append(f"undecodable parts: {len(self.errors)} ({self.errors[0]})")
         if self.corrupt_packets or self.corrupt_frames:
             count = max(self.corrupt_packets, self.corrupt_frames)
-            parts.append(f"{count} frames are corrupt")
+            parts.append(f"corrupt frames: {count}")
         if self.missing_packets > 0:
-            parts.append(f"{self.missing_packets} of the frames it announces are not there")
+            parts.append(f"announced frames that are not there: {self.missing_packets}")
         if self.missing_seconds > 0:
             parts.append(f"it ends {float(self.missing_seconds):.2f} s before its declared end")
         return ", ".join(parts) or None

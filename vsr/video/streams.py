@@ -67,11 +67,12 @@ def log_left_out(source: VideoInfo, container: InputContainer, kept: list[Stream
     for stream in container.streams:
         if stream.index != source.stream_index and stream not in kept:
             _log.warning(
-                "stream %d of %s (%s, %s) is left out: the output cannot hold it",
+                "stream %d of %s (%s, %s) is left out: the output cannot hold it%s",
                 stream.index,
                 source.path,
                 stream.type,
                 _codec_name(stream),
+                "; the chapters are kept" if stream.type == "data" and container.chapters() else "",
             )
 
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from vsr.jobs.upscale import upscale
     from vsr.models.unet import UNetVideoModel
     from vsr.models.vae import AutoencoderKLVideo
-    from vsr.pipeline import VideoUpscalePipeline, load_pipeline
+    from vsr.loading import load_pipeline
+    from vsr.pipeline import VideoUpscalePipeline
     from vsr.video.probe import probe
 
 __version__ = "0.1.0"
@@ -52,7 +53,7 @@ _HOMES = {
     "UpscaleConfig": "vsr.config",
     "VideoUpscalePipeline": "vsr.pipeline",
     "VsrError": "vsr.errors",
-    "load_pipeline": "vsr.pipeline",
+    "load_pipeline": "vsr.loading",
     "probe": "vsr.video.probe",
     "upscale": "vsr.jobs.upscale",
 }

@@ -1,4 +1,4 @@
-"""Starting points for networks: the embedded model's shape, and spatial layers from image networks."""
+"""Where training starts: the embedded model's shape, and spatial layers from image networks."""
 
 import logging
 from pathlib import Path
@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from vsr.errors import ModelError
-from vsr.models.blocks import TemporalBlock, zero_parameters
+from vsr.models.blocks import ResnetBlock, TemporalBlock, Upsample, zero_parameters
 from vsr.models.transformer import VideoTransformer
-from vsr.models.unet import UNetVideoModel
+from vsr.models.unet import Level, UNetVideoModel
 from vsr.models.vae import AutoencoderKLVideo
 
 logger = logging.getLogger(__name__)
@@ -22,8 +22,10 @@ SMALL = 0.05
 
 
 def compact_unet() -> UNetVideoModel:
-    """The embedded model's U-Net: 64 channels at LR size in a chain of 32 convolutions, 3-D windows
-    at a half and a quarter of it."""
+    """The embedded model's U-Net, 7.8 M parameters.
+
+    64 channels at LR size in a chain of 32 convolutions, 3-D windows at a half and a quarter of it.
+    """
     return UNetVideoModel(
         in_channels=48 + 3,
         out_channels=48,
@@ -53,7 +55,7 @@ def compact_unet() -> UNetVideoModel:
 
 
 def compact_vae() -> AutoencoderKLVideo:
-    """The embedded model's autoencoder: packed latents, a residual decoder that sees the LR frames."""
+    """The embedded model's autoencoder: packed latents, a residual decoder that sees LR frames."""
     return AutoencoderKLVideo(
         latent_channels=48,
         latents="unshuffle",
@@ -65,8 +67,8 @@ def compact_vae() -> AutoencoderKLVideo:
         temporal_kernel=(3, 1, 1),
         condition_channels=16,
         scaling_factor=1.0,
-        decode_frames=8,
-        decode_context=2,
+        decode_frames=16,
+        decode_context=5,
     )
 
 
@@ -81,7 +83,8 @@ def init_from_srvgg(unet: UNetVideoModel, path: Path) -> None:
     layers = _srvgg_layers(path)
     convs = [layer for layer in layers if isinstance(layer, nn.Conv2d)]
     slopes = [layer for layer in layers if isinstance(layer, nn.PReLU)]
-    blocks = [*unet.down_blocks[0].resnets, *unet.up_blocks[-1].resnets]
+    levels = cast("tuple[Level, Level]", (unet.down_blocks[0], unet.up_blocks[-1]))
+    blocks = [cast(ResnetBlock, block) for level in levels for block in level.resnets]
     width = unet.conv_in.weight.shape[0]
     if len(convs) != 2 * len(blocks) + 2 or convs[0].weight.shape[0] != width:
         raise ModelError(
@@ -95,19 +98,20 @@ def init_from_srvgg(unet: UNetVideoModel, path: Path) -> None:
     weight = convs[0].weight / 2
     unet.conv_in.weight.zero_()
     unet.conv_in.weight[:, -3:].copy_(weight)
-    unet.conv_in.bias.copy_(_bias(convs[0]) + weight.sum(dim=(1, 2, 3)))
+    _bias(unet.conv_in).copy_(_bias(convs[0]) + weight.sum(dim=(1, 2, 3)))
     for i, block in enumerate(blocks):
         for conv, act, source in (
             (block.conv1, block.act1, 2 * i),
             (block.conv2, block.act2, 2 * i + 1),
         ):
             conv.weight.copy_(convs[source + 1].weight)
-            conv.bias.copy_(_bias(convs[source + 1]))
-            act.weight.copy_(slopes[source].weight)
-        zero_parameters(block.time_emb_proj)
-    unet.conv_act_out.weight.copy_(slopes[-1].weight)
+            _bias(conv).copy_(_bias(convs[source + 1]))
+            cast(nn.PReLU, act).weight.copy_(slopes[source].weight)
+        if block.time_emb_proj is not None:
+            zero_parameters(block.time_emb_proj)
+    cast(nn.PReLU, unet.conv_act_out).weight.copy_(slopes[-1].weight)
     unet.conv_out.weight.copy_(2 * convs[-1].weight)
-    unet.conv_out.bias.copy_(2 * _bias(convs[-1]))
+    _bias(unet.conv_out).copy_(2 * _bias(convs[-1]))
     logger.info("spatial layers start from %s", path.name)
 
 
@@ -122,19 +126,20 @@ def _srvgg_layers(path: Path) -> list[nn.Module]:
             f"{path.name} is a {network.architecture.name} network; the spatial layers can start "
             "from a RealESRGAN Compact (SRVGG) network only"
         )
-    return list(cast("nn.ModuleList", body))
+    return list(body)
 
 
 def _shrink_new_branches(unet: UNetVideoModel) -> None:
     for module in unet.modules():
         if isinstance(module, TemporalBlock):
-            nn.init.normal_(module.shift_conv.weight, std=SMALL / module.shift_conv.in_channels**0.5)
+            nn.init.normal_(
+                module.shift_conv.weight, std=SMALL / module.shift_conv.in_channels**0.5
+            )
             _scale(module.resblocks_3d_temporal.conv2, SMALL)
         elif isinstance(module, VideoTransformer):
             _scale(module.proj_out, SMALL)
-    for level in unet.up_blocks:
-        if level.upsamplers is not None:
-            _scale(level.upsamplers[0].conv, SMALL)
+        elif isinstance(module, Upsample):
+            _scale(module.conv, SMALL)
 
 
 def _scale(layer: nn.Conv2d | nn.Conv3d | nn.Linear, factor: float) -> None:

@@ -76,10 +76,16 @@ class VideoTransformer(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """x += attn1, attn2 (text), attn_temporal and the feed-forward of x, each after a layer norm."""
+    """x += attn1, attn2 (text), attn_temporal, feed-forward, each of a layer norm of x."""
 
     def __init__(
-        self, channels: int, *, heads: int, kind: AttentionKind, shifted: bool, style: TransformerStyle
+        self,
+        channels: int,
+        *,
+        heads: int,
+        kind: AttentionKind,
+        shifted: bool,
+        style: TransformerStyle,
     ):
         super().__init__()
         text_dim = style.cross_attention_dim
@@ -91,9 +97,7 @@ class TransformerBlock(nn.Module):
         else:
             self.attn1 = FrameAttention(channels, heads)
         self.norm2 = nn.LayerNorm(channels) if text_dim else None
-        self.attn2 = (
-            TextAttention(channels, heads, context_channels=text_dim) if text_dim else None
-        )
+        self.attn2 = TextAttention(channels, heads, context_channels=text_dim) if text_dim else None
         self.norm_temporal = nn.LayerNorm(channels) if style.temporal_attention else None
         self.attn_temporal = (
             TemporalAttention(channels, heads) if style.temporal_attention else None
@@ -136,7 +140,9 @@ class Attention(nn.Module):
         bias: Float[Tensor, "1 heads i j"] | None = None,
     ) -> Float[Tensor, "n i c"]:
         """Multi-head attention of projected tokens, before the output projection."""
-        q, k, v = (rearrange(x, "n i (heads d) -> n heads i d", heads=self.heads) for x in (q, k, v))
+        q, k, v = (
+            rearrange(x, "n i (heads d) -> n heads i d", heads=self.heads) for x in (q, k, v)
+        )
         y = attend(q, k, v, backend=self.backend, bias=bias)
         return rearrange(y, "n heads i d -> n i (heads d)")
 

@@ -181,7 +181,7 @@ class UNetVideoModel(ModelMixin, ConfigMixin):
         ):
             if len(values) != len(channels):
                 raise ConfigError(
-                    f"{name} needs one value for each of {len(channels)} levels, found {len(values)}"
+                    f"{name} needs a value for each of {len(channels)} levels, found {len(values)}"
                 )
         kinds = cast("tuple[AttentionKind, ...]", tuple(attention))
         time_channels = time_embedding_channels or 4 * channels[0]
@@ -270,9 +270,9 @@ class UNetVideoModel(ModelMixin, ConfigMixin):
     ) -> UNetVideoOutput:
         """The prediction for every latent of the segment.
 
-        `timestep`: of the scheduler, a scalar or one for each batch entry. `class_labels`: the noise
-        level of `low_res`, an integer. `encoder_hidden_states`: text embeddings, where the config
-        attends to text.
+        `timestep`: of the scheduler, a scalar or one for each batch entry. `class_labels`: the
+        noise level of `low_res`, an integer. `encoder_hidden_states`: text embeddings, where the
+        config attends to text.
         """
         time = self._embed_time(sample, timestep, class_labels)
         rotary = getattr(self.temporal_rotary_emb, "freqs", None)

@@ -61,9 +61,9 @@ class AutoencoderKLVideo(ModelMixin, ConfigMixin):
     With its defaults it is the Stable Diffusion x4 upscaler's autoencoder (55 M parameters) applied
     to each frame; `temporal_kernel=(3, 3, 3)` and `condition_channels=128` make it the published
     video decoder. `latents="unshuffle"` has no encoder network: a latent is the 4x4 pixels of its
-    place (48 channels, exactly invertible), which the decoder refines by a residual. `decode_frames`
-    and `decode_context` say how many frames are decoded at once, and how many more are looked at on
-    each side; (3, 0) is the published way, with seams between groups.
+    place (48 channels, exactly invertible), which the decoder refines by a residual.
+    `decode_frames` and `decode_context` say how many frames are decoded at once, and how many more
+    are looked at on each side; (3, 0) is the published way, with seams between groups.
     """
 
     @register_to_config
@@ -143,16 +143,20 @@ class AutoencoderKLVideo(ModelMixin, ConfigMixin):
         self, latents: Float[Tensor, "b c t h w"], low_res: Float[Tensor, "b 3 t h w"]
     ) -> Float[Tensor, "b 3 t h4 w4"]:
         """The frames of scaled latents, clamped to [-1, 1], by a window that slides over time."""
+        return torch.cat(list(self.decode_stream(latents, low_res)), dim=2)
+
+    def decode_stream(
+        self, latents: Float[Tensor, "b c t h w"], low_res: Float[Tensor, "b 3 t h w"]
+    ) -> Iterator[Float[Tensor, "b 3 _ h4 w4"]]:
+        """The frames of `decode_frames` group by group, so that few large frames exist at once."""
         scale = 1.0 if self.encoder is None else self.config["scaling_factor"]
-        frames = [
-            self.decode(latents[:, :, seen] / scale, low_res[:, :, seen]).sample[:, :, kept]
-            for seen, kept in sliding(
-                latents.shape[2],
-                step=self.config["decode_frames"],
-                context=self.config["decode_context"],
-            )
-        ]
-        return torch.cat(frames, dim=2).clamp_(-1, 1)
+        for seen, kept in sliding(
+            latents.shape[2],
+            step=self.config["decode_frames"],
+            context=self.config["decode_context"],
+        ):
+            frames = self.decode(latents[:, :, seen] / scale, low_res[:, :, seen]).sample
+            yield frames[:, :, kept].clamp(-1, 1)
 
 
 class Encoder(nn.Module):
@@ -234,7 +238,7 @@ class Decoder(nn.Module):
 
 
 class ConditionFuse(nn.Module):
-    """x + x * scale + shift with scale and shift from the condition and x (SFT, Wang et al. 2018)."""
+    """x + x * scale + shift, both made of the condition and x (SFT, Wang et al. 2018)."""
 
     def __init__(self, condition_channels: int, channels: int, style: BlockStyle):
         super().__init__()
@@ -344,6 +348,11 @@ def pack(frames: Float[Tensor, "b c t h4 w4"]) -> Float[Tensor, "b c16 t h w"]:
 def unpack(latents: Float[Tensor, "b c16 t h w"]) -> Float[Tensor, "b c t h4 w4"]:
     """The inverse of `pack`."""
     return unfold_time(F.pixel_shuffle(fold_time(latents), PATCH), latents.shape[2])
+
+
+def enlarged_latents(low_res: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b 48 t h w"]:
+    """The packed latents of LR frames enlarged four times by repetition."""
+    return low_res.repeat_interleave(PATCH * PATCH, dim=1)
 
 
 def sliding(frames: int, *, step: int, context: int) -> Iterator[tuple[slice, slice]]:

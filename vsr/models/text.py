@@ -1,0 +1,20 @@
+"""Prompts to embeddings, for the models that attend to text."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+@torch.no_grad()
+def embed_prompt(text_encoder: Any, tokenizer: Any, prompt: str) -> Float[Tensor, "1 n d"]:
+    """The last hidden states of a CLIP text encoder; tokens are padded or cut to its length."""
+    tokens = tokenizer(
+        [prompt],
+        padding="max_length",
+        max_length=tokenizer.model_max_length,
+        truncation=True,
+        return_tensors="pt",
+    )
+    return text_encoder(tokens.input_ids.to(text_encoder.device))[0]

@@ -1,0 +1,169 @@
+"""The denoising loop: it takes callables and a scheduler, and knows neither network nor flow."""
+
+import math
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, Self
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vsr.config import nearest
+from vsr.errors import ConfigError
+from vsr.propagation import PropagationConfig
+from vsr.segments import BlendKind
+
+Prediction = Literal["epsilon", "v_prediction", "sample", "residual"]
+ColorMatch = Literal["none", "wavelet", "adain"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingConfig:
+    """What a model does unless the call says otherwise; it lies in `model_index.json`.
+
+    `start`: sampling begins at pure noise, or at the latents of the enlarged LR frames plus
+    `start_strength` times noise. `restore_detail`: after propagation each frame's fine detail gets
+    its own energy back. `tile_overlap` is in LR pixels.
+    """
+
+    prediction: Prediction = "v_prediction"
+    start: Literal["noise", "low_res"] = "noise"
+    start_strength: float = 1.0
+    num_inference_steps: int = 30
+    guidance_scale: float = 6.0
+    noise_level: int = 120
+    prompt_suffix: str = "best quality, extremely detailed"
+    negative_prompt: str = "blur, worst quality"
+    segment_length: int = 8
+    segment_stride: int = 6
+    blend: BlendKind = "crossfade"
+    propagation_steps: tuple[int, ...] = ()
+    propagation: PropagationConfig = field(default_factory=PropagationConfig)
+    restore_detail: bool = False
+    color: ColorMatch = "none"
+    tile_overlap: int = 32
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """The config of a parsed JSON object. Raises ConfigError for an unknown key."""
+        known = [field.name for field in fields(cls)]
+        for key in values:
+            if key not in known:
+                raise ConfigError(f"unknown sampling key {key}{nearest(key, known)}")
+        values = dict(values)
+        if isinstance(values.get("propagation"), dict):
+            values["propagation"] = PropagationConfig(**values["propagation"])
+        values["propagation_steps"] = tuple(values.get("propagation_steps", ()))
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """x_t = signal * x0 + noise * n at one point of a schedule."""
+
+    signal: float
+    noise: float
+
+
+def start_latents(
+    base: Float[Tensor, "b c t h w"], noise: Float[Tensor, "b c t h w"], *, strength: float
+) -> Float[Tensor, "b c t h w"]:
+    """Where sampling from the LR frames begins: their own latents and a little noise (ResShift's
+    form, Yue et al. 2023, section 3.1)."""
+    return base + strength * noise
+
+
+def mix(
+    clean: Float[Tensor, "b c t h w"],
+    start: Float[Tensor, "b c t h w"],
+    sigma: Float[Tensor, "b"] | float,
+) -> Float[Tensor, "b c t h w"]:
+    """(1 - sigma) clean + sigma start: the straight path of flow matching (Lipman et al. 2023)."""
+    if isinstance(sigma, Tensor):
+        sigma = sigma.to(clean.dtype).view(-1, 1, 1, 1, 1)
+    return (1 - sigma) * clean + sigma * start
+
+
+def clean_latents(
+    output: Float[Tensor, "b c t h w"],
+    latents: Float[Tensor, "b c t h w"],
+    *,
+    mixture: Mixture,
+    prediction: Prediction,
+    base: Float[Tensor, "b c t h w"] | None = None,
+) -> Float[Tensor, "b c t h w"]:
+    """x0 from what the network predicts at `latents` = signal * x0 + noise * n.
+
+    "epsilon": the output is n; "v_prediction": signal * n - noise * x0 (Salimans & Ho 2022), for
+    mixtures whose squares sum to one; "sample": x0; "residual": x0 - `base`, where `base` are the
+    latents of the enlarged LR frames.
+    """
+    if prediction == "epsilon":
+        return (latents - mixture.noise * output) / mixture.signal
+    if prediction == "v_prediction":
+        return mixture.signal * latents - mixture.noise * output
+    if prediction == "residual":
+        assert base is not None, "a residual is one above the latents of the LR frames"
+        return base + output
+    return output
+
+
+def denoise(
+    latents: Float[Tensor, "b c t h w"],
+    *,
+    predict: Callable[[Tensor, Tensor], Tensor],
+    scheduler: Any,
+    prediction: Prediction,
+    base: Float[Tensor, "b c t h w"] | None = None,
+    propagate: Callable[[Tensor], Tensor] | None = None,
+    propagation_steps: Collection[int] = (),
+) -> Float[Tensor, "b c t h w"]:
+    """The clean latents of a clip: all its segments step together (Zhou et al. 2024, section 3).
+
+    `predict(latents, timestep)` is the network's output for the whole clip. At the steps (counted
+    from 0) of `propagation_steps` the predicted x0 is replaced by `propagate(x0)`; the noise that
+    the step adds back stays that of the original prediction, so that only the x0 part of the next
+    latents changes: by signal_next * (propagated - x0). `scheduler.set_timesteps` has been called.
+    """
+    mixtures = schedule_mixtures(scheduler)
+    for i, timestep in enumerate(scheduler.timesteps):
+        output = predict(latents, timestep)
+        x0 = clean_latents(output, latents, mixture=mixtures[i], prediction=prediction, base=base)
+        if prediction == "residual":
+            output = (latents - x0) / mixtures[i].noise
+        latents = scheduler.step(output, timestep, latents, return_dict=False)[0]
+        if propagate is not None and i in propagation_steps:
+            latents = latents + mixtures[i + 1].signal * (propagate(x0) - x0)
+    return latents
+
+
+def schedule_mixtures(scheduler: Any) -> Sequence[Mixture]:
+    """The mixture at every timestep of a scheduler, and the one that the last step leads to.
+
+    Known are DDIM-like schedulers (`alphas_cumprod` and `final_alpha_cumprod`), flow matching, and
+    those with a variance-preserving `sigmas` table (DPM-Solver++). Raises ConfigError for others.
+    """
+    if "FlowMatch" in type(scheduler).__name__:
+        return [Mixture(1 - float(s), float(s)) for s in scheduler.sigmas]
+    if hasattr(scheduler, "sigmas") and hasattr(scheduler, "alpha_t"):
+        return [_variance_preserving(1 / (1 + float(s) ** 2)) for s in scheduler.sigmas]
+    if not hasattr(scheduler, "final_alpha_cumprod"):
+        raise ConfigError(
+            f"scheduler {type(scheduler).__name__} is not known; allowed are DDIM, DPM-Solver++ "
+            "and flow matching"
+        )
+    alphas = [float(scheduler.alphas_cumprod[int(t)]) for t in scheduler.timesteps]
+    stride = scheduler.config.num_train_timesteps // scheduler.num_inference_steps
+    after = int(scheduler.timesteps[-1]) - stride
+    last = scheduler.alphas_cumprod[after] if after >= 0 else scheduler.final_alpha_cumprod
+    return [_variance_preserving(alpha) for alpha in [*alphas, float(last)]]
+
+
+def _variance_preserving(alpha_cumprod: float) -> Mixture:
+    return Mixture(math.sqrt(alpha_cumprod), math.sqrt(1 - alpha_cumprod))
+
+
+def sigma_timestep(sigma: Float[Tensor, "b"] | float, *, train_timesteps: int = 1000) -> Tensor:
+    """The timestep by which flow matching tells the network sigma (Esser et al. 2024)."""
+    return torch.as_tensor(sigma) * train_timesteps

@@ -56,10 +56,19 @@ def test_xformers_refuses_a_cpu_tensor(monkeypatch: pytest.MonkeyPatch):
         attend(*_qkv(), backend="xformers")
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-def test_more_windows_than_a_cuda_grid_axis_holds():
-    q = torch.randn(70_000, 1, 2, 8, device="cuda")
-    bias = torch.randn(70_000, 1, 2, 2, device="cuda")
+DEVICES = [
+    "cpu",
+    pytest.param(
+        "cuda",
+        marks=[pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="GPU")],
+    ),
+]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("biases", [1, 70_000])
+def test_more_windows_than_a_cuda_grid_axis_holds(device, biases):
+    q = torch.randn(70_000, 1, 2, 8, device=device)
+    bias = torch.randn(biases, 1, 2, 2, device=device)
     expected = torch.softmax(q @ q.transpose(-1, -2) / 8**0.5 + bias, dim=-1) @ q
     torch.testing.assert_close(attend(q, q, q, bias=bias), expected, atol=1e-3, rtol=1e-3)

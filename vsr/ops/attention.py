@@ -16,7 +16,7 @@ AttentionBackend = Literal["sdpa", "xformers"]
 BACKENDS: tuple[str, ...] = get_args(AttentionBackend)
 
 # CUDA kernels put the batch on a grid axis of 16 bits; temporal attention has one entry a pixel.
-_MAX_CUDA_BATCH = 65535
+_MAX_BATCH = 65535
 
 
 def attend(
@@ -34,10 +34,10 @@ def attend(
     DeviceError where it is asked to work on a tensor that is not on a CUDA device.
     """
     kernel = _kernel(backend, q)
-    if not q.is_cuda or q.shape[0] <= _MAX_CUDA_BATCH:
+    if q.shape[0] <= _MAX_BATCH:
         return kernel(q, k, v, scale, bias)
     biases = _split_bias(bias, q.shape[0])
-    parts = zip(*(x.split(_MAX_CUDA_BATCH) for x in (q, k, v)), biases, strict=True)
+    parts = zip(*(x.split(_MAX_BATCH) for x in (q, k, v)), biases, strict=True)
     return torch.cat([kernel(*tensors, scale, part) for *tensors, part in parts])
 
 
@@ -85,7 +85,7 @@ def _xformers(q: Tensor) -> Callable[..., Tensor]:
 
 
 def _split_bias(bias: Tensor | None, batch: int) -> tuple[Tensor | None, ...]:
-    chunks = -(-batch // _MAX_CUDA_BATCH)
+    chunks = -(-batch // _MAX_BATCH)
     if bias is None or bias.shape[0] == 1:
         return (bias,) * chunks
-    return bias.split(_MAX_CUDA_BATCH)
+    return bias.split(_MAX_BATCH)

@@ -7,6 +7,11 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import torch
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+from diffusers.schedulers.scheduling_flow_match_euler_discrete import (
+    FlowMatchEulerDiscreteScheduler,
+)
 from jaxtyping import install_import_hook
 
 from tests import typecheck
@@ -47,7 +52,63 @@ def moving_pictures() -> Iterator[np.ndarray]:
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A whole model with few channels."""
-    folder = tmp_path_factory.mktemp("tiny")
-    (folder / "model_index.json").write_text("{}")
+    """The folder of a whole model of the embedded one's kind, with few channels; not trained."""
+    from vsr.models.unet import UNetVideoModel
+    from vsr.models.vae import AutoencoderKLVideo
+    from vsr.pipeline import VideoUpscalePipeline
+
+    torch.manual_seed(0)
+    unet = UNetVideoModel(
+        in_channels=48 + 3,
+        out_channels=48,
+        block_out_channels=(16, 32),
+        layers_per_block=(1, 1),
+        num_heads=(1, 2),
+        attention=("none", "window"),
+        cross_attention_dim=None,
+        window=(4, 4, 4),
+        residual=(False, True),
+        skip="add",
+        temporal_attention=False,
+        temporal_resnet=False,
+        temporal_blocks=(True, True),
+        mid_temporal_block=False,
+        temporal_block_first=True,
+        temporal_block_spatial=False,
+        temporal_kernels=(3, 3),
+        norm="none",
+        attention_norm="none",
+        activation="prelu",
+        max_noise_level=100,
+        num_class_embeds=101,
+    )
+    # Small: the output is near the enlarged frames, as a trained model's is.
+    torch.nn.init.normal_(unet.conv_out.weight, std=1e-3)
+    vae = AutoencoderKLVideo(
+        latent_channels=48,
+        latents="unshuffle",
+        block_out_channels=(8,),
+        layers_per_block=0,
+        norm="none",
+        activation="prelu",
+        mid_attention=False,
+        temporal_kernel=(3, 1, 1),
+        condition_channels=8,
+        scaling_factor=1.0,
+        decode_frames=4,
+        decode_context=2,
+    )
+    sampling = {
+        "prediction": "residual",
+        "start": "low_res",
+        "start_strength": 0.05,
+        "num_inference_steps": 1,
+        "noise_level": 20,
+        "propagation_steps": (0,),
+    }
+    pipeline = VideoUpscalePipeline(
+        unet, vae, FlowMatchEulerDiscreteScheduler(), DDPMScheduler(), sampling=sampling
+    )
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    pipeline.save_pretrained(folder)
     return folder

@@ -20,6 +20,7 @@ LAYERS = (
     ("models", "propagation", "degradation", "restoration"),
     ("sampling",),
     ("pipeline",),
+    ("loading",),
     ("jobs", "training", "evaluation"),
     ("cli", "ui", "__main__"),
     ("tools", "data_prep"),

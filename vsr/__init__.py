@@ -15,9 +15,9 @@ if TYPE_CHECKING:
         VsrError,
     )
     from vsr.jobs.upscale import upscale
+    from vsr.loading import load_pipeline
     from vsr.models.unet import UNetVideoModel
     from vsr.models.vae import AutoencoderKLVideo
-    from vsr.loading import load_pipeline
     from vsr.pipeline import VideoUpscalePipeline
     from vsr.video.probe import probe
 

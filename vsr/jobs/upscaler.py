@@ -1,18 +1,23 @@
 """A model with the choices of a run made: clips go in, finished frames come out."""
 
 import logging
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+from diffusers.utils import logging as diffusers_logging
 from jaxtyping import UInt8
 
 from vsr.config import UpscaleConfig
 from vsr.jobs.device import choose_device, choose_dtype
 from vsr.jobs.model_folder import find_model
 from vsr.jobs.target import Size
+from vsr.loading import load_pipeline
+from vsr.models.flow import flow_estimator
 from vsr.ops.resize import reduce_frames
-from vsr.pipeline import VideoUpscalePipeline, load_pipeline
+from vsr.pipeline import VideoUpscalePipeline
 from vsr.propagation import PropagationState
 from vsr.timing import Timer
 from vsr.video.clips import Clip
@@ -44,7 +49,13 @@ class Upscaler:
         folder = find_model(config.model)
         device = choose_device(config.device)
         dtype = choose_dtype(config.dtype, device)
-        pipeline = load_pipeline(folder, torch_dtype=dtype, device=device)
+        with _quiet_diffusers():
+            pipeline = load_pipeline(folder, torch_dtype=dtype, device=device)
+        pipeline.set_attention_backend(config.attention)
+        if _propagates(pipeline, config):
+            pipeline.flow_estimator = flow_estimator(
+                config.flow, weights=config.flow_weights, device=device
+            )
         _log.info("%s on %s in %s", folder.name, device, str(dtype).removeprefix("torch."))
         return cls(pipeline, config, size, timer)
 
@@ -72,3 +83,21 @@ class Upscaler:
         with self.timer("reduce"):
             pixels = reduce_frames(result.frames, self.size.height, self.size.width)
         return UpscaledClip(pixels, tuple(frame.pts for frame in clip.frames))
+
+
+@contextmanager
+def _quiet_diffusers() -> Generator[None]:
+    """No bars and advice of diffusers on standard error: what goes wrong is raised."""
+    verbosity = diffusers_logging.get_verbosity()
+    diffusers_logging.set_verbosity_error()
+    diffusers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        diffusers_logging.set_verbosity(verbosity)
+        diffusers_logging.enable_progress_bar()
+
+
+def _propagates(pipeline: VideoUpscalePipeline, config: UpscaleConfig) -> bool:
+    own = pipeline.settings.propagation_steps
+    return bool(own if config.propagation is None else config.propagation)

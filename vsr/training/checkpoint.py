@@ -1,4 +1,4 @@
-"""Checkpoints of a run: folders that appear complete or not at all, the newest and the best kept."""
+"""Checkpoints of a run: folders, complete or not there at all; the newest and the best are kept."""
 
 import json
 import os

@@ -2,9 +2,6 @@
 
 import inspect
 import logging
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -97,12 +94,6 @@ class CompactRecipe:
             beta_end=config.noise.beta_end,
             beta_schedule="scaled_linear",
         )
-        self.autocast: Callable[[], AbstractContextManager[None]] = partial(
-            torch.autocast,
-            device.type,
-            dtype=torch.float16 if config.precision == "fp16" else torch.bfloat16,
-            enabled=config.precision != "no",
-        )
         self.validator: Validator | None = None
 
     def dataset(self, stage: StageConfig) -> Dataset[dict[str, Tensor]]:
@@ -145,7 +136,7 @@ class CompactRecipe:
             levels.append(_draw_level(config.level_probability, config.max_level, generator))
             if levels[-1]:
                 noise = torch.randn(sample.shape, generator=generator).to(sample.device)
-                level = torch.tensor([levels[-1]])
+                level: Any = torch.tensor([levels[-1]])
                 sample = self.low_res_scheduler.add_noise(sample[None], noise[None], level)[0]
             frames.append(sample)
         noise = torch.stack(latents).to(lr.device)
@@ -201,6 +192,12 @@ class CompactRecipe:
                     wanted = self._see(target[..., rows, columns])
                 terms[name] = feature_distance(seen, wanted)
         return terms
+
+    def autocast(self) -> torch.autocast:
+        """Half precision for networks that the loop does not wrap."""
+        precision = self.config.precision
+        dtype = torch.float16 if precision == "fp16" else torch.bfloat16
+        return torch.autocast(self.device.type, dtype=dtype, enabled=precision != "no")
 
     def _see(self, images: Tensor) -> list[Tensor]:
         assert self.features is not None

@@ -1,4 +1,4 @@
-"""What a training run is: frozen dataclasses that hold every default, and their reader from yaml."""
+"""What a training run is: frozen dataclasses with every default, and their reader from yaml."""
 
 import dataclasses
 import difflib
@@ -91,7 +91,7 @@ class DataConfig:
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """The networks' own configs, as their diffusers folders hold them; empty: the embedded model's."""
+    """The networks' own configs, as diffusers folders hold them; empty: the embedded model's."""
 
     unet: dict[str, Any] = field(default_factory=dict[str, Any])
     vae: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -107,7 +107,7 @@ class NoiseConfig:
     """How often noise of a known level is added to the small frames; otherwise the level is 0."""
     max_level: int = 100
     later_probability: float = 0.15
-    """How often a sample starts on the way to the clean latents, as a later step of several does."""
+    """How often a sample starts on the way to the clean latents, as later steps of several do."""
     levels: int = 1000
     """Steps of the noise schedule that levels are steps of: scaled linear, betas as below."""
     beta_start: float = 0.0001
@@ -270,13 +270,17 @@ def _build(kind: Any, value: Any, where: str) -> Any:
         many = len(inner) == 2 and inner[1] is Ellipsis
         _check(many or len(value) == len(inner), where, value, f"a list of {len(inner)}")
         kinds = [inner[0]] * len(value) if many else inner
-        return tuple(_build(k, v, f"{where}[{i}]") for i, (k, v) in enumerate(zip(kinds, value)))
+        pairs = enumerate(zip(kinds, value, strict=True))
+        return tuple(_build(k, v, f"{where}[{i}]") for i, (k, v) in pairs)
     if origin is dict:
         _check(isinstance(value, Mapping), where, value, "a mapping")
         return {str(k): _build(inner[1], v, f"{where}.{k}") for k, v in value.items()}
     if inner:  # a union with None
         return None if value is None else _build(inner[0], value, where)
     return _build_plain(kind, value, where)
+
+
+_KIND_NAMES = {"int": "a whole number", "str": "text", "bool": "true or false"}
 
 
 def _build_plain(kind: type, value: Any, where: str) -> Any:
@@ -286,7 +290,7 @@ def _build_plain(kind: type, value: Any, where: str) -> Any:
         except (TypeError, ValueError):
             _check(False, where, value, "a number")
     right = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
-    _check(right, where, value, {int: "a whole number", str: "text"}.get(kind, kind.__name__))
+    _check(right, where, value, _KIND_NAMES.get(kind.__name__, kind.__name__))
     return value
 
 

@@ -1,6 +1,6 @@
 """The running average of the weights, which is what a run hands over in the end."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import torch
@@ -23,12 +23,12 @@ class Ema:
     def update(self, model: nn.Module) -> None:
         """Move the average towards the parameters as they are now."""
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        now = [p.detach().float() for _, p in model.named_parameters()]
-        torch._foreach_lerp_(list(self.shadow.values()), now, 1 - decay)
+        for name, parameter in model.named_parameters():
+            self.shadow[name].lerp_(parameter.float(), 1 - decay)
         self.updates += 1
 
     @contextmanager
-    def applied(self, model: nn.Module) -> Iterator[None]:
+    def applied(self, model: nn.Module) -> Generator[None]:
         """The model with the averaged parameters in place of its own, inside a `with` block."""
         own = {n: p.detach().clone() for n, p in model.named_parameters()}
         _assign(model, self.shadow)

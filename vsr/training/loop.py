@@ -4,12 +4,13 @@ import logging
 import math
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+import cv2
 import torch
 import yaml
 from accelerate import Accelerator
@@ -27,6 +28,7 @@ from vsr.training.checkpoint import (
     save_best,
     save_checkpoint,
 )
+from vsr.training.compact import CompactRecipe
 from vsr.training.config import (
     LossWeights,
     StageConfig,
@@ -65,14 +67,11 @@ def run_training(config: TrainConfig, recipe: Recipe | None = None) -> Path:
         log_with="tensorboard" if is_tensorboard_available() else None,
         project_dir=config.run,
     )
-    if recipe is None:
-        from vsr.training.compact import CompactRecipe
-
-        recipe = CompactRecipe(config, device=accelerator.device)
-    return Trainer(config, recipe, accelerator).train()
+    chosen = recipe or CompactRecipe(config, device=accelerator.device)
+    return Trainer(config, chosen, accelerator).train()
 
 
-class Diverged(Exception):
+class DivergedError(Exception):
     """Several steps in a row exploded; the run goes back to its last checkpoint."""
 
 
@@ -103,7 +102,7 @@ class Trainer:
             while self.progress.stage < len(self.config.stages) and not self.stopping.is_set():
                 try:
                     self.run_stage(self.config.stages[self.progress.stage])
-                except Diverged:
+                except DivergedError:
                     self.go_back()
         self.accelerator.end_training()
         return self.run
@@ -114,6 +113,7 @@ class Trainer:
         optimizer = make_optimizer(self.model, stage, self.config.optimizer)
         if self.optimizer_state is not None:
             optimizer.load_state_dict(self.optimizer_state)
+            self.optimizer_state = None
         model, optimizer = self.accelerator.prepare(self.model, optimizer)
         model.train()
         batches = iter(self.loader(stage))
@@ -182,7 +182,7 @@ class Trainer:
             logger.warning("step %d skipped: gradient norm %g", self.progress.total, norm)
         optimizer.zero_grad(set_to_none=True)
         if self.progress.skipped_in_row >= config.patience:
-            raise Diverged
+            raise DivergedError
 
     def total(self, terms: dict[str, Tensor], stage: StageConfig) -> Tensor:
         """The weighted sum of the terms, the feature terms ramped in."""
@@ -204,14 +204,15 @@ class Trainer:
         is_best = False
         if due % self.config.validation.every == 0:
             is_best = self.validate()
-        if due % self.config.save_every == 0 or is_best:
+        if (due % self.config.save_every == 0 or is_best) and not self.progress.skipped_in_row:
             folder = self.save(optimizer)
             if is_best and self.accelerator.is_main_process:
                 save_best(self.run, folder)
 
     def log(self, stage: StageConfig, optimizer: torch.optim.Optimizer) -> None:
         """Write the means since the last line, the speed and where the time went."""
-        means = {k: float(self.accelerator.reduce(v, "mean")) for k, v in self.means.read().items()}
+        reduced: Any = self.accelerator.reduce(self.means.read(), "mean")
+        means = {name: float(value) for name, value in reduced.items()}
         seconds = self.watch.read()
         whole = sum(seconds.values())
         values = {
@@ -227,7 +228,7 @@ class Trainer:
     def validate(self) -> bool:
         """Score the averaged weights; returns whether they are the best so far."""
         self.model.eval()
-        with self.ema.applied(self.model), torch.no_grad(), self.accelerator.autocast():
+        with self.ema.applied(self.model), torch.no_grad():
             figures = self.recipe.validate(self.model, self.progress.total)
         self.model.train()
         self.watch.read()
@@ -256,7 +257,7 @@ class Trainer:
         processes, data = self.accelerator.num_processes, self.config.data
         sampler = NumberedBatches(
             start=self.progress.position,
-            batches=(stage.steps - self.progress.step) * stage.accumulate,
+            batches=max(0, stage.steps - self.progress.step) * stage.accumulate,
             batch=stage.batch,
             rank=self.accelerator.process_index,
             processes=processes,
@@ -264,6 +265,7 @@ class Trainer:
         return DataLoader(
             self.recipe.dataset(stage),
             batch_sampler=sampler,
+            generator=torch.Generator(),  # else it draws from the one that a resumed run restores
             num_workers=data.workers,
             prefetch_factor=data.prefetch if data.workers else None,
             worker_init_fn=_use_one_thread,
@@ -330,15 +332,17 @@ def _to(batch: Batch, device: torch.device) -> Batch:
 
 def _use_one_thread(worker: int) -> None:
     torch.set_num_threads(1)
+    cv2.setNumThreads(0)
 
 
 @contextmanager
-def _stopped_by_signals(stopping: threading.Event) -> Iterator[None]:
+def _stopped_by_signals(stopping: threading.Event) -> Generator[None]:
     """Inside, SIGTERM and SIGINT set the event; a second one acts as it always does."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    old = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    signals = (signal.SIGTERM, signal.SIGINT)
+    old: dict[int, Any] = {number: signal.getsignal(number) for number in signals}
 
     def stop(number: int, _frame: Any) -> None:
         logger.info("stopping after this step")

@@ -132,6 +132,7 @@ def shifted_crop(height: int, width: int, *, generator: torch.Generator) -> tupl
 
 
 def phase_profiles(frames: Float[Tensor, "b 3 t h w"], scale: int = 4) -> list[Tensor]:
+    """Mean |second difference| of each pixel phase by the mean of all, along rows and columns."""
     luma = frames.float().mean(dim=1)
     across = luma.diff(n=2, dim=-1).abs()
     down = luma.diff(n=2, dim=-2).abs()

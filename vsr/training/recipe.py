@@ -15,8 +15,10 @@ Batch = Mapping[str, Any]
 class Recipe(Protocol):
     """One way of training: everything that differs between recipes, nothing that does not."""
 
-    model: nn.Module
-    """All that is trained, in one module whose forward makes the prediction."""
+    @property
+    def model(self) -> nn.Module:
+        """All that is trained, in one module whose forward makes the prediction."""
+        ...
 
     def dataset(self, stage: StageConfig) -> Dataset[dict[str, Tensor]]:
         """The endless, numbered samples of a stage."""

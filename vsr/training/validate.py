@@ -1,4 +1,4 @@
-"""Scores and pictures of a model on a few fixed samples, cheap enough for every few hundred steps."""
+"""Scores and pictures of a model on a few fixed samples, every few hundred steps."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -1,0 +1,201 @@
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from accelerate.state import AcceleratorState
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from vsr.errors import ConfigError, OutputError, VsrError
+from vsr.training.checkpoint import checkpoint_folders, load_checkpoint, save_checkpoint
+from vsr.training.config import StageConfig, TrainConfig, build_train_config
+from vsr.training.ema import Ema
+from vsr.training.loop import run_training
+from vsr.training.sampler import Numbered, NumberedBatches
+
+STEPS = (9, 7)
+
+
+@pytest.fixture(autouse=True)
+def fresh_accelerate() -> Iterator[None]:
+    AcceleratorState._reset_state(True)
+    yield
+    AcceleratorState._reset_state(True)
+
+
+class Lines(Dataset[dict[str, Tensor]]):
+    """Points of a plane, by number."""
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        x = torch.randn(4, generator=torch.Generator().manual_seed(index))
+        return {"x": x, "y": x.sum()[None] + 1}
+
+
+class Regression:
+    """A small real network that learns the points; some steps can be made to explode."""
+
+    def __init__(self, *, dies_at: int | None = None, explodes: Any = lambda number: False):
+        torch.manual_seed(3)
+        self.model = nn.Sequential(nn.Linear(4, 8), nn.SiLU(), nn.Dropout(0.1), nn.Linear(8, 1))
+        self.dies_at, self.explodes, self.calls = dies_at, explodes, 0
+        self.numbers: list[int] = []
+
+    def dataset(self, stage: StageConfig) -> Dataset[dict[str, Tensor]]:
+        return Numbered(Lines())
+
+    def terms(self, model: nn.Module, batch: Any, stage: StageConfig) -> dict[str, Tensor]:
+        self.calls += 1
+        self.numbers += batch["index"].tolist()
+        if self.calls == self.dies_at:
+            raise KeyboardInterrupt
+        scale = torch.inf if self.explodes(int(batch["index"][0])) else 1.0
+        return {"pixel": F.mse_loss(model(batch["x"]), batch["y"]) * scale}
+
+    def validate(self, model: nn.Module, run_step: int) -> dict[str, float]:
+        batch = Numbered(Lines())[10_000]
+        return {"psnr": -float((model(batch["x"]) - batch["y"]).square())}
+
+
+def config(run: Path, **changes: Any) -> TrainConfig:
+    stages = [
+        {"name": f"s{i}", "steps": n, "batch": 2, "accumulate": 2, "lr": 0.05, "warmup": 2}
+        for i, n in enumerate(STEPS)
+    ]
+    values: dict[str, Any] = {
+        "stages": stages,
+        "run": str(run),
+        "device": "cpu",
+        "precision": "no",
+        "data": {"workers": 0},
+        "validation": {"every": 6, "best": "psnr"},
+        "log_every": 1,
+        "save_every": 4,
+    }
+    return build_train_config({**values, **changes})
+
+
+def newest(run: Path) -> dict[str, Tensor]:
+    checkpoint = load_checkpoint(checkpoint_folders(run)[-1])
+    return {**checkpoint.model, **{f"ema.{k}": v for k, v in checkpoint.ema.items()}}
+
+
+@pytest.mark.parametrize("dies_at", [3, 8, 18, 19, 27])
+def test_a_killed_run_goes_on_to_the_same_weights_bit_for_bit(tmp_path: Path, dies_at: int):
+    run_training(config(tmp_path / "whole"), Regression())
+    with pytest.raises(KeyboardInterrupt):
+        run_training(config(tmp_path / "killed"), Regression(dies_at=dies_at))
+    run_training(config(tmp_path / "killed"), Regression())
+    whole, killed = newest(tmp_path / "whole"), newest(tmp_path / "killed")
+    assert whole.keys() == killed.keys()
+    assert all(torch.equal(whole[name], killed[name]) for name in whole)
+
+
+def test_a_terminated_run_saves_the_step_it_was_in(tmp_path: Path):
+    class Terminated(Regression):
+        def terms(self, model: nn.Module, batch: Any, stage: StageConfig) -> dict[str, Tensor]:
+            if self.calls == 10:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return super().terms(model, batch, stage)
+
+    run_training(config(tmp_path), Terminated())
+    assert load_checkpoint(checkpoint_folders(tmp_path)[-1]).progress.total == 6
+    run_training(config(tmp_path), Regression())
+    assert load_checkpoint(checkpoint_folders(tmp_path)[-1]).progress.total == sum(STEPS)
+
+
+def test_training_learns_and_writes_what_it_does(tmp_path: Path):
+    run_training(config(tmp_path), Regression())
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    losses = [line["loss"] for line in lines if line["kind"] == "train"]
+    assert len(losses) == sum(STEPS)
+    assert sum(losses[-3:]) < 0.5 * sum(losses[:3])
+    assert [line["step"] for line in lines if line["kind"] == "validation"] == [6, 12]
+
+
+def test_every_sample_is_drawn_once_and_in_order(tmp_path: Path):
+    recipe = Regression()
+    run_training(config(tmp_path), recipe)
+    assert recipe.numbers == [*range(4 * STEPS[0]), *range(4 * STEPS[1])]
+
+
+def test_an_exploding_step_is_skipped_and_counted(tmp_path: Path):
+    run_training(config(tmp_path), Regression(explodes=lambda number: number == 8))
+    progress = load_checkpoint(checkpoint_folders(tmp_path)[-1]).progress
+    assert (progress.skipped, progress.rollbacks) == (2, 0)
+    assert all(value.isfinite().all() for value in newest(tmp_path).values())
+
+
+def test_after_several_exploding_steps_the_run_goes_back_and_passes_them_by(tmp_path: Path):
+    recipe = Regression(explodes=lambda number: 20 <= number < 28)
+    run_training(
+        config(tmp_path, optimizer={"patience": 2}, stages=[_stage(12)], validation={"every": 99}),
+        recipe,
+    )
+    progress = load_checkpoint(checkpoint_folders(tmp_path)[-1]).progress
+    assert (progress.skipped, progress.rollbacks, progress.total) == (2, 1, 12)
+    # back at step 4, but reading on behind the samples that exploded
+    assert recipe.numbers == [*range(28), *range(28, 60)]
+
+
+def test_a_run_that_always_explodes_gives_up(tmp_path: Path):
+    with pytest.raises(VsrError, match="lower the learning rate"):
+        run_training(config(tmp_path), Regression(explodes=lambda number: True))
+
+
+def test_only_the_newest_checkpoints_and_the_best_are_kept(tmp_path: Path):
+    run_training(config(tmp_path, keep=2), Regression())
+    folders = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert folders == ["best", "step_00000012", "step_00000016"]
+    assert load_checkpoint(tmp_path / "checkpoints" / "best").progress.total in (6, 12)
+
+
+def test_a_checkpoint_of_another_config_says_which_fields_differ(tmp_path: Path):
+    run_training(config(tmp_path), Regression())
+    with pytest.raises(ConfigError, match="another seed"):
+        run_training(config(tmp_path, seed=1), Regression())
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_old_ones(tmp_path: Path):
+    run_training(config(tmp_path), Regression())
+    checkpoint = load_checkpoint(checkpoint_folders(tmp_path)[-1])
+    before = newest(tmp_path)
+    checkpoint.progress.total = 99
+    obstacle = tmp_path / "checkpoints" / ".partial_step_00000099"
+    obstacle.write_text("a file where the folder must be")
+    with pytest.raises(OutputError, match="older ones are whole"):
+        save_checkpoint(tmp_path, checkpoint, keep=2)
+    after = newest(tmp_path)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_processes_share_the_samples_without_overlap_or_loss():
+    parts = [
+        NumberedBatches(start=6, batches=4, batch=3, rank=rank, processes=2) for rank in (0, 1)
+    ]
+    rounds = [a + b for a, b in zip(*parts, strict=True)]
+    assert sum(rounds, []) == list(range(6, 30))
+    one = NumberedBatches(start=6, batches=4, batch=6)
+    assert list(one) == rounds
+
+
+def test_the_average_of_constant_weights_is_those_weights():
+    model = nn.Linear(2, 2)
+    ema = Ema(model, 0.9)
+    with torch.no_grad():
+        model.weight.fill_(2.0)
+    for _ in range(200):
+        ema.update(model)
+    own = model.bias.clone()
+    with ema.applied(model):
+        torch.testing.assert_close(model.weight, torch.full((2, 2), 2.0))
+    assert torch.equal(model.bias, own)
+
+
+def _stage(steps: int) -> dict[str, Any]:
+    return {"name": "s", "steps": steps, "batch": 2, "accumulate": 2, "lr": 0.01, "warmup": 1}

@@ -66,6 +66,18 @@ def test_rgb_becomes_yuv_by_the_tagged_matrix_and_range(matrix, color_range):
     assert frame.color_range == color_range
 
 
+@pytest.mark.parametrize("matrix", [6, 1])
+@pytest.mark.parametrize("color_range", [LIMITED, FULL])
+def test_neither_direction_tints(matrix, color_range):
+    pixels = np.random.default_rng(2).integers(40, 216, (32, 32, 3)).repeat(8, 0).repeat(8, 1)
+    pixels = pixels.astype(np.uint8)
+    tags = ColorTags(matrix=matrix, range=color_range)
+    back = rgb_from_frame(frame_from_rgb(pixels, "yuv444p", tags), tags)
+    assert np.abs(back.astype(float) - pixels).max() <= 3
+    # The mean of 1024 colours, each rounded to the nearest, is off by some hundredths.
+    assert np.abs((back.astype(float) - pixels).mean((0, 1))).max() < 0.15
+
+
 @pytest.mark.parametrize("pix_fmt", ["bgr0", "gbrp"])
 def test_rgb_formats_give_the_pixels_back_exactly(pix_fmt):
     pixels = np.random.default_rng(1).integers(0, 256, (31, 45, 3), dtype=np.uint8)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
+import cv2
 import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
@@ -66,6 +67,15 @@ _SWS_MATRICES = {
     7: Colorspace.SMPTE240M,
     9: Colorspace.BT2020,
 }
+_LUMA_WEIGHTS = {
+    1: (0.2126, 0.0722),
+    4: (0.30, 0.11),
+    5: (0.299, 0.114),
+    6: (0.299, 0.114),
+    7: (0.212, 0.087),
+    9: (0.2627, 0.0593),
+}
+"""Shares of red and blue in luma, by matrix (ITU-T H.273, table 4)."""
 _WIDE_GAMUT_PRIMARIES = (9, 11, 12)
 _SWS_FLAGS = (
     Interpolation.BICUBIC
@@ -142,15 +152,32 @@ def frame_from_rgb(
     pixels: NDArray[np.uint8], pix_fmt: str, tags: ColorTags, *, threads: int = 0
 ) -> VideoFrame:
     """A frame of the given pixel format from RGB `h w 3`: the inverse of `rgb_from_frame`."""
-    rgb = VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-    rgb.color_range = FULL
     options: dict[str, Any] = {}
     if tags.matrix != MATRIX_RGB:
         options["dst_colorspace"] = _SWS_MATRICES[tags.matrix]
-    return rgb.reformat(
+    if tags.matrix != MATRIX_RGB and tags.range == FULL:
+        # swscale truncates the chroma of full range, which tints by half a level.
+        frame = VideoFrame.from_ndarray(_full_range_planes(pixels, tags.matrix), format="yuv444p")
+        options["src_colorspace"] = options["dst_colorspace"]
+    else:
+        frame = VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+    return frame.reformat(
         format=pix_fmt,
+        src_color_range=ColorRange.JPEG,
         dst_color_range=ColorRange(tags.range),
         interpolation=_SWS_FLAGS,
         threads=threads,
         **options,
     )
+
+
+def _full_range_planes(pixels: NDArray[np.uint8], matrix: int) -> NDArray[np.uint8]:
+    """Y, Cb and Cr as `3 h w`, 0 to 255, rounded to the nearest."""
+    red, blue = _LUMA_WEIGHTS[matrix]
+    luma = np.array([red, 1 - red - blue, blue])
+    cb = (np.array([0, 0, 1]) - luma) / (2 * (1 - blue))
+    cr = (np.array([1, 0, 0]) - luma) / (2 * (1 - red))
+    transform = np.stack([luma, cb, cr])
+    offset = np.array([[0], [128], [128]])
+    planes = cv2.transform(pixels, np.hstack([transform, offset]))
+    return np.ascontiguousarray(np.moveaxis(np.asarray(planes, dtype=np.uint8), -1, 0))

@@ -353,7 +353,7 @@ class VideoUpscalePipeline(DiffusionPipeline):
         pixels = unpack(x0).float() if self.vae.packed else x0
         flows = flows.resized((pixels.shape[-2], pixels.shape[-1]))
         fused = propagate(pixels, flows, config=settings.propagation, state=state)
-        last = fused[:, :, -1:]
+        last = fused[:, :, -1:].clone()  # a view would keep the whole clip in memory
         if settings.restore_detail:
             fused = restore_high_band(fused, pixels)
         return (pack(fused) if self.vae.packed else fused).to(x0.dtype), last

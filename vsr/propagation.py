@@ -108,17 +108,17 @@ def fuse(
 
 
 def carry_over(
-    fused: Float[Tensor, "b c t h w"],
+    fused: Float[Tensor, "b c last h w"],
     frames: Float[Tensor, "b 3 t h2 w2"],
     *,
     state: PropagationState | None = None,
 ) -> PropagationState:
-    """The state after a clip, from its fused latents and its small frames."""
+    """The state after a clip, from its fused latents (the last are enough) and small frames."""
     so_far = 0 if state is None else state.frames
     return PropagationState(
         latents=fused[:, :, -1].clone(),  # a view would keep the whole clip in memory
         frame=frames[:, :, -1].clone(),
-        frames=so_far + fused.shape[2],
+        frames=so_far + frames.shape[2],
     )
 
 

@@ -195,3 +195,25 @@ def test_images_of_different_sizes_are_an_input_error(tmp_path):
     write_images(tmp_path, ["1.png"], size=(4, 4))
     with pytest.raises(InputError, match=r"1\.png has 4x4 pixels but 0\.png has 8x6"):
         read(tmp_path)
+
+
+def test_what_eight_bits_do_not_hold_is_logged(make_video, caplog):
+    read(make_video(codec="libx265", pix_fmt="yuv420p10le", options={"x265-params": "log-level=0"}))
+    assert "has 10 bits a colour, of which 8 are used" in caplog.text
+
+
+def test_a_plain_video_logs_nothing(make_video, caplog):
+    read(make_video(audio=["aac"]))
+    assert caplog.text == ""
+
+
+def test_a_single_picture_is_a_video_of_one_frame(tmp_path):
+    write_images(tmp_path, ["photo.png"])
+    frames = read(tmp_path / "photo.png")
+    assert [frame.pixels.shape for frame in frames] == [(6, 8, 3)]
+
+
+def test_a_colon_in_a_relative_name_is_no_protocol(make_video, monkeypatch):
+    path = make_video("take:2.mp4")
+    monkeypatch.chdir(path.parent)
+    assert len(read("take:2.mp4")) == 12

@@ -348,3 +348,22 @@ def test_subtitles_go_along_where_the_container_holds_them(make_video, tmp_path,
     enlarge(source, tmp_path / "out.mp4")
     assert "stream 1 of" in caplog.text
     assert "(subtitle, subrip) is left out" in caplog.text
+
+
+def test_a_truncated_source_with_sound_gives_what_decodes(make_video, tmp_path):
+    source = make_video("source.mkv", frames=60, audio=["aac"], options={"g": "10", "qp": "2"})
+    content = source.read_bytes()
+    source.write_bytes(content[: len(content) // 2])
+    times = enlarge(source, tmp_path / "out.mkv")
+    assert 10 < len(times) < 50
+    assert times_of(tmp_path / "out.mkv") == times
+    assert len(packets(tmp_path / "out.mkv", "audio")[0]) > 10
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out.mkv"])
+def test_times_before_zero_are_moved_so_that_no_frame_is_lost(make_video, tmp_path, name):
+    info = probe(make_video(frames=4))
+    with VideoWriter(tmp_path / name, source=info, width=64, height=48, settings=DEFAULT) as writer:
+        for number, pixels in enumerate(pictures(4)):
+            writer.write(pixels, 512 * (number - 2))
+    assert times_of(tmp_path / name) == [Fraction(n, 25) for n in range(4)]

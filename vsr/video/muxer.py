@@ -119,7 +119,7 @@ class Muxer:
             # packet before zero loses its time, which Matroska cannot hold, but nothing else.
             options = {"avoid_negative_ts": "disabled"}
         self._output: OutputContainer = self._stack.enter_context(
-            av.open(str(self._path), "w", container_options=options)
+            av.open(str(self._path.absolute()), "w", container_options=options)
         )
         self._stream = self._add_video(size, settings)
         if source.is_image_folder:

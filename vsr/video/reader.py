@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from vsr.errors import InputError
-from vsr.video.color import rgb_from_frame
+from vsr.video.color import UNSPECIFIED, rgb_from_frame
 from vsr.video.images import list_images, read_images
 from vsr.video.probe import VideoInfo, open_video, probe
 
@@ -145,6 +145,8 @@ class VideoReader:
         clock = _Clock(info)
         number = 0
         for picture in self._pictures_from_start():
+            if number == 0:
+                self._note_reductions(picture)
             if (picture.width, picture.height) != (info.width, info.height):
                 raise InputError(
                     f"{info.path} changes size from {info.width}x{info.height} to "
@@ -162,6 +164,17 @@ class VideoReader:
         self._loss.missing_seconds = clock.missing_seconds()
         if self.damage is not None:
             _log.warning("%s is damaged: %s", info.path, self.damage)
+
+    def _note_reductions(self, picture: VideoFrame) -> None:
+        """Say in the log what of the source RGB of 8 bits does not hold."""
+        path, components = self.info.path, picture.format.components
+        if any(component.bits > 8 for component in components):
+            _log.warning("%s has %d bits a colour, of which 8 are used", path, components[0].bits)
+        if any(component.is_alpha for component in components):
+            _log.warning("%s has an alpha channel, which is left out", path)
+        tags = self.info.color
+        if tags.matrix not in (UNSPECIFIED, self.info.resolved_color.matrix):
+            _log.warning("%s has colours that cannot be converted exactly (%s)", path, tags)
 
     def _pictures_from_start(self) -> Iterator[VideoFrame]:
         """Decoded frames from the last keyframe at or before the start, or from the beginning."""

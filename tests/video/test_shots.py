@@ -46,6 +46,12 @@ def test_a_still_has_no_cut():
     assert cuts(as_frames([texture(0)] * 10)) == [0]
 
 
+def test_noise_of_hue_in_the_dark_is_no_cut():
+    black, tinted = np.zeros((72, 96, 3), np.uint8), np.zeros((72, 96, 3), np.uint8)
+    tinted[..., 2] = 2
+    assert cuts(as_frames([black] * 8, [tinted] * 8)) == [0]
+
+
 @pytest.mark.parametrize("length", [1, 2])
 def test_a_flash_is_no_cut(length):
     flash = [np.full((72, 96, 3), 255, np.uint8)] * length

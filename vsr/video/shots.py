@@ -13,6 +13,8 @@ from scenedetect.detectors import AdaptiveDetector
 from vsr.video.reader import Frame
 
 _WINDOW = 2
+_VISIBLE_CHANGE = 4
+"""Mean difference of RGB levels below which nothing is a cut."""
 _ANALYSIS_SIDE = 256
 """Frames are reduced to about this width or height before they are compared."""
 
@@ -50,7 +52,7 @@ class ShotDetector:
             context.append(picture)
             number += 1
             cuts = detector.process_frame(FrameTimecode(number, fps=25.0), picture)
-            return bool(cuts) and not _is_undone(context)
+            return bool(cuts) and not _is_dark_noise(context) and not _is_undone(context)
 
         for frame in frames:
             picture = _reduced(frame.pixels)
@@ -77,6 +79,12 @@ def _reduced(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
     return np.ascontiguousarray(pixels[..., ::-1])
+
+
+def _is_dark_noise(context: Iterable[NDArray[np.uint8]]) -> bool:
+    """Whether only the hue of next to black pixels jumps, which cannot be seen."""
+    pictures = [picture.astype(np.int16) for picture in context]
+    return _difference(pictures[_WINDOW], pictures[_WINDOW + 1]) < _VISIBLE_CHANGE
 
 
 def _is_undone(context: Iterable[NDArray[np.uint8]]) -> bool:

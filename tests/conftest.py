@@ -26,7 +26,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clip of ten 32x24 frames at 23.976 frames/s, with a second of sound."""
     path = tmp_path_factory.mktemp("source") / "clip.mp4"
     with av.open(str(path), "w") as container:
-        video = container.add_stream("libx264", rate=RATE, options={"crf": "10"})
+        video = container.add_stream("libx264", rate=RATE, options={"crf": "10", "bf": "0"})
         video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         audio = container.add_stream("aac", rate=16000, layout="mono")
         for picture in moving_pictures():

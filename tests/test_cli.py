@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -203,6 +204,55 @@ def test_cuda_where_there_is_none_is_said(
     assert not output.exists()
 
 
+def test_a_video_is_upscaled_and_summed_up_in_one_line(
+    tmp_path: Path, source: Path, tiny_model: Path
+) -> None:
+    output = tmp_path / "out.mp4"
+    done = _vsr("upscale", str(source), str(output), "--model", str(tiny_model), "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"10 frames at 128x96 in .* frames/s\): .*out.mp4 \(.* MB\)\n", done.stdout)
+    assert all(line.startswith("vsr: ") for line in done.stderr.splitlines()), done.stderr
+    assert "error" not in done.stderr
+
+
+def test_a_config_file_gives_options_and_flags_override_it(
+    tmp_path: Path, source: Path, tiny_model: Path
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(f"model: {tiny_model}\nscale: 2\npropagation_steps: none\ndevice: cpu\n")
+    output = tmp_path / "out.mp4"
+    arguments = ["upscale", str(source), str(output), "--config", str(config)]
+    assert main([*arguments, "--scale", "1.5"]) == 0
+    with av.open(str(output)) as container:
+        assert container.streams.video[0].width == 48
+
+
+def test_an_output_is_replaced_when_asked(tmp_path: Path, source: Path, tiny_model: Path) -> None:
+    output = tmp_path / "out.mp4"
+    output.write_text("old")
+    arguments = ["upscale", str(source), str(output), "--model", str(tiny_model)]
+    assert main([*arguments, "--device", "cpu", "--overwrite"]) == 0
+    with av.open(str(output)) as container:
+        assert container.streams.video[0].width == 128
+
+
+def test_an_interrupt_ends_in_one_line_without_output(
+    tmp_path: Path, source: Path, tiny_model: Path
+) -> None:
+    arguments = ["upscale", str(source), str(tmp_path / "out.mp4"), "--model", str(tiny_model)]
+    running = subprocess.Popen(
+        [sys.executable, "-m", "vsr", *arguments], stderr=subprocess.PIPE, text=True
+    )
+    while not list(tmp_path.iterdir()):
+        assert running.poll() is None
+        time.sleep(0.01)
+    running.send_signal(signal.SIGINT)
+    _, error = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert error.splitlines()[-1] == "vsr: error: interrupted; no output was written"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_debug_shows_the_trace(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["upscale", str(tmp_path / "missing.mp4"), "--debug"]) == 1
     error = capfd.readouterr().err
@@ -251,6 +301,17 @@ def test_info_says_what_is_in_a_video(source: Path, capfd: pytest.CaptureFixture
     assert main(["info", str(source)]) == 0
     text = capfd.readouterr().out
     assert all(word in text for word in ("32x24", "h264", "24000/1001", "aac"))
+
+
+def test_info_says_what_is_in_a_model(tiny_model: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", str(tiny_model)]) == 0
+    text = capfd.readouterr().out
+    assert all(word in text for word in ("UNetVideoModel", "M parameters in F32", "noise_level"))
+
+
+def test_info_of_nothing_is_an_error(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", "nowhere"]) == 1
+    assert "nowhere" in capfd.readouterr().err
 
 
 def _vsr(*arguments: str) -> "subprocess.CompletedProcess[str]":

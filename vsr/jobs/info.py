@@ -37,7 +37,9 @@ def _model_rows(folder: Path) -> Iterator[Row]:
     for name, home in index.items():
         if name.startswith("_"):
             continue
-        if not isinstance(home, list):
+        if isinstance(home, dict):
+            yield from ((f"{name} {key}", str(value)) for key, value in home.items())
+        elif not isinstance(home, list):
             yield name.replace("_", " "), str(home)
         elif home[1]:
             yield name.replace("_", " "), f"{home[1]}{_weights(folder / name)}"

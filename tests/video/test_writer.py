@@ -1,4 +1,5 @@
 import logging
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -367,3 +368,12 @@ def test_times_before_zero_are_moved_so_that_no_frame_is_lost(make_video, tmp_pa
         for number, pixels in enumerate(pictures(4)):
             writer.write(pixels, 512 * (number - 2))
     assert times_of(tmp_path / name) == [Fraction(n, 25) for n in range(4)]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_is_not_writable_is_an_error_up_front(make_video, tmp_path):
+    source = make_video()
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o500)
+    with pytest.raises(OutputError, match="is not writable"):
+        check_output(closed / "o.mp4", source_path=source, settings=DEFAULT, overwrite=False)

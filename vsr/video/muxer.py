@@ -23,7 +23,7 @@ from vsr.video.encoders import (
     output_color,
     pixel_format,
 )
-from vsr.video.probe import VideoInfo, open_video
+from vsr.video.probe import VideoInfo, open_video, reason_of
 from vsr.video.streams import (
     StreamCopier,
     TimeRange,
@@ -70,7 +70,7 @@ class Muxer:
             self._open(size, settings)
         except (av.FFmpegError, ValueError) as error:
             self.abort()
-            raise OutputError(f"{self._codec} cannot be set up so: {_reason(error)}") from error
+            raise OutputError(f"{self._codec} cannot be set up so: {reason_of(error)}") from error
         except BaseException:
             self.abort()
             raise
@@ -171,7 +171,7 @@ class Muxer:
             )
 
     def _write_error(self, error: av.FFmpegError) -> OutputError:
-        return OutputError(f"{self._path} cannot be written: {_reason(error)}")
+        return OutputError(f"{self._path} cannot be written: {reason_of(error)}")
 
 
 class _NothingToCopy:
@@ -195,7 +195,3 @@ def _enlarged_matrix(source: VideoInfo, size: tuple[int, int]) -> list[int]:
     matrix[6] = matrix[6] * size[0] // source.width
     matrix[7] = matrix[7] * size[1] // source.height
     return matrix
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)

@@ -138,10 +138,15 @@ def open_video(path: Path) -> Generator[tuple[InputContainer, VideoStream], None
         container = av.open(str(path.absolute()), metadata_errors="replace")
     except (av.FFmpegError, OSError) as error:
         raise InputError(
-            f"{path} is not a video that can be read, or it is damaged: {_reason(error)}"
+            f"{path} is not a video that can be read, or it is damaged: {reason_of(error)}"
         ) from error
     with container:
         yield container, _main_stream(path, container)
+
+
+def reason_of(error: Exception) -> str:
+    """What an error of FFmpeg or the system says, without numbers and names of functions."""
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _main_stream(path: Path, container: InputContainer) -> VideoStream:
@@ -156,10 +161,6 @@ def _main_stream(path: Path, container: InputContainer) -> VideoStream:
     if moving[0].codec_context is None:
         raise InputError(f"{path}: the codec of its video stream is unknown")
     return moving[0]
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
 
 
 def _probe_stream(path: Path, container: InputContainer, stream: VideoStream) -> VideoInfo:
@@ -204,13 +205,13 @@ def _first_frame(path: Path, container: InputContainer, stream: VideoStream) -> 
             try:
                 frames = packet.decode()
             except av.FFmpegError as error:
-                failure = _reason(error)
+                failure = reason_of(error)
                 continue
             for frame in frames:
                 if frame.width and frame.height:
                     return frame
     except av.FFmpegError as error:
-        failure = _reason(error)
+        failure = reason_of(error)
     raise InputError(
         f"{path}: no frame of its video stream ({stream.width}x{stream.height}) decodes: {failure}"
     )

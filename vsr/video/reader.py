@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from vsr.errors import InputError
 from vsr.video.color import UNSPECIFIED, rgb_from_frame
 from vsr.video.images import list_images, read_images
-from vsr.video.probe import VideoInfo, open_video, probe
+from vsr.video.probe import VideoInfo, open_video, probe, reason_of
 
 _log = logging.getLogger(__name__)
 
@@ -243,7 +243,7 @@ class _Loss:
     missing_seconds: Fraction = Fraction(0)
 
     def undecodable(self, error: av.FFmpegError) -> None:
-        self.errors.append(error.strerror or str(error))
+        self.errors.append(reason_of(error))
 
     def summary(self) -> str | None:
         parts: list[str] = []

@@ -13,7 +13,7 @@ from av.packet import Packet
 from av.stream import Discard, Stream
 
 from vsr.errors import OutputError
-from vsr.video.probe import VideoInfo
+from vsr.video.probe import VideoInfo, reason_of
 
 _log = logging.getLogger(__name__)
 
@@ -132,7 +132,7 @@ class StreamCopier:
         try:
             yield from self._container.demux(self._sources)
         except av.FFmpegError as error:
-            _log.warning("the streams beside the video are cut off: %s", error.strerror or error)
+            _log.warning("the streams beside the video are cut off: %s", reason_of(error))
 
 
 def copy_metadata(

@@ -377,3 +377,18 @@ def test_a_folder_that_is_not_writable_is_an_error_up_front(make_video, tmp_path
     closed.mkdir(mode=0o500)
     with pytest.raises(OutputError, match="is not writable"):
         check_output(closed / "o.mp4", source_path=source, settings=DEFAULT, overwrite=False)
+
+
+def test_attached_files_go_along_in_matroska(make_video, tmp_path):
+    plain, source = make_video("plain.mkv"), tmp_path / "source.mkv"
+    with av.open(plain) as template, av.open(source, "w") as container:
+        video = container.add_stream_from_template(template.streams.video[0], opaque=True)
+        container.add_attachment("font.ttf", "font/ttf", b"letters")
+        for packet in template.demux():
+            if packet.size:
+                packet.stream = video
+                container.mux(packet)
+    enlarge(source, tmp_path / "out.mkv")
+    with av.open(tmp_path / "out.mkv") as container:
+        [attached] = container.streams.attachments
+        assert (attached.name, attached.data) == ("font.ttf", b"letters")

@@ -1,6 +1,7 @@
 """The `vsr` command: one short function a command; what is heavy is imported inside it."""
 
 import logging
+import os
 import re
 import sys
 import traceback
@@ -56,6 +57,9 @@ def _run(args: Sequence[str]) -> int:
 
 
 def _upscale(options: Namespace) -> None:
+    # Read by OpenMP when torch loads: threads that spin while they wait take the cores from the
+    # decoder and the encoder, which work at the same time.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from vsr.jobs.progress import show_progress
     from vsr.jobs.upscale import upscale
 

@@ -1,6 +1,6 @@
 """Time `vsr upscale` on a clip and print where the time goes, as a table.
 
-    python tools/benchmark.py vsr/assets/sample.mp4 --size 180x144 --frames 60 --device cpu --threads 2
+    python tools/benchmark.py vsr/assets/sample.mp4 --size 180x144 --frames 60 --threads 2
 
 The clip may be made smaller and longer first, so that two machines run the same work. Decoding and
 encoding happen in threads of their own while the networks run: the seconds of all stages together

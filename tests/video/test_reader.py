@@ -107,27 +107,25 @@ def test_a_slow_slide_show_is_not_taken_for_damage(make_video):
 @pytest.mark.parametrize(
     ("name", "options"), [("source.mkv", {}), ("source.mp4", {"movflags": "faststart"})]
 )
-def test_of_a_truncated_file_comes_what_decodes_and_the_loss_is_told(
-    make_video, caplog, name, options
-):
+def test_of_a_truncated_file_comes_what_decodes_and_the_loss_is_told(make_video, name, options):
     path = make_video(name, frames=60, container_options=options, options={"g": "10", "qp": "2"})
     whole = read(path)
     reader = VideoReader(cut_off(path, 0.6))
-    with caplog.at_level(logging.WARNING):
-        frames = list(reader)
+    frames = list(reader)
     assert 20 < len(frames) < 50
     for frame, other in zip(frames[:20], whole, strict=False):
         np.testing.assert_array_equal(frame.pixels, other.pixels)
     assert reader.damage is not None
-    assert "is damaged" in caplog.text
     with pytest.raises(InputError, match="is damaged"):
         reader.check_damage()
 
 
-def test_a_tolerant_reader_makes_no_error_of_damage(make_video):
+def test_a_tolerant_reader_makes_no_error_of_damage_but_a_line_in_the_log(make_video, caplog):
     path = make_video("source.mkv", frames=60, options={"qp": "2"})
     with VideoReader(cut_off(path, 0.6), tolerant=True) as reader:
-        list(reader)
+        with caplog.at_level(logging.WARNING):
+            list(reader)
+        assert "is damaged" in caplog.text
         assert reader.damage is not None
         reader.check_damage()
 

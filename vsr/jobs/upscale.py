@@ -78,10 +78,10 @@ def upscale(
             put(upscaler(clip))
             frames += len(clip.frames)
     report = UpscaleReport(output, frames, size, time.monotonic() - began)
-    if reader.damage and not config.tolerant:
-        raise InputError(
-            f"{source} is damaged: {reader.damage}; the {frames} frames that decode are in {output}"
-        )
+    try:
+        reader.check_damage()
+    except InputError as error:
+        raise InputError(f"{error}; the {frames} frames that decode are in {output}") from error
     return report
 
 

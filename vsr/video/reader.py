@@ -162,7 +162,7 @@ class VideoReader:
             yield Frame(rgb_from_frame(picture, color), pts, info.time_base)
         clock.report()
         self._loss.missing_seconds = clock.missing_seconds()
-        if self.damage is not None:
+        if self.damage is not None and self.tolerant:  # told by check_damage otherwise
             _log.warning("%s is damaged: %s", info.path, self.damage)
 
     def _note_reductions(self, picture: VideoFrame) -> None:

@@ -61,9 +61,7 @@ def test_numbers_that_yaml_reads_as_text_are_numbers(file: Path):
         ("stages.first.weights.prior=1", "teacher"),
     ],
 )
-def test_a_wrong_value_or_key_is_named_with_what_is_allowed(
-    file: Path, override: str, message: str
-):
+def test_a_wrong_value_or_key_says_what_is_allowed(file: Path, override: str, message: str):
     with pytest.raises(ConfigError, match=message):
         load_train_config(file, [override])
 

@@ -32,6 +32,7 @@ from vsr.training.losses import (
     shifted_crop,
     temporal_loss,
 )
+from vsr.training.prelu import quicken_prelu
 from vsr.training.recipe import Batch
 from vsr.training.sampler import Numbered
 from vsr.training.validate import Validator
@@ -40,6 +41,8 @@ logger = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=nn.Module)
 
+LATENT_CHANNELS = 48
+"""A packed latent is 4x4 pixels of 3 colours."""
 HELD_OUT = 1 << 40
 """Added to the seed of validation samples."""
 
@@ -82,6 +85,8 @@ class CompactRecipe:
     def __init__(self, config: TrainConfig, device: torch.device) -> None:
         self.config, self.device = config, device
         self.model = channels_innermost(build_model(config))
+        if device.type == "cpu":
+            quicken_prelu(self.model)
         weights = [stage.weights for stage in config.stages]
         wants_features = config.validation.best == "features" or any(
             w.perceptual or w.prior_features for w in weights
@@ -132,7 +137,7 @@ class CompactRecipe:
         frames, latents, levels = [], [], []
         for sample, number in zip(lr, index.tolist(), strict=True):
             generator = _generator(self.config.seed, number)
-            latents.append(torch.randn(48, t, h, w, generator=generator))
+            latents.append(torch.randn(LATENT_CHANNELS, t, h, w, generator=generator))
             levels.append(_draw_level(config.level_probability, config.max_level, generator))
             if levels[-1]:
                 noise = torch.randn(sample.shape, generator=generator).to(sample.device)
@@ -160,10 +165,10 @@ class CompactRecipe:
     def _restore(self, model: nn.Module, sample: Batch) -> Tensor:
         lr = sample["lr"][None].to(self.device)
         generator = _generator(self.config.seed + HELD_OUT, int(sample["index"]))
-        noise = torch.randn(1, 48, *lr.shape[2:], generator=generator).to(self.device)
+        noise = torch.randn(1, LATENT_CHANNELS, *lr.shape[2:], generator=generator)
         level = torch.zeros(1, dtype=torch.long, device=self.device)
         with self.autocast():
-            return model(lr, noise, level)[0].float()
+            return model(lr, noise.to(self.device), level)[0].float()
 
     def _feature_terms(
         self, output: Tensor, batch: Batch, stage: StageConfig, generator: torch.Generator

@@ -50,7 +50,10 @@ HELD_OUT = 1 << 40
 class OneStepModel(nn.Module):
     """U-Net and autoencoder as one module, whose forward turns small frames into large ones."""
 
-    def __init__(self, unet: nn.Module, vae: Any, *, kappa: float) -> None:
+    unet: UNetVideoModel
+    vae: AutoencoderKLVideo
+
+    def __init__(self, unet: UNetVideoModel, vae: AutoencoderKLVideo, *, kappa: float) -> None:
         super().__init__()
         self.unet, self.vae, self.kappa = unet, vae, kappa
 

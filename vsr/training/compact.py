@@ -63,11 +63,13 @@ class OneStepModel(nn.Module):
         noise: Float[Tensor, "b c t h w"],
         noise_level: Int[Tensor, " b"],
         *,
+        noisy: Float[Tensor, "b 3 t h w"] | None = None,
         sigma: Float[Tensor, " b"] | None = None,
         clean: Float[Tensor, "b 3 t h4 w4"] | None = None,
     ) -> Float[Tensor, "b 3 t h4 w4"]:
         """The large frames in [-1, 1], not clipped, from one step.
 
+        `noisy`: the small frames with the noise of their level, which the U-Net sees instead.
         The step starts at the latents of the enlarged small frames plus `kappa` * noise; or, given
         `sigma` and the `clean` large frames, on the way from those latents to the clean ones.
         """
@@ -78,7 +80,8 @@ class OneStepModel(nn.Module):
         else:
             latents = mix(self.vae.encode_frames(clean), latents, sigma)
         timestep = sigma_timestep(sigma)
-        residual = self.unet(latents, timestep, low_res=lr, class_labels=noise_level).sample
+        seen = lr if noisy is None else noisy
+        residual = self.unet(latents, timestep, low_res=seen, class_labels=noise_level).sample
         return self.vae.decode(base + residual, lr).sample
 
 
@@ -113,9 +116,9 @@ class CompactRecipe:
         """The terms of the loss that have a weight in this stage."""
         weights, hr = stage.weights, batch["hr"]
         generator = _generator(self.config.seed, int(batch["index"][0]))
-        lr, noise, levels = self.draw_noise(batch["lr"], batch["index"])
-        sigma = draw_sigmas(self.config, batch["index"]).to(lr.device)
-        output = model(lr, noise, levels, sigma=sigma, clean=hr)
+        noisy, noise, levels = self.draw_noise(batch["lr"], batch["index"])
+        sigma = draw_sigmas(self.config, batch["index"]).to(hr.device)
+        output = model(batch["lr"], noise, levels, noisy=noisy, sigma=sigma, clean=hr)
         terms = {"pixel": charbonnier(output, hr)}
         if weights.gradient:
             terms["gradient"] = gradient_loss(output, hr)

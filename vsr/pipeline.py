@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -13,13 +13,13 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from vsr.errors import ConfigError, InputError, ModelError
+from vsr.errors import ConfigError, ModelError
 from vsr.models.flow import FlowEstimator, flow_estimator
 from vsr.models.text import embed_prompt
 from vsr.models.unet import UNetVideoModel
 from vsr.models.vae import AutoencoderKLVideo, enlarged_latents, pack, unpack
-from vsr.ops.color import match_adain, match_wavelet
 from vsr.ops.flow import Flows
+from vsr.ops.frames import OutputType, as_low_res, collect, match_colors
 from vsr.ops.noise import frame_noise
 from vsr.ops.tiles import Tile, blend_tiles, plan_tiles
 from vsr.propagation import (
@@ -33,8 +33,6 @@ from vsr.segments import blend_plan
 from vsr.timing import NullTimer, Timer
 
 logger = logging.getLogger(__name__)
-
-OutputType = Literal["np", "pt"]
 
 
 @dataclass(slots=True)
@@ -139,7 +137,7 @@ class VideoUpscalePipeline(DiffusionPipeline):
         settings = self.settings
         steps = settings.num_inference_steps if num_inference_steps is None else num_inference_steps
         propagated = self._check_steps(steps, propagation_steps)
-        low_res = _as_low_res(frames).to(self._execution_device)
+        low_res = as_low_res(frames).to(self._execution_device)
         guidance, text = self._embed(
             guidance_scale, prompt, negative_prompt, prompt_embeds, negative_prompt_embeds
         )
@@ -182,7 +180,7 @@ class VideoUpscalePipeline(DiffusionPipeline):
         )
         next_state = _next_state(carried, low_res, state)
         groups = self._decoded(clean, clip, color or settings.color)
-        return VideoUpscaleOutput(_collect(groups, output_type), clean, next_state)
+        return VideoUpscaleOutput(collect(groups, output_type), clean, next_state)
 
     def set_attention_backend(self, backend: str) -> None:
         """Let the U-Net attend by "sdpa" or "xformers"."""
@@ -377,23 +375,9 @@ class VideoUpscalePipeline(DiffusionPipeline):
             if group is None:
                 return
             with clip.timer("color"):
-                yield _match(group.float(), clip.low_res[:, :, done : done + group.shape[2]], color)
+                small = clip.low_res[:, :, done : done + group.shape[2]]
+                yield match_colors(group.float(), small, color=color)
             done += group.shape[2]
-
-
-def _as_low_res(frames: Any) -> Float[Tensor, "1 3 t h w"]:
-    if isinstance(frames, np.ndarray):
-        frames = torch.from_numpy(frames)
-    if not isinstance(frames, Tensor):
-        raise InputError(f"frames are a {type(frames).__name__}; give a NumPy array or a tensor")
-    if frames.dtype == torch.uint8 and frames.ndim == 4 and frames.shape[-1] == 3:
-        return rearrange(frames, "t h w c -> 1 c t h w").float() / 127.5 - 1
-    if frames.is_floating_point() and frames.ndim == 5 and frames.shape[:2] == (1, 3):
-        return frames.float()
-    raise InputError(
-        f"frames are {frames.dtype} of shape {tuple(frames.shape)}; give uint8 (t, h, w, 3) or "
-        "float (1, 3, t, h, w) in [-1, 1]"
-    )
 
 
 def _tiles(low_res: Tensor, tile: int | None, overlap: int, *, enlarge: int) -> tuple[Tile, ...]:
@@ -402,28 +386,6 @@ def _tiles(low_res: Tensor, tile: int | None, overlap: int, *, enlarge: int) -> 
     size = min(tile or max(h, w), max(h, w))
     overlap = min(overlap, size // 2)
     return plan_tiles(enlarge * h, enlarge * w, tile=enlarge * size, overlap=enlarge * overlap)
-
-
-def _match(frames: Tensor, low_res: Tensor, color: ColorMatch) -> Tensor:
-    if color == "none":
-        return frames
-    frames = rearrange(frames, "b c t h w -> (b t) c h w")
-    small = rearrange(low_res, "b c t h w -> (b t) c h w")
-    large = F.interpolate(small, scale_factor=4, mode="bicubic")
-    matched = {"wavelet": match_wavelet, "adain": match_adain}[color](frames, large)
-    return rearrange(matched, "t c h w -> 1 c t h w").clamp(-1, 1)
-
-
-def _collect(groups: Iterator[Tensor], output_type: OutputType) -> Any:
-    if output_type == "pt":
-        return torch.cat(list(groups), dim=2)
-    images = [
-        rearrange((group[0] * 127.5 + 127.5).round_().to(torch.uint8), "c t h w -> t h w c")
-        .cpu()
-        .numpy()
-        for group in groups
-    ]
-    return np.concatenate(images)
 
 
 def _next_state(

@@ -1,6 +1,8 @@
 """Flow-guided recurrent fusion of latents (or pixels) along time: training-free, pure functions."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 import torch
@@ -76,21 +78,43 @@ def propagate(
       flow holds nowhere; with less lookahead k a frame misses the share beta^(k+1) and below that
       the frames after it would have given.
     """
-    before = 0 if state is None else 1
-    _check_pairs(latents, flows, before)
+    _check_pairs(latents, flows, 0 if state is None else 1)
     stop = latents.shape[2] - lookahead
     if stop < 1:
         raise ConfigError(f"{lookahead = } leaves none of {latents.shape[2]} frames to return")
-    fused = list(latents.unbind(dim=2))
+    fused = propagate_frames(
+        list(latents.unbind(dim=2)),
+        lambda k: (flows.forward[:, :, k], flows.backward[:, :, k]),
+        config=config,
+        state=state,
+    )
+    return torch.stack(list(islice(fused, stop)), dim=2)
+
+
+def propagate_frames(
+    frames: list[Float[Tensor, "b c h w"]],
+    flows: Callable[[int], tuple[Float[Tensor, "b 2 h w"], Float[Tensor, "b 2 h w"]]],
+    *,
+    config: PropagationConfig,
+    state: PropagationState | None = None,
+) -> Iterator[Float[Tensor, "b c h w"]]:
+    """What `propagate` returns, frame by frame; `flows(k)` is pair k, forward and backward.
+
+    For frames too large to lie in memory several times: the entries of `frames` are replaced on the
+    way, and a pair of flows is asked for when it is needed.
+    """
+    before = 0 if state is None else 1
     if config.direction == "both":
-        for i in range(len(fused) - 2, -1, -1):
-            there, back = _pair(flows.forward, flows.backward, i + before)
-            fused[i] = fuse(fused[i], fused[i + 1], there=there, back=back, config=config)
-    for i in range(1 - before, stop):
-        previous = state.latents if state is not None and i == 0 else fused[i - 1]
-        there, back = _pair(flows.backward, flows.forward, i - 1 + before)
-        fused[i] = fuse(fused[i], previous, there=there, back=back, config=config)
-    return torch.stack(fused[:stop], dim=2)
+        for i in range(len(frames) - 2, -1, -1):
+            forward, backward = flows(i + before)
+            frames[i] = fuse(frames[i], frames[i + 1], there=forward, back=backward, config=config)
+    previous = None if state is None else state.latents
+    for i, own in enumerate(frames):
+        if previous is not None:
+            forward, backward = flows(i - 1 + before)
+            frames[i] = fuse(own, previous, there=backward, back=forward, config=config)
+        previous = frames[i]
+        yield previous
 
 
 def fuse(
@@ -156,10 +180,6 @@ def _energy(detail: Tensor, blur: tuple[float, ...]) -> Tensor:
     size = (-(-h // _ENERGY_REDUCTION), -(-w // _ENERGY_REDUCTION))
     # 1e-8 is far below one step of 8 bits, (2/255)^2 = 6e-5: flat places keep a gain of 1
     return smooth(F.adaptive_avg_pool2d(squared, size), blur) + 1e-8
-
-
-def _pair(there: Tensor, back: Tensor, i: int) -> tuple[Tensor, Tensor]:
-    return there[:, :, i], back[:, :, i]
 
 
 def _check_pairs(latents: Tensor, flows: Flows, before: int) -> None:

@@ -1,0 +1,65 @@
+"""Frames at the edges of a pipeline: taken in, given their colours, and handed out."""
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from vsr.config import Color
+from vsr.errors import InputError
+from vsr.ops.color import match_adain, match_wavelet
+
+OutputType = Literal["np", "pt"]
+
+
+def as_low_res(frames: Any) -> Float[Tensor, "1 3 t h w"]:
+    """`frames` as floats in [-1, 1]: they are uint8 `t h w 3`, or already floats of that form.
+
+    Raises InputError for anything else.
+    """
+    if isinstance(frames, np.ndarray):
+        frames = torch.from_numpy(frames)
+    if not isinstance(frames, Tensor):
+        raise InputError(f"frames are a {type(frames).__name__}; give a NumPy array or a tensor")
+    if frames.dtype == torch.uint8 and frames.ndim == 4 and frames.shape[-1] == 3:
+        return rearrange(frames, "t h w c -> 1 c t h w").float() / 127.5 - 1
+    if frames.is_floating_point() and frames.ndim == 5 and frames.shape[:2] == (1, 3):
+        return frames.float()
+    raise InputError(
+        f"frames are {frames.dtype} of shape {tuple(frames.shape)}; give uint8 (t, h, w, 3) or "
+        "float (1, 3, t, h, w) in [-1, 1]"
+    )
+
+
+def match_colors(
+    frames: Float[Tensor, "1 3 t h2 w2"], low_res: Float[Tensor, "1 3 t h w"], *, color: Color
+) -> Float[Tensor, "1 3 t h2 w2"]:
+    """`frames` in [-1, 1] with the colours of the small frames by the method `color`."""
+    if color == "none":
+        return frames
+    images = rearrange(frames, "b c t h w -> (b t) c h w")
+    small = rearrange(low_res, "b c t h w -> (b t) c h w")
+    large = F.interpolate(small, images.shape[-2:], mode="bicubic")
+    matched = {"wavelet": match_wavelet, "adain": match_adain}[color](images, large)
+    return rearrange(matched, "t c h w -> 1 c t h w").clamp(-1, 1)
+
+
+def collect(groups: Iterable[Float[Tensor, "1 3 t h w"]], output_type: OutputType) -> Any:
+    """One array of groups of frames that come one by one: uint8 `t h w 3` for "np", or as they are.
+
+    Each group leaves its device before the next is asked for.
+    """
+    if output_type == "pt":
+        return torch.cat(list(groups), dim=2)
+    images = [
+        rearrange((group[0] * 127.5 + 127.5).round_().to(torch.uint8), "c t h w -> t h w c")
+        .cpu()
+        .numpy()
+        for group in groups
+    ]
+    return np.concatenate(images)

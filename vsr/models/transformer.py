@@ -10,7 +10,12 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from vsr.models.blocks import BlockStyle, FrameGroupNorm, TemporalResnetBlock
+from vsr.models.blocks import (
+    BlockStyle,
+    FrameGroupNorm,
+    TemporalResnetBlock,
+    zero_parameters,
+)
 from vsr.ops.attention import attend
 from vsr.ops.windows import merge, partition, window_groups
 
@@ -31,7 +36,11 @@ class TransformerStyle:
 
 
 class VideoTransformer(nn.Module):
-    """Temporal resnet, then attention and feed-forward layers on a residual branch."""
+    """Temporal resnet, then attention and feed-forward layers on a residual branch.
+
+    What mixes frames other than windows starts as nothing, so that an inflated image network still
+    gives its own result.
+    """
 
     def __init__(
         self,
@@ -49,6 +58,8 @@ class VideoTransformer(nn.Module):
             if style.temporal_resnet
             else None
         )
+        if self.resblock_temporal is not None:
+            zero_parameters(self.resblock_temporal.conv2)
         self.norm = (
             FrameGroupNorm(style.groups, channels, eps=1e-6)
             if style.norm == "frame"
@@ -102,6 +113,8 @@ class TransformerBlock(nn.Module):
         self.attn_temporal = (
             TemporalAttention(channels, heads) if style.temporal_attention else None
         )
+        if self.attn_temporal is not None:
+            zero_parameters(self.attn_temporal.to_out[0])
         self.norm3 = nn.LayerNorm(channels)
         self.ff = FeedForward(channels, mult=style.ff_mult, activation_fn="geglu")
 

@@ -15,6 +15,8 @@ Attention = Literal["sdpa", "xformers"]
 Codec = Literal["x264", "x265", "av1", "prores", "ffv1", "png"]
 
 NATIVE_SCALE = 4
+NETWORK_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
+"""A model that is one file, a network for images, ends so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Overlapping spatial tiles whose blend weights sum to one, so that no seam shows."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -43,6 +44,22 @@ def plan_tiles(h: int, w: int, *, tile: int, overlap: int) -> tuple[Tile, ...]:
     return tuple(Tile(row, column) for row in rows for column in columns)
 
 
+def fit_tiles(
+    h: int, w: int, *, tile: int, overlap: int, multiple_of: int = 1, enlarge: int = 1
+) -> tuple[Tile, ...]:
+    """As few tiles as `plan_tiles` needs, made as small as they can be: little is computed twice.
+
+    Their sides are rounded up to `multiple_of`, each axis for itself; `overlap` is at most half a
+    tile. With `enlarge` it is the plan of as many tiles for maps that many times larger.
+    """
+    rows, columns = (
+        blend_plan(enlarge * size, length=enlarge * length, stride=enlarge * (length - shared))
+        for size in (h, w)
+        for length, shared in [_fit(size, tile, min(overlap, tile // 2), multiple_of)]
+    )
+    return tuple(Tile(row, column) for row in rows for column in columns)
+
+
 def blend_tiles(
     parts: Iterable[Float[Tensor, "*n _ _"]], tiles: Sequence[Tile]
 ) -> Float[Tensor, "*n h w"]:
@@ -56,3 +73,10 @@ def blend_tiles(
         tile.crop(out).add_(part * tile.weights(part))
     assert out is not None, "a plan has at least one tile"
     return out
+
+
+def _fit(size: int, tile: int, overlap: int, multiple_of: int) -> tuple[int, int]:
+    """Length of the tiles along an axis, and what neighbours share at least."""
+    count = max(1, math.ceil((size - overlap) / (tile - overlap)))
+    length = math.ceil((size + (count - 1) * overlap) / count)
+    return min(size, math.ceil(length / multiple_of) * multiple_of), overlap if count > 1 else 0

@@ -1,0 +1,197 @@
+"""Image networks from one file each: whatever spandrel recognises by its weights."""
+
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import spandrel
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vsr.config import NETWORK_SUFFIXES
+from vsr.errors import ConfigError, ModelError
+
+_RGB, _GREY = 3, 1
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as the networks for grey images were trained
+# What spandrel's architectures raise for weights that look like theirs and are not.
+_MISFITS = (
+    spandrel.UnsupportedModelError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+Tiling = Literal["free", "on request", "never"]
+
+
+@dataclass(frozen=True, slots=True)
+class SizeRules:
+    """Which frames a network takes as they are; others are padded to such a size, then cropped."""
+
+    minimum: int
+    multiple_of: int
+    square: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ImageNetwork:
+    """A network that enlarges one image in one step, or restores it at its own size."""
+
+    name: str
+    descriptor: spandrel.ImageModelDescriptor[nn.Module]
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """The network in the file `path`, in float32 on the CPU.
+
+        A pickle (.pth, .pt, .ckpt) is read without running what it may hold. Raises ModelError for
+        a file that is missing, unsafe or broken, or holds no network from images to images.
+        """
+        path = Path(path)
+        try:
+            found = spandrel.ModelLoader().load_from_state_dict(dict(_read_state(path)))
+        except _MISFITS as error:
+            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            raise ModelError(f"{path} holds no image network that is known: {reason}") from error
+        if not isinstance(found, spandrel.ImageModelDescriptor) or found.purpose == "FaceSR":
+            raise ModelError(
+                f"{path} is a {found.architecture.name} network for {found.purpose}; it can be one "
+                "for super-resolution or restoration of whole images"
+            )
+        channels = (found.input_channels, found.output_channels)
+        if channels not in ((_RGB, _RGB), (_GREY, _GREY)):
+            raise ModelError(
+                f"{path} takes {channels[0]} channels and gives {channels[1]}; it can be 3 and 3 "
+                "(RGB) or 1 and 1 (grey)"
+            )
+        found.eval().model.requires_grad_(False)
+        return cls(path.name, found)
+
+    @property
+    def architecture(self) -> str:
+        """What spandrel calls it, with its tags."""
+        return " ".join([self.descriptor.architecture.name, *self.descriptor.tags])
+
+    @property
+    def purpose(self) -> str:
+        """SR or Restoration."""
+        return self.descriptor.purpose
+
+    @property
+    def scale(self) -> int:
+        """How many times larger its output is."""
+        return self.descriptor.scale
+
+    @property
+    def grey(self) -> bool:
+        """Whether it sees luma only; the colours then come from the enlarged frame."""
+        return self.descriptor.input_channels == _GREY
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights."""
+        return sum(parameter.numel() for parameter in self.descriptor.model.parameters())
+
+    @property
+    def sizes(self) -> SizeRules:
+        """Which frames it takes without padding."""
+        rules = self.descriptor.size_requirements
+        return SizeRules(rules.minimum, rules.multiple_of, rules.square)
+
+    @property
+    def tiling(self) -> Tiling:
+        """Whether frames may be cut into tiles; "on request": it looks far, so tiles may show."""
+        kinds = spandrel.ModelTiling
+        known: dict[spandrel.ModelTiling, Tiling] = {
+            kinds.SUPPORTED: "free",
+            kinds.DISCOURAGED: "on request",
+            kinds.INTERNAL: "never",
+        }
+        return known[self.descriptor.tiling]
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        return self.descriptor.device
+
+    @property
+    def dtypes(self) -> tuple[torch.dtype, ...]:
+        """The number formats that it computes in."""
+        half = (torch.float16,) if self.descriptor.supports_half else ()
+        brain = (torch.bfloat16,) if self.descriptor.supports_bfloat16 else ()
+        return (torch.float32, *brain, *half)
+
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> Self:
+        """Move it, and return it. Raises ConfigError for a format it does not compute in."""
+        if dtype not in self.dtypes:
+            allowed = ", ".join(str(known).removeprefix("torch.") for known in self.dtypes)
+            raise ConfigError(
+                f"{self.name} does not compute in {str(dtype).removeprefix('torch.')}; "
+                f"it can be {allowed}"
+            )
+        self.descriptor.to(device=torch.device(device), dtype=dtype)
+        return self
+
+    def __call__(self, frame: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 3 h2 w2"]:
+        """The frame `scale` times larger; both are RGB in [-1, 1], in float32.
+
+        Raises ModelError where the network returns what is no picture.
+        """
+        image = frame / 2 + 0.5
+        large = self._predict(_luma(image) if self.grey else image)
+        h, w = frame.shape[-2:]
+        if large.shape[-2:] != (h * self.scale, w * self.scale) or not large.isfinite().all():
+            raise ModelError(
+                f"{self.name} made {tuple(large.shape)} of {tuple(frame.shape)} in "
+                f"{str(self.descriptor.dtype).removeprefix('torch.')}, with finite values: "
+                f"{bool(large.isfinite().all())}; try --dtype float32"
+            )
+        if self.grey:
+            enlarged = F.interpolate(image, large.shape[-2:], mode="bicubic")
+            # each of R, G and B holds luma with weight 1 beside the differences of colour
+            large = (enlarged + (large - _luma(enlarged))).clamp(0, 1)
+        return large * 2 - 1
+
+    def _predict(self, image: Tensor) -> Tensor:
+        """The descriptor pads to its size rules by reflection, crops, and clamps to [0, 1]."""
+        return self.descriptor(image.to(self.descriptor.device, self.descriptor.dtype)).float()
+
+
+def _read_state(path: Path) -> Mapping[str, Any]:
+    if not path.is_file():
+        raise ModelError(f"there is no network at {path}")
+    if path.suffix.lower() not in NETWORK_SUFFIXES:
+        raise ModelError(
+            f"{path} is not known as a network; it can end in {', '.join(NETWORK_SUFFIXES)}"
+        )
+    try:
+        if path.suffix.lower() == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ModelError(
+            f"{path} is not only weights, and is not opened: a pickle can run code; "
+            "get it as .safetensors"
+        ) from error
+    except (SafetensorError, RuntimeError, EOFError, OSError, zipfile.BadZipFile) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(f"{path} cannot be read: {reason}") from error
+    if not isinstance(state, Mapping):
+        raise ModelError(f"{path} holds a {type(state).__name__}, and no table of weights")
+    return state
+
+
+def _luma(image: Tensor) -> Tensor:
+    weights = image.new_tensor(_LUMA).view(1, 3, 1, 1)
+    return (image * weights).sum(dim=1, keepdim=True)

@@ -14,7 +14,7 @@ FILES = sorted(
 
 # A module imports from layers before its own and from its own.
 LAYERS = (
-    ("errors", "timing"),
+    ("errors", "memory", "timing"),
     ("config", "segments"),
     ("ops", "video"),
     ("models", "propagation", "degradation", "restoration"),

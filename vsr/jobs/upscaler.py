@@ -16,6 +16,7 @@ from vsr.jobs.model_folder import find_model
 from vsr.jobs.target import Size
 from vsr.loading import load_pipeline
 from vsr.models.flow import flow_estimator
+from vsr.memory import keep_freed_memory
 from vsr.ops.resize import reduce_frames
 from vsr.pipeline import VideoUpscalePipeline
 from vsr.propagation import PropagationState
@@ -48,6 +49,8 @@ class Upscaler:
         """Load the model that `config` names onto the device that it names."""
         folder = find_model(config.model)
         device = choose_device(config.device)
+        if device.type == "cpu":
+            keep_freed_memory()
         dtype = choose_dtype(config.dtype, device)
         with _quiet_diffusers():
             pipeline = load_pipeline(folder, torch_dtype=dtype, device=device)

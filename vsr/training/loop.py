@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from vsr.errors import VsrError
+from vsr.memory import keep_freed_memory
 from vsr.training.checkpoint import (
     Checkpoint,
     Progress,
@@ -67,6 +68,8 @@ def run_training(config: TrainConfig, recipe: Recipe | None = None) -> Path:
         log_with="tensorboard" if is_tensorboard_available() else None,
         project_dir=config.run,
     )
+    if accelerator.device.type == "cpu":
+        keep_freed_memory()
     chosen = recipe or CompactRecipe(config, device=accelerator.device)
     return Trainer(config, chosen, accelerator).train()
 

@@ -1,0 +1,21 @@
+"""Memory of the process: what a CPU run frees is kept for its next tensors."""
+
+import ctypes
+import platform
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
+_KEEP = 1 << 30
+
+
+def keep_freed_memory() -> None:
+    """Let glibc's allocator reuse freed blocks instead of giving them back to the kernel.
+
+    By default every large tensor is mapped and cleared anew: a quarter of the CPU time of the
+    embedded U-Net went there. Peak memory does not rise. Does nothing where the C library is not
+    glibc.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return
+    libc = ctypes.CDLL(None)
+    libc.mallopt(_M_MMAP_THRESHOLD, _KEEP)
+    libc.mallopt(_M_TRIM_THRESHOLD, _KEEP)

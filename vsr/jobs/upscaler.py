@@ -15,8 +15,8 @@ from vsr.jobs.device import choose_device, choose_dtype
 from vsr.jobs.model_folder import find_model
 from vsr.jobs.target import Size
 from vsr.loading import load_pipeline
-from vsr.models.flow import flow_estimator
 from vsr.memory import keep_freed_memory
+from vsr.models.flow import flow_estimator
 from vsr.ops.resize import reduce_frames
 from vsr.pipeline import VideoUpscalePipeline
 from vsr.propagation import PropagationState

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from types import NoneType
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -74,6 +74,15 @@ def _info(options: Namespace) -> None:
     print(describe(options.path))
 
 
+def _convert(options: Namespace) -> None:
+    from vsr.jobs.convert import convert
+
+    upscaler = Path(options.upscaler) if options.upscaler else None
+    source, target = Path(options.source), Path(options.target)
+    convert(source, target, vae=options.vae, upscaler=upscaler, overwrite=options.overwrite)
+    print(f"{target} is a model folder now; its README.md names the licence")
+
+
 def _train(options: Namespace) -> None:
     from vsr.training import train
 
@@ -83,6 +92,7 @@ def _train(options: Namespace) -> None:
 _COMMANDS: dict[str, Callable[[Namespace], None]] = {
     "upscale": _upscale,
     "info": _info,
+    "convert": _convert,
     "train": _train,
 }
 
@@ -102,11 +112,26 @@ def _parsers() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
     info = _parser("info PATH", "Say what is in a video or a model folder.")
     info.add_argument("path", type=str, help="video file, folder of images, or model")
 
+    convert = _parser("convert SOURCE TARGET", "Make a model folder from a published checkpoint.")
+    convert.add_argument(
+        "source",
+        type=str,
+        help="Upscale-A-Video folder, LaVie's lavie_vsr.pt, or folder of the x4 upscaler",
+    )
+    convert.add_argument("target", type=str, help="model folder to make")
+    convert.add_argument(
+        "--vae", type=Literal["3d", "video"], default="3d", help="of Upscale-A-Video's two"
+    )
+    convert.add_argument(
+        "--upscaler", type=str, help="x4-upscaler folder that has what the source lacks"
+    )
+    convert.add_argument("--overwrite", action="store_true", help="replace a model that exists")
+
     train = _parser("train CONFIG [KEY=VALUE ...]", "Train a model.")
     train.add_argument("config", type=str, help="YAML file of the training run")
     train.add_argument("overrides", type=str, nargs="*", help="KEY=VALUE, in place of the file's")
 
-    commands = {"upscale": upscale, "info": info, "train": train}
+    commands = {"upscale": upscale, "info": info, "convert": convert, "train": train}
     parser = ArgumentParser(
         usage="vsr COMMAND ...",
         exit_on_error=False,

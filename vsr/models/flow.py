@@ -24,6 +24,7 @@ from vsr.errors import ConfigError, ModelError
 from vsr.ops.flow import Flows
 
 __all__ = [
+    "RAFT_FILE",
     "DisFlow",
     "FlowEstimator",
     "FlowName",
@@ -39,6 +40,8 @@ FlowName = Literal["auto", "dis", "raft"]
 DisPreset = Literal["ultrafast", "fast", "medium"]
 RaftSize = Literal["small", "large"]
 RAFT_ITERATIONS = 20
+RAFT_FILE = "flow/raft.safetensors"
+"""Where a model folder keeps the weights of its RAFT, if it has some."""
 
 # Four halvings of a map at 1/8 of the frame: below 128 pixels the coarsest correlation level has
 # one pixel, whose normalised coordinates divide by zero.

@@ -1,0 +1,68 @@
+"""Whose weights a converted model has: on what terms, how their makers run them, and its card."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+_CARD = """---
+{facts}---
+
+# {title}
+
+Converted by `vsr convert` from {source}; the values of the weights are unchanged.
+
+{note}
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """A published model."""
+
+    title: str
+    licence: str
+    note: str
+    sampling: dict[str, Any] = field(default_factory=dict[str, Any])
+    """What differs from the defaults of `SamplingConfig`."""
+
+    def card(self, source: str) -> str:
+        """The README of a model folder made from the file or folder called `source`."""
+        facts = {"license": "other", "license_name": self.licence, "library_name": "vsr"}
+        text = yaml.safe_dump(facts, sort_keys=False, width=1000)
+        return _CARD.format(facts=text, title=self.title, source=source, note=self.note)
+
+
+UPSCALE_A_VIDEO = Origin(
+    title="Upscale-A-Video",
+    licence="S-Lab License 1.0, non-commercial use only (Upscale-A-Video)",
+    note="""Upscale-A-Video (Zhou et al., CVPR 2024) by S-Lab, Nanyang Technological University.
+S-Lab License 1.0: use and redistribution for non-commercial purposes only; for any other use ask
+its authors. It builds on Stable Diffusion's x4 upscaler (CreativeML Open RAIL++-M).
+`--preset upscale-a-video` samples as its makers do.""",
+)
+
+LAVIE = Origin(
+    title="LaVie VSR",
+    licence="LaVie: open for academic research and free commercial use; licences from its authors",
+    note="""LaVie's video super-resolution (Wang et al. 2023, Vchitect). Its README says that the
+weights are open for academic research and allow free commercial use, and names an address for
+commercial licences; the code is under Apache-2.0. VAE and text encoder are those of Stable
+Diffusion's x4 upscaler (CreativeML Open RAIL++-M).""",
+    sampling={"num_inference_steps": 50, "guidance_scale": 5.0, "noise_level": 50},
+)
+
+X4_UPSCALER = Origin(
+    title="Stable Diffusion x4 upscaler, inflated in time",
+    licence="CreativeML Open RAIL++-M (Stable Diffusion x4 upscaler)",
+    note="""Stable Diffusion's x4 upscaler (Stability AI). The CreativeML Open RAIL++-M licence has
+restrictions of use, which go with the weights. Its U-Net got temporal layers, which are not trained
+and change nothing: every frame comes out as from the image model.""",
+    sampling={
+        "num_inference_steps": 75,
+        "guidance_scale": 9.0,
+        "noise_level": 20,
+        "prompt_suffix": "",
+        "negative_prompt": "",
+    },
+)

@@ -1,11 +1,13 @@
 """Where training starts: the embedded model's shape, and spatial layers from image networks."""
 
 import logging
+import pickle
 from pathlib import Path
 from typing import cast
 
 import spandrel
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from vsr.errors import ModelError
@@ -19,6 +21,16 @@ logger = logging.getLogger(__name__)
 # Outputs of new branches start this much smaller than usual: small beside what the prior gives,
 # yet not zero, since layers behind a zero learn nothing for long.
 SMALL = 0.05
+
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    EOFError,
+    pickle.UnpicklingError,
+    SafetensorError,
+    spandrel.UnsupportedModelError,
+)
 
 
 def compact_unet() -> UNetVideoModel:
@@ -120,11 +132,19 @@ def _srvgg_layers(path: Path) -> list[nn.Module]:
         network = spandrel.ModelLoader(device="cpu").load_from_file(path)
     except FileNotFoundError as error:
         raise ModelError(f"no network at {path}") from error
+    except _UNREADABLE as error:
+        reason = " ".join(str(error).split()) or "its weights fit no network that spandrel knows"
+        raise ModelError(f"{path.name} is not a file of an image network: {reason}") from error
     body = getattr(network.model, "body", None)
     if network.architecture.id != "Compact" or not isinstance(body, nn.ModuleList):
         raise ModelError(
             f"{path.name} is a {network.architecture.name} network; the spatial layers can start "
             "from a RealESRGAN Compact (SRVGG) network only"
+        )
+    if (network.scale, network.input_channels, network.output_channels) != (4, 3, 3):
+        raise ModelError(
+            f"{path.name} enlarges {network.input_channels} channels {network.scale} times; the "
+            "spatial layers can start from a network that enlarges 3 channels 4 times only"
         )
     return list(body)
 

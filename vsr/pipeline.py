@@ -246,12 +246,12 @@ class VideoUpscalePipeline(DiffusionPipeline):
         if settings.start == "noise" and settings.prediction != "residual":
             return None
         if self.vae.packed:
-            return enlarged_latents(low_res).to(self.unet.dtype)
+            return enlarged_latents(low_res)
         large = F.interpolate(
             rearrange(low_res, "b c t h w -> (b t) c h w"), scale_factor=4, mode="bicubic"
         )
         large = rearrange(large, "(b t) c h w -> b c t h w", b=low_res.shape[0])
-        return self.vae.encode_frames(large.to(self.vae.dtype)).to(self.unet.dtype)
+        return self.vae.encode_frames(large.to(self.vae.dtype)).float()
 
     def _add_noise(
         self, low_res: Tensor, level: int, noise: Tensor | None, numbers: range, seed: int
@@ -267,11 +267,11 @@ class VideoUpscalePipeline(DiffusionPipeline):
 
     def _start(self, clip: _Clip, latents: Tensor | None, numbers: range, seed: int) -> Tensor:
         if latents is not None:
-            return latents.to(self._execution_device, self.unet.dtype)
+            return latents.to(self._execution_device, torch.float32)
         h, w = clip.low_res.shape[-2:]
         shape = (self.unet.config["out_channels"], h, w)
         noise = frame_noise(shape, frames=numbers, seed=seed, stream="latents")[None]
-        noise = noise.to(self._execution_device, self.unet.dtype)
+        noise = noise.to(self._execution_device)
         if clip.settings.start == "low_res":
             assert clip.base is not None
             return start_latents(clip.base, noise, strength=clip.settings.start_strength)
@@ -317,12 +317,12 @@ class VideoUpscalePipeline(DiffusionPipeline):
     ) -> Tensor:
         batch = 1 if clip.text is None else clip.text.shape[0]
         output = self.unet(
-            latents.expand(batch, *latents.shape[1:]),
+            latents.to(self.unet.dtype).expand(batch, *latents.shape[1:]),
             timestep,
             low_res=noisy.expand(batch, *noisy.shape[1:]),
             class_labels=clip.level.expand(batch),
             encoder_hidden_states=clip.text,
-        ).sample
+        ).sample.float()
         if batch == 1:
             return output
         negative, positive = output.chunk(2)
@@ -358,8 +358,7 @@ class VideoUpscalePipeline(DiffusionPipeline):
 
     def _decoded(self, latents: Tensor, clip: _Clip, color: ColorMatch) -> Iterator[Tensor]:
         """Groups of finished frames in [-1, 1], in their order."""
-        low_res = clip.low_res.to(self.vae.dtype)
-        latents = latents.to(self.vae.dtype)
+        low_res = clip.low_res
         if len(clip.tiles) == 1:
             groups = self.vae.decode_stream(latents, low_res)
         else:

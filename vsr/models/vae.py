@@ -133,11 +133,12 @@ class AutoencoderKLVideo(ModelMixin, ConfigMixin):
         """The frames of latents that are not scaled, all in one call.
 
         `low_res`: clean LR frames in [-1, 1]; a decoder without condition does not look at them.
+        The networks run in their own type; packed latents keep theirs.
         """
-        latents, low_res = _channels_last(latents), _channels_last(low_res.to(latents.dtype))
+        seen, low_res = (_channels_last(x.to(self.dtype)) for x in (latents, low_res))
         if self.encoder is None:
-            return DecoderOutput(unpack(latents + self.decoder(latents, low_res)))
-        return DecoderOutput(self.decoder(self.post_quant_conv(latents), low_res))
+            return DecoderOutput(unpack(latents + self.decoder(seen, low_res)))
+        return DecoderOutput(self.decoder(self.post_quant_conv(seen), low_res))
 
     def decode_frames(
         self, latents: Float[Tensor, "b c t h w"], low_res: Float[Tensor, "b 3 t h w"]

@@ -125,13 +125,17 @@ def denoise(
     from 0) of `propagation_steps` the predicted x0 is replaced by `propagate(x0)`; the noise that
     the step adds back stays that of the original prediction, so that only the x0 part of the next
     latents changes: by signal_next * (propagated - x0). `scheduler.set_timesteps` has been called.
+
+    Raises ConfigError for a prediction from which flow matching cannot tell x0 at its start, where
+    the latents are all noise.
     """
+    if _flow_matching(scheduler) and prediction not in ("sample", "residual"):
+        raise ConfigError(f"{prediction = } with flow matching; it can be sample or residual")
     mixtures = schedule_mixtures(scheduler)
     for i, timestep in enumerate(scheduler.timesteps):
         output = predict(latents, timestep)
         x0 = clean_latents(output, latents, mixture=mixtures[i], prediction=prediction, base=base)
-        if prediction == "residual":
-            output = (latents - x0) / mixtures[i].noise
+        output = _scheduler_output(output, prediction, x0, latents, mixtures[i], scheduler)
         latents = scheduler.step(output, timestep, latents, return_dict=False)[0]
         if propagate is not None and i in propagation_steps:
             latents = latents + mixtures[i + 1].signal * (propagate(x0) - x0)
@@ -144,7 +148,7 @@ def schedule_mixtures(scheduler: Any) -> Sequence[Mixture]:
     Known are DDIM-like schedulers (`alphas_cumprod` and `final_alpha_cumprod`), flow matching, and
     those with a variance-preserving `sigmas` table (DPM-Solver++). Raises ConfigError for others.
     """
-    if "FlowMatch" in type(scheduler).__name__:
+    if _flow_matching(scheduler):
         return [Mixture(1 - float(s), float(s)) for s in scheduler.sigmas]
     if hasattr(scheduler, "sigmas") and hasattr(scheduler, "alpha_t"):
         return [_variance_preserving(1 / (1 + float(s) ** 2)) for s in scheduler.sigmas]
@@ -158,6 +162,30 @@ def schedule_mixtures(scheduler: Any) -> Sequence[Mixture]:
     after = int(scheduler.timesteps[-1]) - stride
     last = scheduler.alphas_cumprod[after] if after >= 0 else scheduler.final_alpha_cumprod
     return [_variance_preserving(alpha) for alpha in [*alphas, float(last)]]
+
+
+def _flow_matching(scheduler: Any) -> bool:
+    return "FlowMatch" in type(scheduler).__name__
+
+
+def _scheduler_output(
+    output: Tensor,
+    prediction: Prediction,
+    x0: Tensor,
+    latents: Tensor,
+    mixture: Mixture,
+    scheduler: Any,
+) -> Tensor:
+    """What `scheduler.step` takes: the output if it is of the scheduler's kind, else from x0."""
+    if _flow_matching(scheduler):
+        return (latents - x0) / mixture.noise
+    kind = scheduler.config.prediction_type
+    if kind == prediction:
+        return output
+    if kind == "sample":
+        return x0
+    noise = (latents - mixture.signal * x0) / mixture.noise
+    return noise if kind == "epsilon" else mixture.signal * noise - mixture.noise * x0
 
 
 def _variance_preserving(alpha_cumprod: float) -> Mixture:

@@ -15,11 +15,11 @@ FILES = sorted(
 # A module imports from layers before its own and from its own.
 LAYERS = (
     ("errors", "memory", "timing"),
-    ("config", "segments"),
+    ("config", "segments", "presets"),
     ("ops", "video"),
     ("models", "propagation", "degradation", "restoration"),
-    ("sampling",),
-    ("pipeline",),
+    ("sampling", "prediction"),
+    ("pipeline", "image_pipeline"),
     ("loading",),
     ("jobs", "training", "evaluation"),
     ("cli", "ui", "__main__"),

@@ -3,7 +3,8 @@
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from functools import partial
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vsr.errors import ConfigError, ModelError
-from vsr.models.flow import FlowEstimator, flow_estimator
+from vsr.models.flow import FlowEstimator, flow_estimator, raft_weights
 from vsr.models.text import embed_prompt
 from vsr.models.unet import UNetVideoModel
 from vsr.models.vae import AutoencoderKLVideo, enlarged_latents, pack, unpack
@@ -22,14 +23,16 @@ from vsr.ops.flow import Flows
 from vsr.ops.frames import OutputType, as_low_res, collect, match_colors
 from vsr.ops.noise import frame_noise
 from vsr.ops.tiles import Tile, blend_tiles, plan_tiles
+from vsr.prediction import ClipPredictor, Guidance
+from vsr.presets import read_preset
 from vsr.propagation import (
     PropagationState,
     carry_over,
     propagate,
     restore_high_band,
 )
-from vsr.sampling import ColorMatch, SamplingConfig, denoise, start_latents
-from vsr.segments import blend_plan
+from vsr.sampling import ColorMatch, SamplingConfig, denoise, make_scheduler, start_latents
+from vsr.segments import WeightedSegment, blend_plan
 from vsr.timing import NullTimer, Timer
 
 logger = logging.getLogger(__name__)
@@ -48,19 +51,26 @@ class VideoUpscaleOutput:
 
 @dataclass(frozen=True, slots=True)
 class _Clip:
-    """One call with all its choices made."""
+    """The frames of one call, and what holds for all that is done with them."""
 
     low_res: Tensor
-    noisy: Tensor
-    base: Tensor | None
-    level: Tensor
-    text: Tensor | None
-    guidance: float
+    numbers: range
+    seed: int
     settings: SamplingConfig
-    segment_length: int
-    tiles: tuple[Tile, ...]
-    large_tiles: tuple[Tile, ...]
+    tile: int | None
     timer: Timer
+
+    def noise(self, *, channels: int, stream: Literal["latents", "low_res"]) -> Tensor:
+        """Noise `1 c t h w` of the frames' absolute numbers."""
+        shape = (channels, self.low_res.shape[-2], self.low_res.shape[-1])
+        return frame_noise(shape, frames=self.numbers, seed=self.seed, stream=stream)[None]
+
+    def tiles(self, *, enlarge: int = 1) -> tuple[Tile, ...]:
+        """Tiles in LR pixels, or the same ones on the large frames."""
+        h, w = self.low_res.shape[-2:]
+        size = min(self.tile or max(h, w), max(h, w))
+        overlap = min(self.settings.tile_overlap, size // 2)
+        return plan_tiles(enlarge * h, enlarge * w, tile=enlarge * size, overlap=enlarge * overlap)
 
 
 class VideoUpscalePipeline(DiffusionPipeline):
@@ -116,6 +126,7 @@ class VideoUpscalePipeline(DiffusionPipeline):
         segment_length: int | None = None,
         tile: int | None = None,
         color: ColorMatch | None = None,
+        preset: str | None = None,
         output_type: OutputType = "np",
         timer: Timer | None = None,
     ) -> VideoUpscaleOutput:
@@ -127,54 +138,59 @@ class VideoUpscalePipeline(DiffusionPipeline):
         and `latents` (where sampling starts) replace the noise drawn from `seed` and the absolute
         number of each frame, counted from `first_frame`. `propagation_steps` counts from 0; ()
         means none. `tile`: size of spatial tiles in LR pixels; None: no tiles. `state`: of the clip
-        before, if it belongs to the same shot. Noise level 0 adds no noise at all. `output_type`:
-        "np" gives uint8, "pt" floats in [-1, 1].
+        before, if it belongs to the same shot. Noise level 0 adds no noise at all. `preset`: name
+        or file of values (see `vsr.presets`) in place of the model's own; what is given here wins.
+        `output_type`: "np" gives uint8, "pt" floats in [-1, 1].
 
         Raises ConfigError for a value out of range, InputError for frames of another form,
         ModelError where the model needs text that it cannot get.
         """
         timer = timer or NullTimer()
         settings = self.settings
-        steps = settings.num_inference_steps if num_inference_steps is None else num_inference_steps
-        propagated = self._check_steps(steps, propagation_steps)
+        if preset is not None:
+            settings = settings.overridden(read_preset(preset))
         low_res = as_low_res(frames).to(self._execution_device)
-        guidance, text = self._embed(
-            guidance_scale, prompt, negative_prompt, prompt_embeds, negative_prompt_embeds
-        )
         numbers = range(first_frame, first_frame + low_res.shape[2])
+        clip = _Clip(low_res, numbers, seed, settings, tile, timer or NullTimer())
+        steps = settings.num_inference_steps if num_inference_steps is None else num_inference_steps
+        propagated = _check_steps(steps, propagation_steps, settings)
         level = self._check_level(settings.noise_level if noise_level is None else noise_level)
-        clip = _Clip(
-            low_res=low_res,
-            noisy=self._add_noise(low_res, level, low_res_noise, numbers, seed),
-            base=self._base(low_res),
-            level=torch.tensor([level], device=low_res.device),
-            text=text,
-            guidance=guidance,
-            settings=settings,
-            segment_length=segment_length or settings.segment_length,
-            tiles=_tiles(low_res, tile, settings.tile_overlap, enlarge=1),
-            large_tiles=_tiles(low_res, tile, settings.tile_overlap, enlarge=4),
-            timer=timer,
+        guidance = self._guidance(
+            guidance_scale,
+            settings,
+            prompts=(negative_prompt, prompt),
+            embeds=(negative_prompt_embeds, prompt_embeds),
         )
-        with timer("flow"):
+        scheduler = make_scheduler(settings.scheduler, self.scheduler)
+        predict = ClipPredictor(
+            unet=self.unet,
+            noisy=self._add_noise(clip, level, low_res_noise),
+            level=torch.tensor([level], device=low_res.device),
+            guidance=guidance,
+            segments=_segments(len(numbers), segment_length, settings),
+            tiles=clip.tiles(),
+            train_timesteps=scheduler.config["num_train_timesteps"],
+            timer=clip.timer,
+        )
+        with clip.timer("flow"):
             flows = self._flows(low_res, flows, state) if propagated else None
-
-        self.scheduler.set_timesteps(**self._timesteps(steps), device=low_res.device)
         carried: list[Tensor] = []
 
         def fuse(x0: Tensor) -> Tensor:
-            with timer("propagate"):
+            with clip.timer("propagate"):
                 assert flows is not None
                 fused, last = self._propagate(x0, flows, state, settings)
             carried.append(last)
             return fused
 
+        base = self._base(clip)
+        scheduler.set_timesteps(**_timesteps(scheduler, steps), device=low_res.device)
         clean = denoise(
-            self._start(clip, latents, numbers, seed),
-            predict=lambda x, t: self._predict(x, t, clip),
-            scheduler=self.scheduler,
+            self._start(clip, latents, base, sigma=getattr(scheduler, "init_noise_sigma", 1.0)),
+            predict=predict,
+            scheduler=scheduler,
             prediction=settings.prediction,
-            base=clip.base,
+            base=base,
             propagate=fuse,
             propagation_steps=propagated,
         )
@@ -186,51 +202,38 @@ class VideoUpscalePipeline(DiffusionPipeline):
         """Let the U-Net attend by "sdpa" or "xformers"."""
         self.unet.set_attention_backend(backend)
 
-    def _check_steps(self, steps: int, propagation_steps: Sequence[int] | None) -> tuple[int, ...]:
-        if steps < 1:
-            raise ConfigError(f"num_inference_steps = {steps}; it must be at least 1")
-        if propagation_steps is None:
-            return tuple(step for step in self.settings.propagation_steps if step < steps)
-        wrong = [step for step in propagation_steps if not 0 <= step < steps]
-        if wrong:
-            raise ConfigError(
-                f"propagation_steps has {wrong[0]}; with {steps} steps they can be 0 to {steps - 1}"
-            )
-        return tuple(propagation_steps)
-
     def _check_level(self, level: int) -> int:
         highest = self.unet.config["max_noise_level"]
         if not 0 <= level <= highest:
             raise ConfigError(f"noise_level = {level}; this model takes 0 to {highest}")
         return level
 
-    def _embed(
+    def _guidance(
         self,
-        guidance_scale: float | None,
-        prompt: str | None,
-        negative_prompt: str | None,
-        prompt_embeds: Tensor | None,
-        negative_embeds: Tensor | None,
-    ) -> tuple[float, Tensor | None]:
-        """Guidance scale, and embeddings `1 n d`, or negative and positive ones `2 n d`."""
-        settings = self.settings
+        scale: float | None,
+        settings: SamplingConfig,
+        *,
+        prompts: tuple[str | None, str | None],
+        embeds: tuple[Tensor | None, Tensor | None],
+    ) -> Guidance:
+        """What steers: prompts and embeddings are given as (negative, positive)."""
+        interval = settings.guidance_interval
         if self.unet.config["cross_attention_dim"] is None:
-            given = [prompt, negative_prompt, prompt_embeds, negative_embeds]
-            if any(value is not None for value in given) or guidance_scale not in (None, 1):
+            if any(value is not None for value in (*prompts, *embeds)) or scale not in (None, 1):
                 raise ConfigError(
                     "this model has no text: leave out prompts and the guidance scale"
                 )
-            return 1.0, None
-        guidance = settings.guidance_scale if guidance_scale is None else guidance_scale
-        if prompt_embeds is None:
-            prompt_embeds = self._embed_text((prompt or "") + settings.prompt_suffix)
-        if guidance <= 1:
-            return guidance, prompt_embeds.to(self._execution_device, self.unet.dtype)
-        if negative_embeds is None:
-            words = settings.negative_prompt if negative_prompt is None else negative_prompt
-            negative_embeds = self._embed_text(words)
-        both = torch.cat([negative_embeds, prompt_embeds])
-        return guidance, both.to(self._execution_device, self.unet.dtype)
+            return Guidance(None, 1.0, interval)
+        scale = settings.guidance_scale if scale is None else scale
+        negative, text = embeds
+        if text is None:
+            text = self._embed_text((prompts[1] or "") + settings.prompt_suffix)
+        if scale > 1:
+            if negative is None:
+                words = settings.negative_prompt if prompts[0] is None else prompts[0]
+                negative = self._embed_text(words)
+            text = torch.cat([negative, text])
+        return Guidance(text.to(self._execution_device, self.unet.dtype), scale, interval)
 
     def _embed_text(self, prompt: str) -> Tensor:
         if self.text_encoder is None or self.tokenizer is None:
@@ -240,9 +243,9 @@ class VideoUpscalePipeline(DiffusionPipeline):
             )
         return embed_prompt(self.text_encoder, self.tokenizer, prompt)
 
-    def _base(self, low_res: Tensor) -> Tensor | None:
+    def _base(self, clip: _Clip) -> Tensor | None:
         """Latents of the enlarged LR frames, where sampling starts there or predicts from there."""
-        settings = self.settings
+        settings, low_res = clip.settings, clip.low_res
         if settings.start == "noise" and settings.prediction != "residual":
             return None
         if self.vae.packed:
@@ -253,80 +256,27 @@ class VideoUpscalePipeline(DiffusionPipeline):
         large = rearrange(large, "(b t) c h w -> b c t h w", b=low_res.shape[0])
         return self.vae.encode_frames(large.to(self.vae.dtype)).float()
 
-    def _add_noise(
-        self, low_res: Tensor, level: int, noise: Tensor | None, numbers: range, seed: int
-    ) -> Tensor:
+    def _add_noise(self, clip: _Clip, level: int, noise: Tensor | None) -> Tensor:
+        low_res = clip.low_res
         if level == 0:
             return low_res.to(self.unet.dtype)
         if noise is None:
-            shape = (3, low_res.shape[-2], low_res.shape[-1])
-            noise = frame_noise(shape, frames=numbers, seed=seed, stream="low_res")[None]
+            noise = clip.noise(channels=3, stream="low_res")
         noise = noise.to(low_res)
         noisy = self.low_res_scheduler.add_noise(low_res, noise, torch.tensor([level]))
         return noisy.to(self.unet.dtype)
 
-    def _start(self, clip: _Clip, latents: Tensor | None, numbers: range, seed: int) -> Tensor:
+    def _start(
+        self, clip: _Clip, latents: Tensor | None, base: Tensor | None, *, sigma: float
+    ) -> Tensor:
         if latents is not None:
             return latents.to(self._execution_device, torch.float32)
-        h, w = clip.low_res.shape[-2:]
-        shape = (self.unet.config["out_channels"], h, w)
-        noise = frame_noise(shape, frames=numbers, seed=seed, stream="latents")[None]
+        noise = clip.noise(channels=self.unet.config["out_channels"], stream="latents")
         noise = noise.to(self._execution_device)
         if clip.settings.start == "low_res":
-            assert clip.base is not None
-            return start_latents(clip.base, noise, strength=clip.settings.start_strength)
-        return noise * getattr(self.scheduler, "init_noise_sigma", 1.0)
-
-    def _timesteps(self, steps: int) -> dict[str, Any]:
-        """Flow matching starts at sigma 1 and takes equal strides; others know by themselves."""
-        if "FlowMatch" in type(self.scheduler).__name__:
-            return {"sigmas": [1 - i / steps for i in range(steps)]}
-        return {"num_inference_steps": steps}
-
-    def _predict(self, latents: Tensor, timestep: Tensor, clip: _Clip) -> Tensor:
-        """The network's output for a whole clip: segments and tiles blended, guidance applied."""
-        frames = latents.shape[2]
-        stride = min(clip.settings.segment_stride, clip.segment_length)
-        if clip.segment_length != clip.settings.segment_length:
-            overlap = clip.settings.segment_length - clip.settings.segment_stride
-            stride = max(1, clip.segment_length - overlap)
-        plan = blend_plan(
-            frames, length=clip.segment_length, stride=stride, kind=clip.settings.blend
-        )
-        output = torch.zeros_like(latents)
-        for segment in plan:
-            span = slice(segment.start, segment.stop)
-            part = self._predict_segment(latents[:, :, span], timestep, clip, span)
-            weights = part.new_tensor(segment.weights).view(-1, 1, 1)
-            output[:, :, span] += weights * part
-        return output
-
-    def _predict_segment(
-        self, latents: Tensor, timestep: Tensor, clip: _Clip, span: slice
-    ) -> Tensor:
-        noisy = clip.noisy[:, :, span]
-        with clip.timer("U-Net"):
-            parts = (
-                self._predict_tile(tile.crop(latents), tile.crop(noisy), timestep, clip)
-                for tile in clip.tiles
-            )
-            return blend_tiles(parts, clip.tiles) if len(clip.tiles) > 1 else next(parts)
-
-    def _predict_tile(
-        self, latents: Tensor, noisy: Tensor, timestep: Tensor, clip: _Clip
-    ) -> Tensor:
-        batch = 1 if clip.text is None else clip.text.shape[0]
-        output = self.unet(
-            latents.to(self.unet.dtype).expand(batch, *latents.shape[1:]),
-            timestep,
-            low_res=noisy.expand(batch, *noisy.shape[1:]),
-            class_labels=clip.level.expand(batch),
-            encoder_hidden_states=clip.text,
-        ).sample.float()
-        if batch == 1:
-            return output
-        negative, positive = output.chunk(2)
-        return negative + clip.guidance * (positive - negative)
+            assert base is not None
+            return start_latents(base, noise, strength=clip.settings.start_strength)
+        return noise * sigma
 
     def _flows(
         self, low_res: Tensor, flows: Flows | tuple[Tensor, Tensor] | None, state: Any
@@ -335,7 +285,11 @@ class VideoUpscalePipeline(DiffusionPipeline):
             pair = flows if isinstance(flows, Flows) else Flows(*flows)
             return Flows(pair.forward.to(low_res.device), pair.backward.to(low_res.device))
         if self.flow_estimator is None:
-            self.flow_estimator = flow_estimator("auto", device=low_res.device)
+            self.flow_estimator = flow_estimator(
+                "auto",
+                weights=raft_weights(self.config.get("_name_or_path")),
+                device=low_res.device,
+            )
         if state is None:
             return self.flow_estimator(low_res)
         before = state.frame[:, :, None].to(low_res)
@@ -358,15 +312,16 @@ class VideoUpscalePipeline(DiffusionPipeline):
 
     def _decoded(self, latents: Tensor, clip: _Clip, color: ColorMatch) -> Iterator[Tensor]:
         """Groups of finished frames in [-1, 1], in their order."""
-        low_res = clip.low_res
-        if len(clip.tiles) == 1:
-            groups = self.vae.decode_stream(latents, low_res)
+        low_res, settings = clip.low_res, clip.settings
+        decode = partial(
+            self.vae.decode_stream, frames=settings.decode_frames, context=settings.decode_context
+        )
+        tiles, large_tiles = clip.tiles(), clip.tiles(enlarge=4)
+        if len(tiles) == 1:
+            groups = decode(latents, low_res)
         else:
-            streams = [
-                self.vae.decode_stream(tile.crop(latents), tile.crop(low_res))
-                for tile in clip.tiles
-            ]
-            groups = (blend_tiles(parts, clip.large_tiles) for parts in zip(*streams, strict=True))
+            streams = [decode(tile.crop(latents), tile.crop(low_res)) for tile in tiles]
+            groups = (blend_tiles(parts, large_tiles) for parts in zip(*streams, strict=True))
         done = 0
         while True:
             with clip.timer("VAE"):
@@ -379,12 +334,36 @@ class VideoUpscalePipeline(DiffusionPipeline):
             done += group.shape[2]
 
 
-def _tiles(low_res: Tensor, tile: int | None, overlap: int, *, enlarge: int) -> tuple[Tile, ...]:
-    """Tiles in LR pixels, or the same ones on the large frames."""
-    h, w = low_res.shape[-2:]
-    size = min(tile or max(h, w), max(h, w))
-    overlap = min(overlap, size // 2)
-    return plan_tiles(enlarge * h, enlarge * w, tile=enlarge * size, overlap=enlarge * overlap)
+def _check_steps(
+    steps: int, propagation_steps: Sequence[int] | None, settings: SamplingConfig
+) -> tuple[int, ...]:
+    """The steps at which to propagate."""
+    if steps < 1:
+        raise ConfigError(f"num_inference_steps = {steps}; it must be at least 1")
+    if propagation_steps is None:
+        return tuple(step for step in settings.propagation_steps if step < steps)
+    wrong = [step for step in propagation_steps if not 0 <= step < steps]
+    if wrong:
+        raise ConfigError(
+            f"propagation_steps has {wrong[0]}; with {steps} steps they can be 0 to {steps - 1}"
+        )
+    return tuple(propagation_steps)
+
+
+def _segments(
+    frames: int, length: int | None, settings: SamplingConfig
+) -> tuple[WeightedSegment, ...]:
+    """Segments that overlap as the settings say, also where their length is another."""
+    overlap = settings.segment_length - settings.segment_stride
+    length = length or settings.segment_length
+    return blend_plan(frames, length=length, stride=max(1, length - overlap), kind=settings.blend)
+
+
+def _timesteps(scheduler: Any, steps: int) -> dict[str, Any]:
+    """Flow matching starts at sigma 1 and takes equal strides; others know by themselves."""
+    if "FlowMatch" in type(scheduler).__name__:
+        return {"sigmas": [1 - i / steps for i in range(steps)]}
+    return {"num_inference_steps": steps}
 
 
 def _next_state(

@@ -1,11 +1,13 @@
 """The denoising loop: it takes callables and a scheduler, and knows neither network nor flow."""
 
 import math
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal, Self
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, Self, get_args
 
 import torch
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 from jaxtyping import Float
 from torch import Tensor
 
@@ -16,6 +18,7 @@ from vsr.segments import BlendKind
 
 Prediction = Literal["epsilon", "v_prediction", "sample", "residual"]
 ColorMatch = Literal["none", "wavelet", "adain"]
+SchedulerKind = Literal["own", "ddim", "dpm++"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,14 +27,19 @@ class SamplingConfig:
 
     `start`: sampling begins at pure noise, or at the latents of the enlarged LR frames plus
     `start_strength` times noise. `restore_detail`: after propagation each frame's fine detail gets
-    its own energy back. `tile_overlap` is in LR pixels.
+    its own energy back. `tile_overlap` is in LR pixels. `scheduler`: the model's own, or another on
+    its noise schedule. `guidance_interval`: guidance acts at timesteps in this part of the
+    schedule, 0 clean and 1 noise; elsewhere the prompt alone counts, which is half the work.
+    `decode_frames` and `decode_context` stand in for those of the autoencoder.
     """
 
     prediction: Prediction = "v_prediction"
+    scheduler: SchedulerKind = "own"
     start: Literal["noise", "low_res"] = "noise"
     start_strength: float = 1.0
     num_inference_steps: int = 30
     guidance_scale: float = 6.0
+    guidance_interval: tuple[float, float] = (0.0, 1.0)
     noise_level: int = 120
     prompt_suffix: str = "best quality, extremely detailed"
     negative_prompt: str = "blur, worst quality"
@@ -43,19 +51,28 @@ class SamplingConfig:
     restore_detail: bool = False
     color: ColorMatch = "none"
     tile_overlap: int = 32
+    decode_frames: int | None = None
+    decode_context: int | None = None
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """The config of a parsed JSON object. Raises ConfigError for an unknown key."""
-        known = [field.name for field in fields(cls)]
-        for key in values:
-            if key not in known:
-                raise ConfigError(f"unknown sampling key {key}{nearest(key, known)}")
+        return cls().overridden(values)
+
+    def overridden(self, values: Mapping[str, Any]) -> Self:
+        """This config with other values, as a preset has them.
+
+        Raises ConfigError for an unknown key.
+        """
+        _check_keys(values, type(self), "sampling")
         values = dict(values)
-        if isinstance(values.get("propagation"), dict):
-            values["propagation"] = PropagationConfig(**values["propagation"])
-        values["propagation_steps"] = tuple(values.get("propagation_steps", ()))
-        return cls(**values)
+        if isinstance(propagation := values.get("propagation"), Mapping):
+            _check_keys(propagation, PropagationConfig, "propagation")
+            values["propagation"] = replace(self.propagation, **propagation)
+        for key in ("propagation_steps", "guidance_interval"):
+            if key in values:
+                values[key] = tuple(values[key])
+        return replace(self, **values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +159,26 @@ def denoise(
     return latents
 
 
+def make_scheduler(kind: SchedulerKind, own: Any) -> Any:
+    """A scheduler of that kind on the noise schedule of the model's `own` one.
+
+    "dpm++" is DPM-Solver++ of second order (Lu et al. 2022) from pure noise on, where few steps
+    should start (trailing timesteps, Lin et al. 2024). Raises ConfigError for flow matching, which
+    has another noise schedule.
+    """
+    if kind == "own" or (kind == "ddim" and isinstance(own, DDIMScheduler)):
+        return own
+    if not hasattr(own, "alphas_cumprod"):
+        raise ConfigError(
+            f"scheduler {kind} does not fit a model with {type(own).__name__}: leave it out"
+        )
+    if kind == "ddim":
+        return DDIMScheduler.from_config(own.config)
+    if kind == "dpm++":
+        return DPMSolverMultistepScheduler.from_config(own.config, timestep_spacing="trailing")
+    raise ConfigError(f"unknown scheduler {kind}; allowed are {', '.join(get_args(SchedulerKind))}")
+
+
 def schedule_mixtures(scheduler: Any) -> Sequence[Mixture]:
     """The mixture at every timestep of a scheduler, and the one that the last step leads to.
 
@@ -162,6 +199,13 @@ def schedule_mixtures(scheduler: Any) -> Sequence[Mixture]:
     after = int(scheduler.timesteps[-1]) - stride
     last = scheduler.alphas_cumprod[after] if after >= 0 else scheduler.final_alpha_cumprod
     return [_variance_preserving(alpha) for alpha in [*alphas, float(last)]]
+
+
+def _check_keys(values: Mapping[str, Any], kind: type, what: str) -> None:
+    known = [field.name for field in fields(kind)]
+    for key in values:
+        if key not in known:
+            raise ConfigError(f"unknown {what} key {key}{nearest(key, known)}")
 
 
 def _flow_matching(scheduler: Any) -> bool:

@@ -31,6 +31,7 @@ __all__ = [
     "Flows",
     "RaftFlow",
     "flow_estimator",
+    "raft_weights",
     "torchvision_raft_keys",
 ]
 
@@ -166,6 +167,12 @@ def flow_estimator(
             '"small" or "large" to download torchvision\'s'
         )
     return _announced(DisFlow(), "DIS", "no RAFT weights are given or cached")
+
+
+def raft_weights(folder: Path | str | None) -> Path | None:
+    """The file of RAFT's weights in a model folder, if it has one."""
+    file = Path(folder or "") / RAFT_FILE
+    return file if folder and file.is_file() else None
 
 
 def torchvision_raft_keys(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

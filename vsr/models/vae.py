@@ -141,23 +141,37 @@ class AutoencoderKLVideo(ModelMixin, ConfigMixin):
         return DecoderOutput(self.decoder(self.post_quant_conv(seen), low_res))
 
     def decode_frames(
-        self, latents: Float[Tensor, "b c t h w"], low_res: Float[Tensor, "b 3 t h w"]
+        self,
+        latents: Float[Tensor, "b c t h w"],
+        low_res: Float[Tensor, "b 3 t h w"],
+        *,
+        frames: int | None = None,
+        context: int | None = None,
     ) -> Float[Tensor, "b 3 t h4 w4"]:
-        """The frames of scaled latents, clamped to [-1, 1], by a window that slides over time."""
-        return torch.cat(list(self.decode_stream(latents, low_res)), dim=2)
+        """The frames of scaled latents, clamped to [-1, 1], by a window that slides over time.
+
+        `frames` and `context` of the window; None: those of the config.
+        """
+        stream = self.decode_stream(latents, low_res, frames=frames, context=context)
+        return torch.cat(list(stream), dim=2)
 
     def decode_stream(
-        self, latents: Float[Tensor, "b c t h w"], low_res: Float[Tensor, "b 3 t h w"]
+        self,
+        latents: Float[Tensor, "b c t h w"],
+        low_res: Float[Tensor, "b 3 t h w"],
+        *,
+        frames: int | None = None,
+        context: int | None = None,
     ) -> Iterator[Float[Tensor, "b 3 _ h4 w4"]]:
         """The frames of `decode_frames` group by group, so that few large frames exist at once."""
         scale = 1.0 if self.encoder is None else self.config["scaling_factor"]
         for seen, kept in sliding(
             latents.shape[2],
-            step=self.config["decode_frames"],
-            context=self.config["decode_context"],
+            step=self.config["decode_frames"] if frames is None else frames,
+            context=self.config["decode_context"] if context is None else context,
         ):
-            frames = self.decode(latents[:, :, seen] / scale, low_res[:, :, seen]).sample
-            yield frames[:, :, kept].clamp(-1, 1)
+            group = self.decode(latents[:, :, seen] / scale, low_res[:, :, seen]).sample
+            yield group[:, :, kept].clamp(-1, 1)
 
 
 class Encoder(nn.Module):

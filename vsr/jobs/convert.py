@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -212,8 +212,8 @@ def _write_network(kind: Any, part: _Part, folder: Path) -> Any:
 
 def _write_pipeline(checkpoint: _Checkpoint, unet: Any, vae: Any, folder: Path) -> None:
     """Write schedulers, text parts and the index."""
-    scheduler = DDIMScheduler.from_config(_scheduler(checkpoint.homes, "scheduler", _DDIM))
-    low_res = DDPMScheduler.from_config(_scheduler(checkpoint.homes, "low_res_scheduler", _NOISE))
+    scheduler = _scheduler(DDIMScheduler, checkpoint.homes, "scheduler", _DDIM)
+    low_res = _scheduler(DDPMScheduler, checkpoint.homes, "low_res_scheduler", _NOISE)
     sampling = {"prediction": scheduler.config["prediction_type"], **checkpoint.origin.sampling}
     pipe = VideoUpscalePipeline(unet, vae, scheduler, low_res, sampling=sampling)
     scheduler.save_pretrained(folder / "scheduler")
@@ -227,13 +227,18 @@ def _write_pipeline(checkpoint: _Checkpoint, unet: Any, vae: Any, folder: Path) 
         _log.warning("no text encoder found: the model will need embeddings of its prompts")
 
 
-def _scheduler(homes: Sequence[Path], name: str, published: Fields) -> Mapping[str, Any]:
+def _scheduler(kind: Any, homes: Sequence[Path], name: str, published: Fields) -> Any:
+    """The noise schedule of the first folder that has one, as a scheduler of that kind."""
     files = [home / name / "scheduler_config.json" for home in homes]
     file = next((file for file in files if file.is_file()), None)
     if file is None:
         _log.info("no %s/scheduler_config.json: that of the x4 upscaler is taken", name)
-        return published
-    return {key: value for key, value in _json(file).items() if not key.startswith("_")}
+        return kind(**published)
+    config = {key: value for key, value in _json(file).items() if not key.startswith("_")}
+    try:
+        return kind.from_config(config)
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise ModelError(f"{file} is no config of a {kind.__name__}: {error}") from error
 
 
 def _write_text(homes: Sequence[Path], folder: Path) -> bool:

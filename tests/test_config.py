@@ -12,7 +12,6 @@ from vsr.errors import ConfigError
     ("name", "value"),
     [
         ("scale", 0.5),
-        ("scale", 4.1),
         ("scale", float("nan")),
         ("height", 0),
         ("steps", 0),

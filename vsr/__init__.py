@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         OutputError,
         VsrError,
     )
+    from vsr.image_pipeline import ImageUpscalePipeline
     from vsr.jobs.upscale import upscale
     from vsr.loading import load_pipeline
     from vsr.models.unet import UNetVideoModel
@@ -28,6 +29,7 @@ __all__ = [
     "ConfigError",
     "DependencyError",
     "DeviceError",
+    "ImageUpscalePipeline",
     "InputError",
     "ModelError",
     "OutputError",
@@ -46,6 +48,7 @@ _HOMES = {
     "ConfigError": "vsr.errors",
     "DependencyError": "vsr.errors",
     "DeviceError": "vsr.errors",
+    "ImageUpscalePipeline": "vsr.image_pipeline",
     "InputError": "vsr.errors",
     "ModelError": "vsr.errors",
     "OutputError": "vsr.errors",

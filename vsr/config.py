@@ -15,6 +15,7 @@ Attention = Literal["sdpa", "xformers"]
 Codec = Literal["x264", "x265", "av1", "prores", "ffv1", "png"]
 
 NATIVE_SCALE = 4
+"""How many times larger the frames of a model folder are."""
 NETWORK_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
 """A model that is one file, a network for images, ends so."""
 
@@ -23,8 +24,15 @@ NETWORK_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
 class UpscaleConfig:
     """Every choice of `vsr upscale`, with its help; None: the model or the source decides."""
 
-    model: Annotated[str, "name of an embedded model, or a model folder"] = "compact"
-    scale: Annotated[float, "1 to 4: 4 is native, smaller is a reduction of the x4 frames"] = 4.0
+    model: Annotated[
+        str, "name of an embedded model, a model folder, or a network for images as one file"
+    ] = "compact"
+    scale: Annotated[
+        float | None, "1 to the model's own, which is the default; below it frames are reduced"
+    ] = None
+    preset: Annotated[
+        str | None, "sampling values by name, as upscale-a-video, or a YAML file of them"
+    ] = None
     height: Annotated[int | None, "height of the output, in place of --scale"] = None
     steps: Annotated[int | None, "denoising steps; default: the model's own"] = None
     noise_level: Annotated[int | None, "noise on the small frames: more invents more detail"] = None
@@ -55,7 +63,7 @@ class UpscaleConfig:
 
     def __post_init__(self) -> None:
         """Check the ranges that hold for every source and model."""
-        _in_range("scale", self.scale, 1, NATIVE_SCALE)
+        _in_range("scale", self.scale, 1)
         _in_range("height", self.height, 2)
         _in_range("steps", self.steps, 1, 1000)
         _in_range("noise_level", self.noise_level, 0, 1000)
@@ -69,7 +77,7 @@ class UpscaleConfig:
         _in_range("duration", self.duration, 0)
         if self.duration == 0:
             raise ConfigError("duration is 0 seconds; leave it out for everything to the end")
-        if self.height is not None and self.scale != NATIVE_SCALE:
+        if self.height is not None and self.scale is not None:
             raise ConfigError(
                 f"height = {self.height} and scale = {self.scale:g}: give one of them"
             )

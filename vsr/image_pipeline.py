@@ -88,6 +88,11 @@ class ImageUpscalePipeline:
         """How many times larger the frames become."""
         return self.network.scale
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The number format of the network."""
+        return self.network.descriptor.dtype
+
     @torch.no_grad()
     def __call__(
         self,
@@ -126,7 +131,7 @@ class ImageUpscalePipeline:
         _refuse(
             prompt=prompt,
             negative_prompt=negative_prompt,
-            num_inference_steps=None if num_inference_steps == 1 else num_inference_steps,
+            steps=None if num_inference_steps == 1 else num_inference_steps,
             guidance_scale=None if guidance_scale == 1 else guidance_scale,
             noise_level=noise_level or None,
             segment_length=segment_length,

@@ -32,6 +32,19 @@ def test_a_height_outside_one_to_four_times_the_source_is_refused(height: int) -
         output_size(SOURCE, UpscaleConfig(height=height))
 
 
+def test_a_scale_above_the_models_own_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"scale = 4.1 is out of range; it can be from 1 to 4"):
+        output_size(SOURCE, UpscaleConfig(scale=4.1))
+
+
+@pytest.mark.parametrize("native", [1, 2, 8])
+def test_the_scale_is_the_models_own_unless_another_is_asked_for(native: int) -> None:
+    assert output_size(SOURCE, UpscaleConfig(), native=native) == Size(144 * native, 180 * native)
+    assert default_output(Path("/a.mkv"), UpscaleConfig(), native=native).name == f"a_x{native}.mkv"
+    with pytest.raises(ConfigError, match=f"from 144 to {144 * native}"):
+        output_size(SOURCE, UpscaleConfig(height=144 * native + 2), native=native)
+
+
 @pytest.mark.parametrize(
     ("source", "config", "name"),
     [

@@ -1,14 +1,16 @@
-"""What is in a video or a model folder, for people."""
+"""What is in a video or a model, for people."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from math import prod
 from pathlib import Path
 
+import yaml
 from safetensors import safe_open
 
 from vsr.errors import ModelError
-from vsr.jobs.model_folder import embedded_models, find_model
+from vsr.jobs.model_folder import embedded_models, find_model, is_network
 from vsr.video import probe as video
 
 Row = tuple[str, str]
@@ -26,12 +28,16 @@ def describe(path: str) -> str:
 
 def _rows(path: str) -> Iterable[Row]:
     place = Path(path)
+    if is_network(place):
+        return _network_rows(place)
     is_model = (place / "model_index.json").is_file() or path in embedded_models()
     return _model_rows(find_model(path)) if is_model else video.describe(video.probe(place))
 
 
 def _model_rows(folder: Path) -> Iterator[Row]:
     yield "path", str(folder)
+    if licence := _licence(folder / "README.md"):
+        yield "licence", licence
     index = _read_json(folder / "model_index.json")
     yield "pipeline", str(index.get("_class_name"))
     for name, home in index.items():
@@ -43,6 +49,41 @@ def _model_rows(folder: Path) -> Iterator[Row]:
             yield name.replace("_", " "), str(home)
         elif home[1]:
             yield name.replace("_", " "), f"{home[1]}{_weights(folder / name)}"
+            yield from _config_rows(folder / name / "config.json", name)
+
+
+def _network_rows(path: Path) -> Iterator[Row]:
+    from vsr.models.image import ImageNetwork  # at use: what is said of a video needs no torch
+
+    network = ImageNetwork.load(path)
+    yield "path", str(path)
+    yield "architecture", network.architecture
+    yield "purpose", f"{network.purpose}, of {'grey' if network.grey else 'RGB'} images"
+    yield "scale", str(network.scale)
+    megabytes = path.stat().st_size / 1e6
+    yield "parameters", f"{network.parameters / 1e6:.2f} M, {megabytes:.1f} MB"
+    yield "formats", " ".join(str(dtype).removeprefix("torch.") for dtype in network.dtypes)
+    yield "sizes", str(network.sizes)
+    yield "tiles", network.tiling
+
+
+def _config_rows(path: Path, name: str) -> Iterator[Row]:
+    """The fields of a network's config; those of a text encoder say little here."""
+    if name in ("unet", "vae"):
+        fields = _read_json(path).items()
+        yield from ((f"{name} {key}", str(value)) for key, value in fields if key[0] != "_")
+
+
+def _licence(card: Path) -> str | None:
+    """The licence that the front matter of a model card names."""
+    if not card.is_file():
+        return None
+    found = re.match(r"---\n(.*?)^---$", card.read_text(), flags=re.DOTALL | re.MULTILINE)
+    try:
+        facts = yaml.safe_load(found[1]) if found else {}
+    except yaml.YAMLError as error:
+        raise ModelError(f"{card} has a head that is not YAML: {error}") from error
+    return facts.get("license_name") or facts.get("license")
 
 
 def _weights(folder: Path) -> str:

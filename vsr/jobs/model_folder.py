@@ -1,8 +1,8 @@
-"""Finding a model: a folder of the user's, or one that is embedded in the package."""
+"""Finding a model: a folder or file of the user's, or a folder embedded in the package."""
 
 from pathlib import Path
 
-from vsr.config import nearest
+from vsr.config import NATIVE_SCALE, NETWORK_SUFFIXES, nearest
 from vsr.errors import ModelError
 
 ASSETS = Path(__file__).parent.parent / "assets"
@@ -10,9 +10,9 @@ _INDEX = "model_index.json"
 
 
 def find_model(name: str) -> Path:
-    """Return the folder of the model `name`: a path, or the name of an embedded model."""
+    """Return the folder or the file of the model `name`: a path, or an embedded model's name."""
     folder = Path(name)
-    if (folder / _INDEX).is_file():
+    if (folder / _INDEX).is_file() or is_network(folder):
         return folder
     embedded = embedded_models()
     if name in embedded:
@@ -22,8 +22,23 @@ def find_model(name: str) -> Path:
         raise ModelError(f"{name} is not a model folder: it has no {_INDEX}")
     raise ModelError(
         f"there is no model {name}{nearest(name, list(embedded))} "
-        f"Embedded: {names}; anything else is the path of a model folder"
+        f"Embedded: {names}; anything else is the path of a model folder, or of an image network: "
+        f"a file that ends in {', '.join(NETWORK_SUFFIXES)}"
     )
+
+
+def is_network(path: Path) -> bool:
+    """Whether `path` is a file that says by its name that it holds a network for images."""
+    return path.suffix.lower() in NETWORK_SUFFIXES and path.is_file()
+
+
+def native_scale(name: str) -> int:
+    """Return how many times larger the model `name` makes frames, as far as a path tells it."""
+    if not is_network(Path(name)):
+        return NATIVE_SCALE
+    from vsr.models.image import ImageNetwork  # at use: it brings torch
+
+    return ImageNetwork.load(name).scale
 
 
 def embedded_models() -> dict[str, Path]:

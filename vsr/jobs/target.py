@@ -21,21 +21,24 @@ class Size:
     width: int
 
 
-def output_size(source: Size, config: UpscaleConfig) -> Size:
+def output_size(source: Size, config: UpscaleConfig, *, native: int = NATIVE_SCALE) -> Size:
     """Return the size of the output: even numbers, as chroma at half the resolution needs them.
 
-    Raises ConfigError where `config.height` is not between the source's height and four times it.
+    `native` is the model's own scale. Raises ConfigError where `config.scale` is above it, or
+    `config.height` is not between the source's height and that many times it.
     """
-    native = Size(NATIVE_SCALE * source.height, NATIVE_SCALE * source.width)
-    if config.height is None:
-        scale = config.scale
-    elif source.height <= config.height <= native.height:
-        scale = config.height / source.height
-    else:
+    scale = config.scale or native
+    if scale > native:
         raise ConfigError(
-            f"height = {config.height} is out of range; "
-            f"it can be from {source.height} to {native.height} for this source"
+            f"scale = {scale} is out of range; it can be from 1 to {native} with this model"
         )
+    if config.height is not None:
+        if not source.height <= config.height <= native * source.height:
+            raise ConfigError(
+                f"height = {config.height} is out of range; it can be from {source.height} to "
+                f"{native * source.height} for this source and model"
+            )
+        scale = config.height / source.height
     size = Size(_even(scale * source.height), _even(scale * source.width))
     exact = Size(round(scale * source.height), round(scale * source.width))
     if size != exact:
@@ -43,13 +46,13 @@ def output_size(source: Size, config: UpscaleConfig) -> Size:
     return size
 
 
-def default_output(source: Path, config: UpscaleConfig) -> Path:
+def default_output(source: Path, config: UpscaleConfig, *, native: int = NATIVE_SCALE) -> Path:
     """Return the path beside `source` for an output that was not named.
 
     Its container is the source's where that holds the codec, else Matroska, and the log says so.
     """
     source = source.resolve()
-    scale = f"{config.height}p" if config.height else f"x{config.scale:g}"
+    scale = f"{config.height}p" if config.height else f"x{config.scale or native:g}"
     if config.codec == PNG:
         return source.with_name(f"{_stem(source)}_{scale}")
     codec = encoder_settings(config).codec_for(Path(source.name).with_suffix(_suffix(source)))

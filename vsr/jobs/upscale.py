@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vsr.config import UpscaleConfig
 from vsr.errors import InputError
+from vsr.jobs.model_folder import native_scale
 from vsr.jobs.overlap import ahead, behind
 from vsr.jobs.progress import ShowProgress, no_progress
 from vsr.jobs.target import Size, default_output, encoder_settings, output_size
@@ -53,8 +54,9 @@ def upscale(
     config = config or UpscaleConfig()
     timer = timer or NullTimer()
     info = probe(source)
-    size = output_size(Size(info.height, info.width), config)
-    output = output or default_output(source, config)
+    scale = native_scale(config.model)
+    size = output_size(Size(info.height, info.width), config, native=scale)
+    output = output or default_output(source, config, native=scale)
     with ExitStack() as stack:
         reader = stack.enter_context(_reader(source, config))
         writer = stack.enter_context(_writer(output, info, size, config))

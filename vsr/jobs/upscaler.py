@@ -1,24 +1,29 @@
 """A model with the choices of a run made: clips go in, finished frames come out."""
 
 import logging
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Self
+from pathlib import Path
+from typing import Any, Protocol, Self
 
 import numpy as np
+import torch
 from diffusers.utils import logging as diffusers_logging
 from jaxtyping import UInt8
 
-from vsr.config import UpscaleConfig
+from vsr.config import Color, Dtype, UpscaleConfig
+from vsr.errors import ConfigError
+from vsr.image_pipeline import ImageUpscalePipeline
 from vsr.jobs.device import choose_device, choose_dtype
-from vsr.jobs.model_folder import find_model
+from vsr.jobs.model_folder import find_model, is_network
 from vsr.jobs.target import Size
 from vsr.loading import load_pipeline
 from vsr.memory import keep_freed_memory
-from vsr.models.flow import flow_estimator
+from vsr.models.flow import FlowEstimator, flow_estimator, raft_weights
+from vsr.models.image import ImageNetwork
 from vsr.ops.resize import reduce_frames
-from vsr.pipeline import VideoUpscalePipeline
+from vsr.presets import read_preset
 from vsr.propagation import PropagationState
 from vsr.timing import Timer
 from vsr.video.clips import Clip
@@ -34,11 +39,62 @@ class UpscaledClip:
     pts: tuple[int, ...]
 
 
+class _Settings(Protocol):
+    @property
+    def propagation_steps(self) -> tuple[int, ...]: ...
+
+
+class _Output(Protocol):
+    frames: Any
+    state: PropagationState | None
+
+
+class UpscalePipeline(Protocol):
+    """What the job asks of a pipeline: VideoUpscalePipeline and ImageUpscalePipeline have it."""
+
+    flow_estimator: FlowEstimator | None
+
+    @property
+    def settings(self) -> _Settings:
+        """What the model does by itself."""
+        ...
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The number format of its networks."""
+        ...
+
+    def set_attention_backend(self, backend: str) -> None:
+        """Let another library compute attention."""
+        ...
+
+    def __call__(
+        self,
+        frames: UInt8[np.ndarray, "t h w 3"],
+        *,
+        prompt: str | None,
+        negative_prompt: str | None,
+        num_inference_steps: int | None,
+        guidance_scale: float | None,
+        noise_level: int | None,
+        propagation_steps: Sequence[int] | None,
+        seed: int,
+        first_frame: int,
+        state: PropagationState | None,
+        segment_length: int | None,
+        tile: int | None,
+        color: Color | None,
+        timer: Timer | None,
+    ) -> _Output:
+        """The finished frames of a clip, and what the next one begins with."""
+        ...
+
+
 @dataclass(slots=True)
 class Upscaler:
     """The pipeline with its choices made, and what it carries from clip to clip of a shot."""
 
-    pipeline: VideoUpscalePipeline
+    pipeline: UpscalePipeline
     config: UpscaleConfig
     size: Size
     timer: Timer
@@ -47,19 +103,19 @@ class Upscaler:
     @classmethod
     def load(cls, config: UpscaleConfig, size: Size, timer: Timer) -> Self:
         """Load the model that `config` names onto the device that it names."""
-        folder = find_model(config.model)
+        model = find_model(config.model)
         device = choose_device(config.device)
         if device.type == "cpu":
             keep_freed_memory()
-        dtype = choose_dtype(config.dtype, device)
-        with _quiet_diffusers():
-            pipeline = load_pipeline(folder, torch_dtype=dtype, device=device)
+        preset = {} if config.preset is None else read_preset(config.preset)
+        pipeline = _load(model, config.dtype, device, preset)
         pipeline.set_attention_backend(config.attention)
         if _propagates(pipeline, config):
             pipeline.flow_estimator = flow_estimator(
-                config.flow, weights=config.flow_weights, device=device
+                config.flow, weights=config.flow_weights or raft_weights(model), device=device
             )
-        _log.info("%s on %s in %s", folder.name, device, str(dtype).removeprefix("torch."))
+        dtype = str(pipeline.dtype).removeprefix("torch.")
+        _log.info("%s on %s in %s", model.name, device, dtype)
         return cls(pipeline, config, size, timer)
 
     def __call__(self, clip: Clip) -> UpscaledClip:
@@ -88,6 +144,25 @@ class Upscaler:
         return UpscaledClip(pixels, tuple(frame.pts for frame in clip.frames))
 
 
+def _load(
+    model: Path, dtype: Dtype, device: torch.device, preset: Mapping[str, Any]
+) -> UpscalePipeline:
+    chosen = choose_dtype(dtype, device)
+    if is_network(model):
+        if preset:
+            raise ConfigError(
+                f"presets are for model folders, and {model} is one file: leave it out"
+            )
+        network = ImageNetwork.load(model)
+        if dtype == "auto" and chosen not in network.dtypes:
+            chosen = torch.float32
+        return ImageUpscalePipeline(network.to(device, chosen))
+    with _quiet_diffusers():
+        pipeline = load_pipeline(model, torch_dtype=chosen, device=device)
+    pipeline.settings = pipeline.settings.overridden(preset)
+    return pipeline
+
+
 @contextmanager
 def _quiet_diffusers() -> Generator[None]:
     """No bars and advice of diffusers on standard error: what goes wrong is raised."""
@@ -101,6 +176,6 @@ def _quiet_diffusers() -> Generator[None]:
         diffusers_logging.enable_progress_bar()
 
 
-def _propagates(pipeline: VideoUpscalePipeline, config: UpscaleConfig) -> bool:
+def _propagates(pipeline: UpscalePipeline, config: UpscaleConfig) -> bool:
     own = pipeline.settings.propagation_steps
     return bool(own if config.propagation is None else config.propagation)

@@ -43,6 +43,11 @@ class SizeRules:
     multiple_of: int
     square: bool
 
+    def __str__(self) -> str:
+        shape = "squares" if self.square else "any"
+        least = f" of at least {self.minimum}" if self.minimum else ""
+        return f"{shape}{least} in multiples of {self.multiple_of}"
+
 
 @dataclass(frozen=True, slots=True)
 class ImageNetwork:

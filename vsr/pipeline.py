@@ -68,7 +68,7 @@ class _Clip:
     def tiles(self, *, enlarge: int = 1) -> tuple[Tile, ...]:
         """Tiles in LR pixels, or the same ones on the large frames."""
         h, w = self.low_res.shape[-2:]
-        size = min(self.tile or max(h, w), max(h, w))
+        size = max(h, w) if self.tile is None else min(self.tile, max(h, w))
         overlap = min(self.settings.tile_overlap, size // 2)
         return plan_tiles(enlarge * h, enlarge * w, tile=enlarge * size, overlap=enlarge * overlap)
 
@@ -150,6 +150,8 @@ class VideoUpscalePipeline(DiffusionPipeline):
         if preset is not None:
             settings = settings.overridden(read_preset(preset))
         low_res = as_low_res(frames).to(self._execution_device)
+        if tile is not None and tile < 1:
+            raise ConfigError(f"tile = {tile}; it must be at least 1")
         numbers = range(first_frame, first_frame + low_res.shape[2])
         clip = _Clip(low_res, numbers, seed, settings, tile, timer or NullTimer())
         steps = settings.num_inference_steps if num_inference_steps is None else num_inference_steps
@@ -303,7 +305,6 @@ class VideoUpscalePipeline(DiffusionPipeline):
         Packed latents are warped as the pixels that they are.
         """
         pixels = unpack(x0).float() if self.vae.packed else x0
-        flows = flows.resized((pixels.shape[-2], pixels.shape[-1]))
         fused = propagate(pixels, flows, config=settings.propagation, state=state)
         last = fused[:, :, -1:].clone()  # a view would keep the whole clip in memory
         if settings.restore_detail:
@@ -355,7 +356,9 @@ def _segments(
 ) -> tuple[WeightedSegment, ...]:
     """Segments that overlap as the settings say, also where their length is another."""
     overlap = settings.segment_length - settings.segment_stride
-    length = length or settings.segment_length
+    length = settings.segment_length if length is None else length
+    if length < 1:
+        raise ConfigError(f"segment_length = {length}; it must be at least 1")
     return blend_plan(frames, length=length, stride=max(1, length - overlap), kind=settings.blend)
 
 

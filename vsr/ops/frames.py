@@ -27,13 +27,17 @@ def as_low_res(frames: Any) -> Float[Tensor, "1 3 t h w"]:
     if not isinstance(frames, Tensor):
         raise InputError(f"frames are a {type(frames).__name__}; give a NumPy array or a tensor")
     if frames.dtype == torch.uint8 and frames.ndim == 4 and frames.shape[-1] == 3:
-        return rearrange(frames, "t h w c -> 1 c t h w").float() / 127.5 - 1
-    if frames.is_floating_point() and frames.ndim == 5 and frames.shape[:2] == (1, 3):
-        return frames.float()
-    raise InputError(
-        f"frames are {frames.dtype} of shape {tuple(frames.shape)}; give uint8 (t, h, w, 3) or "
-        "float (1, 3, t, h, w) in [-1, 1]"
-    )
+        low_res = rearrange(frames, "t h w c -> 1 c t h w").float() / 127.5 - 1
+    elif frames.is_floating_point() and frames.ndim == 5 and frames.shape[:2] == (1, 3):
+        low_res = frames.float()
+    else:
+        raise InputError(
+            f"frames are {frames.dtype} of shape {tuple(frames.shape)}; give uint8 (t, h, w, 3) or "
+            "float (1, 3, t, h, w) in [-1, 1]"
+        )
+    if low_res.numel() == 0:
+        raise InputError(f"frames of shape {tuple(frames.shape)} are empty; give at least one")
+    return low_res
 
 
 def match_colors(

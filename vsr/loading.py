@@ -1,5 +1,6 @@
 """A model folder as a pipeline whose every tensor is where and as it must be."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ def load_pipeline(
     folder = Path(folder)
     if not (folder / "model_index.json").is_file():
         raise ModelError(f"{folder} is not a model folder: it has no model_index.json")
+    _check_parts(folder)
     try:
         networks = {
             "unet": _load_network(UNetVideoModel, folder / "unet"),
@@ -28,17 +30,29 @@ def load_pipeline(
         }
         pipe = VideoUpscalePipeline.from_pretrained(folder, **networks)
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ModelError(f"{folder} cannot be loaded: {' '.join(str(error).split())}") from error
+        raise ModelError(f"{folder} cannot be loaded: {_reason(error)}") from error
     for network in networks.values():
         _channels_innermost(network)
     return pipe.to(device, torch_dtype)
 
 
+def _check_parts(folder: Path) -> None:
+    file = folder / "model_index.json"
+    try:
+        index: dict[str, Any] = json.loads(file.read_text())
+    except ValueError as error:
+        raise ModelError(f"{file} is not JSON: {error}") from error
+    for name, source in index.items():
+        named = isinstance(source, list) and source != [None, None]
+        if named and not (folder / name).is_dir():
+            raise ModelError(f"{folder} has no folder {name}, which its model_index.json names")
+
+
 def _load_network(kind: Any, folder: Path) -> Any:
     try:
         network, report = kind.from_pretrained(folder, output_loading_info=True)
-    except RuntimeError as error:
-        raise ModelError(f"{folder}: {' '.join(str(error).split())}") from error
+    except (RuntimeError, ValueError) as error:
+        raise ModelError(f"{folder}: {_reason(error)}") from error
     for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if report[problem]:
             raise ModelError(f"{folder}: {problem.replace('_', ' ')}: {report[problem][0]}")
@@ -50,3 +64,8 @@ def _channels_innermost(network: torch.nn.Module) -> None:
     for parameter in network.parameters():
         if parameter.ndim in formats:
             parameter.data = parameter.data.contiguous(memory_format=formats[parameter.ndim])
+
+
+def _reason(error: Exception) -> str:
+    """The message as one line, without the advice to diffusers' callers that may follow it."""
+    return " ".join(str(error).split()).partition(" If you want to")[0]

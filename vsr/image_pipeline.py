@@ -224,12 +224,12 @@ class ImageUpscalePipeline:
         own = [frame.to(_KEPT) for frame in predicted]
         h, w = own[0].shape[-2:]
 
-        def pair(k: int) -> tuple[Tensor, Tensor]:
-            one = Flows(flows.forward[:, :, k : k + 1], flows.backward[:, :, k : k + 1])
-            sized = one.resized((h, w))
-            return sized.forward[:, :, 0], sized.backward[:, :, 0]
-
-        fused = propagate_frames(list(own), pair, config=self.settings.propagation, state=state)
+        fused = propagate_frames(
+            list(own),
+            lambda k: flows.pair(k, (h, w)),
+            config=self.settings.propagation,
+            state=state,
+        )
         for original in own:
             with timer("propagate"):
                 frame = next(fused)[:, :, None].float()

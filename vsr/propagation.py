@@ -64,6 +64,8 @@ def propagate(
 ) -> Float[Tensor, "b c t2 h w"]:
     """`latents` fused along their motion: a backward pass, then a forward pass on its result.
 
+    Flows of another size are resized to that of the latents, pair by pair.
+
     z_i <- M (beta warp(z_n, f) + (1 - beta) z_i) + (1 - M) z_i for the neighbour n = i + 1, then
     n = i - 1, with f the flow from frame i to n and M its consistency (Upscale-A-Video, Zhou et al.
     2023, eq. 1 and 2, as its published code runs them).
@@ -84,7 +86,7 @@ def propagate(
         raise ConfigError(f"{lookahead = } leaves none of {latents.shape[2]} frames to return")
     fused = propagate_frames(
         list(latents.unbind(dim=2)),
-        lambda k: (flows.forward[:, :, k], flows.backward[:, :, k]),
+        lambda k: flows.pair(k, (latents.shape[3], latents.shape[4])),
         config=config,
         state=state,
     )
@@ -183,12 +185,11 @@ def _energy(detail: Tensor, blur: tuple[float, ...]) -> Tensor:
 
 
 def _check_pairs(latents: Tensor, flows: Flows, before: int) -> None:
-    t, h, w = latents.shape[2:]
-    expected = (t - 1 + before, h, w)
+    frames = latents.shape[2]
+    expected = frames - 1 + before
     for way, flow in (("forward", flows.forward), ("backward", flows.backward)):
-        if tuple(flow.shape[2:]) != expected:
+        if flow.shape[2] != expected:
             raise InputError(
-                f"{way} flows do not fit the latents: found (pairs, h, w) = "
-                f"{tuple(flow.shape[2:])}, {t} frames of {h}x{w}"
-                f"{' after a state' if before else ''} need {expected}"
+                f"{way} flows do not fit the latents: found {flow.shape[2]} pairs, "
+                f"{frames} frames{' after a state' if before else ''} need {expected}"
             )

@@ -76,9 +76,8 @@ def test_resized_flow_counts_in_the_pixels_of_its_new_map(size):
     torch.testing.assert_close(resized, _constant(3 * size[1] / 10, -2 * size[0] / 8, *size))
 
 
-def test_flows_of_every_pair_are_resized_alike():
+def test_a_pair_has_both_flows_in_the_pixels_of_the_map_asked_for():
     forward = torch.randn(2, 2, 3, 6, 8, generator=torch.Generator().manual_seed(0))
-    flows = Flows(forward, -forward).resized((12, 16))
-    torch.testing.assert_close(flows.forward[:, :, 1], resize_flow(forward[:, :, 1], (12, 16)))
-    torch.testing.assert_close(flows.backward, -flows.forward)
-    assert flows.pairs == 3
+    there, back = Flows(forward, -forward).pair(1, (12, 16))
+    torch.testing.assert_close(there, resize_flow(forward[:, :, 1], (12, 16)))
+    torch.testing.assert_close(back, -there)

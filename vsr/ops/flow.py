@@ -8,7 +8,6 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -28,9 +27,15 @@ class Flows:
         """Number of pairs of neighbouring frames."""
         return self.forward.shape[2]
 
-    def resized(self, size: tuple[int, int]) -> "Flows":
-        """The flows for maps of another (h, w), in pixels of those."""
-        return Flows(_resize_pairs(self.forward, size), _resize_pairs(self.backward, size))
+    def pair(
+        self, index: int, size: tuple[int, int]
+    ) -> tuple[Float[Tensor, "b 2 h2 w2"], Float[Tensor, "b 2 h2 w2"]]:
+        """Forward and backward flow of one pair for maps of `size` (h, w), in pixels of those.
+
+        One at a time, since those of a whole clip at the size of large frames would fill memory.
+        """
+        flows = self.forward[:, :, index], self.backward[:, :, index]
+        return resize_flow(flows[0], size), resize_flow(flows[1], size)
 
 
 def warp(
@@ -81,12 +86,6 @@ def resize_flow(flow: Float[Tensor, "b 2 h w"], size: tuple[int, int]) -> Float[
         return flow
     resized = F.interpolate(flow, size, mode="bilinear", align_corners=False, antialias=True)
     return resized * flow.new_tensor([size[1] / w, size[0] / h]).view(1, 2, 1, 1)
-
-
-def _resize_pairs(flow: Tensor, size: tuple[int, int]) -> Tensor:
-    b = flow.shape[0]
-    resized = resize_flow(rearrange(flow, "b two pairs h w -> (b pairs) two h w"), size)
-    return rearrange(resized, "(b pairs) two h w -> b two pairs h w", b=b)
 
 
 def _squared_length(flow: Tensor) -> Tensor:

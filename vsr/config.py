@@ -50,7 +50,9 @@ class UpscaleConfig:
     flow: Annotated[Flow, "optical flow; auto: RAFT where its weights are, else DIS"] = "auto"
     flow_weights: Annotated[str | None, "file with the weights of RAFT"] = None
     segment_length: Annotated[int | None, "frames that the network sees together"] = None
-    max_clip_frames: Annotated[int, "frames in memory at once"] = 32
+    max_clip_frames: Annotated[
+        int | None, "frames in memory at once; default: 32, fewer where frames are large"
+    ] = None
     tile: Annotated[int | None, "size of the spatial tiles, in pixels of the source"] = None
     color: Annotated[Color | None, "how colours are matched to the source"] = None
     codec: Annotated[Codec | None, "x264 by default; png writes a folder of images"] = None

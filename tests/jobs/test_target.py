@@ -6,7 +6,7 @@ import pytest
 
 from vsr.config import UpscaleConfig
 from vsr.errors import ConfigError
-from vsr.jobs.target import Size, default_output, output_size
+from vsr.jobs.target import Size, clip_length, default_output, output_size
 
 SOURCE = Size(height=144, width=180)
 
@@ -79,3 +79,11 @@ def test_another_container_than_the_source_has_is_said(
     with caplog.at_level("INFO"):
         default_output(tmp_path / "film.avi", UpscaleConfig())
     assert ".avi does not hold x264" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("source", "length"), [(Size(144, 180), 32), (Size(360, 640), 8), (Size(1080, 1920), 4)]
+)
+def test_clips_of_large_frames_are_shorter(source: Size, length: int) -> None:
+    assert clip_length(source, UpscaleConfig()) == length
+    assert clip_length(source, UpscaleConfig(max_clip_frames=9)) == 9

@@ -12,6 +12,10 @@ _log = logging.getLogger(__name__)
 
 _ANY_CODEC = ".mkv"
 
+_CLIP_FRAMES = range(4, 33)
+# A clip's large frames, latents and their copies take about 1.4 kB for each pixel of the source.
+_CLIP_PIXELS = 2_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class Size:
@@ -44,6 +48,14 @@ def output_size(source: Size, config: UpscaleConfig, *, native: int = NATIVE_SCA
     if size != exact:
         _log.info("%dx%d is rounded to %dx%d", exact.width, exact.height, size.width, size.height)
     return size
+
+
+def clip_length(source: Size, config: UpscaleConfig) -> int:
+    """Return how many frames are in memory at once: the user's word, or what a few GB hold."""
+    if config.max_clip_frames is not None:
+        return config.max_clip_frames
+    fitting = _CLIP_PIXELS // (source.height * source.width)
+    return min(max(fitting, _CLIP_FRAMES[0]), _CLIP_FRAMES[-1])
 
 
 def default_output(source: Path, config: UpscaleConfig, *, native: int = NATIVE_SCALE) -> Path:

@@ -11,7 +11,7 @@ from vsr.errors import InputError
 from vsr.jobs.model_folder import native_scale
 from vsr.jobs.overlap import ahead, behind
 from vsr.jobs.progress import ShowProgress, no_progress
-from vsr.jobs.target import Size, default_output, encoder_settings, output_size
+from vsr.jobs.target import Size, clip_length, default_output, encoder_settings, output_size
 from vsr.timing import NullTimer, Timer
 from vsr.video.clips import Clip, clips
 from vsr.video.probe import VideoInfo, probe
@@ -108,7 +108,8 @@ def _writer(output: Path, info: VideoInfo, size: Size, config: UpscaleConfig) ->
 
 def _decoded(reader: VideoReader, config: UpscaleConfig, timer: Timer) -> Iterator[Clip]:
     """The clips of the reader, numbered from the first frame of the source: noise depends on it."""
-    found = clips(reader, max_frames=config.max_clip_frames, detector=ShotDetector())
+    length = clip_length(Size(reader.info.height, reader.info.width), config)
+    found = clips(reader, max_frames=length, detector=ShotDetector())
     skipped = None
     while True:
         with timer("decode"):

@@ -20,6 +20,7 @@ from vsr.sampling import (
     SamplingConfig,
     clean_latents,
     denoise,
+    make_scheduler,
     mix,
     schedule_mixtures,
     sigma_timestep,
@@ -264,6 +265,31 @@ def test_noise_falls_from_step_to_step(make):
     assert all(a.noise > b.noise for a, b in pairwise(schedule_mixtures(make(5))))
 
 
+@pytest.mark.parametrize(("kind", "own"), [("own", _flow_matching(1)), ("ddim", _ddim())])
+def test_a_model_keeps_its_own_scheduler_where_no_other_is_asked_for(kind, own):
+    assert make_scheduler(kind, own) is own
+
+
+def test_another_scheduler_has_the_noise_schedule_and_prediction_of_the_models_own():
+    made = make_scheduler("dpm++", _ddim(kind="epsilon"))
+    assert isinstance(made, DPMSolverMultistepScheduler)
+    assert made.config.prediction_type == "epsilon"
+    _close(made.alphas_cumprod, _alphas().float())
+    assert isinstance(make_scheduler("ddim", made), DDIMScheduler)
+
+
+def test_dpm_solver_starts_at_pure_noise():
+    made = make_scheduler("dpm++", _ddim())
+    made.set_timesteps(10)
+    assert made.timesteps[0] == 999
+
+
+@pytest.mark.parametrize("kind", ["ddim", "dpm++"])
+def test_flow_matching_gives_way_to_no_other_scheduler(kind):
+    with pytest.raises(ConfigError, match="does not fit a model with FlowMatchEuler"):
+        make_scheduler(kind, _flow_matching(1))
+
+
 def test_an_unknown_scheduler_is_an_error_that_names_it():
     scheduler = EulerDiscreteScheduler()
     scheduler.set_timesteps(2)
@@ -295,6 +321,18 @@ def test_a_sampling_config_is_made_of_parsed_json():
         propagation_steps=(1, 2),
         propagation=PropagationConfig(beta=0.25),
     )
+
+
+def test_a_config_keeps_what_is_not_overridden():
+    config = SamplingConfig(noise_level=7, propagation=PropagationConfig(beta=0.25, alpha1=0.5))
+    found = config.overridden({"guidance_interval": [0.2, 1], "propagation": {"beta": 1.0}})
+    assert (found.noise_level, found.guidance_interval) == (7, (0.2, 1))
+    assert found.propagation == PropagationConfig(beta=1.0, alpha1=0.5)
+
+
+def test_an_unknown_propagation_key_is_an_error_that_suggests_the_right_one():
+    with pytest.raises(ConfigError, match="propagation key betta; did you mean beta"):
+        SamplingConfig.from_dict({"propagation": {"betta": 1}})
 
 
 def test_an_unknown_sampling_key_is_an_error_that_suggests_the_right_one():

@@ -236,8 +236,9 @@ def test_an_output_is_replaced_when_asked(tmp_path: Path, source: Path, tiny_mod
         assert container.streams.video[0].width == 128
 
 
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_ends_in_one_line_without_output(
-    tmp_path: Path, source: Path, tiny_model: Path
+    tmp_path: Path, source: Path, tiny_model: Path, end: signal.Signals
 ) -> None:
     arguments = ["upscale", str(source), str(tmp_path / "out.mp4"), "--model", str(tiny_model)]
     running = subprocess.Popen(
@@ -246,7 +247,7 @@ def test_an_interrupt_ends_in_one_line_without_output(
     while not list(tmp_path.iterdir()):
         assert running.poll() is None
         time.sleep(0.01)
-    running.send_signal(signal.SIGINT)
+    running.send_signal(end)
     _, error = running.communicate(timeout=60)
     assert running.returncode == 130
     assert error.splitlines()[-1] == "vsr: error: interrupted; no output was written"

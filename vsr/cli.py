@@ -3,7 +3,9 @@
 import logging
 import os
 import re
+import signal
 import sys
+import threading
 import traceback
 from argparse import ArgumentError
 from collections.abc import Callable, Sequence
@@ -24,6 +26,8 @@ EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command in `argv` (default: of the process) and return its exit code."""
     args = list(sys.argv[1:] if argv is None else argv)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _interrupt)
     try:
         return _run(args)
     except VsrError as error:
@@ -32,6 +36,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as interrupt:
         _report(interrupt, debug="--debug" in args)
         return EXIT_INTERRUPTED
+
+
+def _interrupt(*_: object) -> None:
+    """End as Ctrl-C does when the process is told to: without a partial output."""
+    raise KeyboardInterrupt
 
 
 def _run(args: Sequence[str]) -> int:

@@ -61,8 +61,14 @@ def one_step_pipeline(
             "segment_length": 17,
             "segment_stride": 15,
             "propagation_steps": [0],
-            "propagation": {"beta": 0.5, "alpha1": 0.01, "alpha2": 0.5, "mode": "bilinear"},
+            "propagation": {
+                "beta": 0.25,
+                "alpha1": 0.01,
+                "alpha2": 0.5,
+                "mode": "bilinear",
+                "padding": "border",
+            },
             "restore_detail": True,
-            "color": "none",
+            "color": "wavelet",
         },
     )

@@ -10,7 +10,7 @@ import math
 import re
 import zlib
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from safetensors.torch import load_file
@@ -53,6 +53,20 @@ def published_weights(network: str) -> dict[str, torch.Tensor]:
     """Weights under their names here; each tensor is drawn from its published key."""
     shapes = published_shapes(network).items()
     return {ours: _draw(key, shape) for key, shape in shapes if (ours := our_key(key))}
+
+
+def published_state(network: str) -> dict[str, torch.Tensor]:
+    """The same weights as the published file has them: under its names, aliases and all."""
+    frequencies = 10000.0 ** (-torch.arange(16) / 16)
+    return {
+        key: frequencies.clone() if key.endswith("rotary_emb.freqs") else _draw(key, shape)
+        for key, shape in published_shapes(network).items()
+    }
+
+
+def published_config(name: str) -> dict[str, Any]:
+    """The published config of "unet_video", "vae_3d" or "vae_video"."""
+    return json.loads((FOLDER / f"{name}_config.json").read_text())
 
 
 def small_unet() -> UNetVideoModel:

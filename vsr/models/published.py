@@ -112,6 +112,7 @@ def unet_fields(published: Mapping[str, Any], *, where: str) -> Fields:
     _check(published, read=_UNET_READ, no_effect=_UNET_NO_EFFECT, fixed=_UNET_FIXED, where=where)
     channels = list(_required(published, "block_out_channels", where))
     levels = len(channels)
+    attention = _attention(published, levels, where)
     heads = published.get("num_attention_heads") or published.get("attention_head_dim", 8)
     temporal = list(published.get("down_temporal_idx", range(levels)))
     mirrored = sorted(levels - 1 - i for i in published.get("up_temporal_idx", range(levels)))
@@ -126,8 +127,9 @@ def unet_fields(published: Mapping[str, Any], *, where: str) -> Fields:
         "block_out_channels": channels,
         "layers_per_block": _per_level(published.get("layers_per_block", 2), levels),
         "num_heads": _per_level(heads, levels),
-        "attention": _attention(published, levels, where),
+        "attention": attention,
         "cross_attention_dim": _required(published, "cross_attention_dim", where),
+        "residual": [True] * levels,
         "temporal_blocks": [i in temporal for i in range(levels)],
         "mid_temporal_block": published.get("mid_temporal", True),
         "norm_groups": published.get("norm_num_groups", 32),

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vsr.errors import ConfigError
-from vsr.ops.tiles import blend_tiles, plan_tiles
+from vsr.ops.tiles import blend_tiles, fit_tiles, plan_tiles
 
 PLANS = st.tuples(st.integers(1, 40), st.integers(1, 40), st.integers(1, 16)).flatmap(
     lambda plan: st.tuples(*map(st.just, plan), st.integers(0, plan[2] - 1))
@@ -52,3 +52,30 @@ def test_a_small_map_is_one_tile():
 def test_an_overlap_as_large_as_the_tile_is_refused():
     with pytest.raises(ConfigError, match="overlap < tile"):
         plan_tiles(64, 64, tile=16, overlap=16)
+
+
+@settings(max_examples=100, deadline=None)
+@given(plan=PLANS, multiple_of=st.integers(1, 8))
+def test_fitted_tiles_cover_a_map_and_its_enlargement(plan, multiple_of):
+    h, w, tile, overlap = plan
+    x = torch.randn(1, 2, h, w, generator=torch.Generator().manual_seed(0)).double()
+    options = {"tile": tile, "overlap": overlap, "multiple_of": multiple_of}
+    small, large = (fit_tiles(h, w, **options, enlarge=enlarge) for enlarge in (1, 2))
+    torch.testing.assert_close(blend_tiles((t.crop(x) for t in small), small), x)
+    enlarge = torch.nn.Upsample(scale_factor=2)
+    torch.testing.assert_close(blend_tiles((enlarge(t.crop(x)) for t in small), large), enlarge(x))
+
+
+@pytest.mark.parametrize(
+    ("size", "multiple_of", "shape"),
+    [((480, 640), 1, (256, 336)), ((480, 640), 16, (256, 336)), ((480, 640), 64, (256, 384))],
+)
+def test_fitted_tiles_are_as_equal_as_the_rule_allows(size, multiple_of, shape):
+    tiles = fit_tiles(*size, tile=384, overlap=32, multiple_of=multiple_of)
+    assert len(tiles) == 4
+    assert {tuple(t.crop(torch.empty(size)).shape) for t in tiles} == {shape}
+
+
+def test_a_map_as_large_as_the_tile_is_one_tile_without_rounding():
+    (tile,) = fit_tiles(30, 50, tile=50, overlap=8, multiple_of=16)
+    assert tile.crop(torch.empty(30, 50)).shape == (30, 50)

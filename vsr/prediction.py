@@ -1,13 +1,14 @@
 """What the U-Net predicts for a whole clip: its segments and tiles blended, guidance applied."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from vsr.models.transformer import TextMemory
 from vsr.models.unet import UNetVideoModel
 from vsr.ops.tiles import Tile, blend_tiles
 from vsr.segments import WeightedSegment
@@ -54,6 +55,8 @@ class ClipPredictor:
     tiles: Sequence[Tile]
     train_timesteps: int
     timer: Timer
+    _memories: dict[int, TextMemory] = field(default_factory=dict[int, TextMemory])
+    """Keys and values of each number of texts, for all steps, segments and tiles."""
 
     def __call__(
         self, latents: Float[Tensor, "1 c t h w"], timestep: Tensor
@@ -82,6 +85,11 @@ class ClipPredictor:
             timestep,
             low_res=noisy.expand(batch, *noisy.shape[1:]),
             class_labels=self.level.expand(batch),
-            encoder_hidden_states=text,
+            encoder_hidden_states=self._memory(text),
         ).sample
         return self.guidance.combine(output.to(latents.dtype))
+
+    def _memory(self, text: Tensor | None) -> TextMemory | None:
+        if text is None:
+            return None
+        return self._memories.setdefault(text.shape[0], TextMemory(text))

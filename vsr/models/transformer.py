@@ -35,6 +35,29 @@ class TransformerStyle:
     ff_mult: int
 
 
+class TextMemory:
+    """Text embeddings, with the keys and values that each attention makes of them: made once.
+
+    Good for one run, while embeddings and weights stay as they are.
+    """
+
+    def __init__(self, embeddings: Float[Tensor, "b n d"]) -> None:
+        self.embeddings = embeddings
+        self._made: dict[Attention, tuple[Tensor, Tensor]] = {}
+
+    def keys_values(
+        self, layer: "Attention"
+    ) -> tuple[Float[Tensor, "b n c"], Float[Tensor, "b n c"]]:
+        """The keys and values of that layer."""
+        if layer not in self._made:
+            self._made[layer] = layer.to_k(self.embeddings), layer.to_v(self.embeddings)
+        return self._made[layer]
+
+
+Text = Float[Tensor, "b n d"] | TextMemory
+"""What attention to text looks at: embeddings, or a memory of them that spares work."""
+
+
 class VideoTransformer(nn.Module):
     """Temporal resnet, then attention and feed-forward layers on a residual branch.
 
@@ -74,7 +97,7 @@ class VideoTransformer(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "b c t h w"],
-        text: Float[Tensor, "b n d"] | None = None,
+        text: Text | None = None,
         rotary: Float[Tensor, " f"] | None = None,
     ) -> Float[Tensor, "b c t h w"]:
         """The next map; `text` where the level attends to it, `rotary` the temporal frequencies."""
@@ -121,7 +144,7 @@ class TransformerBlock(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "b t h w c"],
-        text: Float[Tensor, "b n d"] | None,
+        text: Text | None,
         rotary: Float[Tensor, " f"] | None,
     ) -> Float[Tensor, "b t h w c"]:
         """The next tokens."""
@@ -164,7 +187,7 @@ class FrameAttention(Attention):
     """Each token attends to all tokens of its own frame."""
 
     def forward(
-        self, x: Float[Tensor, "b t h w c"], text: Float[Tensor, "b n d"] | None = None
+        self, x: Float[Tensor, "b t h w c"], text: Text | None = None
     ) -> Float[Tensor, "b t h w c"]:
         """The attended tokens; `text` is not looked at."""
         _, t, h, _, _ = x.shape
@@ -177,13 +200,14 @@ class TextAttention(Attention):
     """Each token attends to the words; keys and values are made once for all frames."""
 
     def forward(
-        self, x: Float[Tensor, "b t h w c"], text: Float[Tensor, "b n d"] | None
+        self, x: Float[Tensor, "b t h w c"], text: Text | None
     ) -> Float[Tensor, "b t h w c"]:
         """The attended tokens."""
         assert text is not None, "this level attends to text embeddings"
         _, t, h, w, _ = x.shape
         q = self.to_q(rearrange(x, "b t h w c -> b (t h w) c"))
-        y = self.attend(q, self.to_k(text), self.to_v(text))
+        memory = text if isinstance(text, TextMemory) else TextMemory(text)
+        y = self.attend(q, *memory.keys_values(self))
         return self.to_out[0](rearrange(y, "b (t h w) c -> b t h w c", t=t, h=h, w=w))
 
 
@@ -201,7 +225,7 @@ class WindowAttention(Attention):
         self.shifted = shifted
 
     def forward(
-        self, x: Float[Tensor, "b t h w c"], text: Float[Tensor, "b n d"] | None = None
+        self, x: Float[Tensor, "b t h w c"], text: Text | None = None
     ) -> Float[Tensor, "b t h w c"]:
         """The attended tokens; `text` is not looked at."""
         _, t, h, w, _ = x.shape

@@ -23,6 +23,7 @@ from vsr.models.blocks import (
 from vsr.models.transformer import (
     Attention,
     AttentionKind,
+    Text,
     TransformerStyle,
     VideoTransformer,
     rotary_frequencies,
@@ -100,7 +101,7 @@ class Level(nn.Module):
         self.upsamplers = nn.ModuleList([Upsample(channels, up)]) if up else None
 
     def layer(
-        self, index: int, x: Tensor, time: Tensor, text: Tensor | None, rotary: Tensor | None
+        self, index: int, x: Tensor, time: Tensor, text: Text | None, rotary: Tensor | None
     ) -> Tensor:
         """The map after resnet `index` and the transformer behind it."""
         x = self.resnets[index](x, time)
@@ -117,9 +118,7 @@ class MidBlock(nn.Module):
             [parts.attention(channels, heads=heads, kind=kind, shifted=True)]
         )
 
-    def forward(
-        self, x: Tensor, time: Tensor, text: Tensor | None, rotary: Tensor | None
-    ) -> Tensor:
+    def forward(self, x: Tensor, time: Tensor, text: Text | None, rotary: Tensor | None) -> Tensor:
         """The next map."""
         x = self.attentions[0](self.resnets[0](x, time), text, rotary)
         return self.resnets[1](x, time)
@@ -266,13 +265,13 @@ class UNetVideoModel(ModelMixin, ConfigMixin):
         *,
         low_res: Float[Tensor, "b 3 t h w"],
         class_labels: Int[Tensor, "#b"],
-        encoder_hidden_states: Float[Tensor, "b n d"] | None = None,
+        encoder_hidden_states: Text | None = None,
     ) -> UNetVideoOutput:
         """The prediction for every latent of the segment.
 
         `timestep`: of the scheduler, a scalar or one for each batch entry. `class_labels`: the
         noise level of `low_res`, an integer. `encoder_hidden_states`: text embeddings, where the
-        config attends to text.
+        config attends to text; a `TextMemory` of them spares work where they are seen again.
         """
         time = self._embed_time(sample, timestep, class_labels)
         rotary = getattr(self.temporal_rotary_emb, "freqs", None)
@@ -297,7 +296,7 @@ class UNetVideoModel(ModelMixin, ConfigMixin):
         return self.time_embedding(waves) + label
 
     def _walk_concat(
-        self, x: Tensor, time: Tensor, context: tuple[Tensor | None, Tensor | None]
+        self, x: Tensor, time: Tensor, context: tuple[Text | None, Tensor | None]
     ) -> Tensor:
         skips = [x]
         for level, temporal in zip(self._down(), self.down_temp_blocks, strict=True):
@@ -318,7 +317,7 @@ class UNetVideoModel(ModelMixin, ConfigMixin):
         return x
 
     def _walk_add(
-        self, x: Tensor, time: Tensor, context: tuple[Tensor | None, Tensor | None]
+        self, x: Tensor, time: Tensor, context: tuple[Text | None, Tensor | None]
     ) -> Tensor:
         first = self.config["temporal_block_first"]
         skips: list[Tensor] = []
@@ -346,7 +345,7 @@ class UNetVideoModel(ModelMixin, ConfigMixin):
         return x
 
     def _middle(
-        self, x: Tensor, time: Tensor, context: tuple[Tensor | None, Tensor | None]
+        self, x: Tensor, time: Tensor, context: tuple[Text | None, Tensor | None]
     ) -> Tensor:
         return _temporal(self.mid_temp_block, self.mid_block(x, time, *context), time)
 

@@ -79,6 +79,18 @@ def test_flicker_is_taken_out(load: Load) -> None:
     assert after < 0.4 * before
 
 
+@pytest.mark.parametrize("restore", [True, False])
+def test_overshoot_does_not_leave_the_range_of_pixels(load: Load, restore: bool) -> None:
+    pipe = load(compact())
+    pipe.settings = replace(pipe.settings, restore_detail=restore)
+    frames = clip(3).sign()
+    frames[frames == 0] = 1
+    half = torch.full((1, 2, 2, 40, 48), 0.4)  # in the middle between pixels
+    result = pipe(frames, flows=(half, -half), output_type="pt")
+    assert result.frames.abs().max() <= 1
+    assert result.state.latents.abs().max() > 1
+
+
 def test_two_clips_that_hand_on_their_state_are_one(load: Load) -> None:
     pipe = load(compact())
     pipe.settings = replace(

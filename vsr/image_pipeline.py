@@ -43,7 +43,7 @@ class ImageUpscaleConfig:
     propagation_steps: tuple[int, ...] = (0,)
     propagation: PropagationConfig = field(
         default_factory=lambda: PropagationConfig(
-            beta=0.5, alpha1=0.01, alpha2=0.5, mode="bilinear", padding="border"
+            beta=0.5, alpha1=0.01, alpha2=0.5, mode="bicubic", padding="border"
         )
     )
     restore_detail: bool = True
@@ -223,7 +223,6 @@ class ImageUpscalePipeline:
         """The frames fused along the flow, one by one; the last one's pixels go to `carried`."""
         own = [frame.to(_KEPT) for frame in predicted]
         h, w = own[0].shape[-2:]
-
         fused = propagate_frames(
             list(own),
             lambda k: flows.pair(k, (h, w)),
@@ -235,8 +234,9 @@ class ImageUpscalePipeline:
                 frame = next(fused)[:, :, None].float()
                 carried[:] = [frame]
                 if self.settings.restore_detail:
-                    frame = restore_high_band(frame, original[:, :, None].float()).clamp(-1, 1)
-            yield frame[:, :, 0]
+                    frame = restore_high_band(frame, original[:, :, None].float())
+                frame = frame[:, :, 0].clamp(-1, 1)  # cubic kernels and gains overshoot
+            yield frame
 
     def _coloured(
         self, frames: Iterator[Tensor], low_res: Tensor, color: Color, timer: Timer

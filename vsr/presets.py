@@ -25,8 +25,8 @@ def read_preset(name: str) -> dict[str, Any]:
     file = Path(name) if name.endswith(_SUFFIX) else _FOLDER / f"{name}{_SUFFIX}"
     if not file.is_file():
         raise ConfigError(
-            f"there is no preset {name}{nearest(name, preset_names())}; there are "
-            f"{', '.join(preset_names())}, and files that end with {_SUFFIX}"
+            f"there is no preset {name}{nearest(name, preset_names()) or '.'} "
+            f"Shipped: {', '.join(preset_names())}; anything else is a file that ends with {_SUFFIX}"
         )
     try:
         values = yaml.safe_load(file.read_text())

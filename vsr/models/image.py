@@ -1,22 +1,18 @@
 """Image networks from one file each: whatever spandrel recognises by its weights."""
 
-import pickle
-import zipfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import spandrel
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vsr.config import NETWORK_SUFFIXES
 from vsr.errors import ConfigError, ModelError
+from vsr.models.weight_files import read_content
 
 _RGB, _GREY = 3, 1
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as the networks for grey images were trained
@@ -64,8 +60,12 @@ class ImageNetwork:
         a file that is missing, unsafe or broken, or holds no network from images to images.
         """
         path = Path(path)
+        if path.suffix.lower() not in NETWORK_SUFFIXES:
+            allowed = ", ".join(NETWORK_SUFFIXES)
+            raise ModelError(f"{path} is not known as a network; it can end in {allowed}")
+        content = read_content(path)
         try:
-            found = spandrel.ModelLoader().load_from_state_dict(dict(_read_state(path)))
+            found = spandrel.ModelLoader().load_from_state_dict(dict(content))
         except _MISFITS as error:
             reason = " ".join(str(error).split())[:300] or type(error).__name__
             raise ModelError(f"{path} holds no image network that is known: {reason}") from error
@@ -171,30 +171,6 @@ class ImageNetwork:
     def _predict(self, image: Tensor) -> Tensor:
         """The descriptor pads to its size rules by reflection, crops, and clamps to [0, 1]."""
         return self.descriptor(image.to(self.descriptor.device, self.descriptor.dtype)).float()
-
-
-def _read_state(path: Path) -> Mapping[str, Any]:
-    if not path.is_file():
-        raise ModelError(f"there is no network at {path}")
-    if path.suffix.lower() not in NETWORK_SUFFIXES:
-        raise ModelError(
-            f"{path} is not known as a network; it can end in {', '.join(NETWORK_SUFFIXES)}"
-        )
-    try:
-        if path.suffix.lower() == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ModelError(
-            f"{path} is not only weights, and is not opened: a pickle can run code; "
-            "get it as .safetensors"
-        ) from error
-    except (SafetensorError, RuntimeError, EOFError, OSError, zipfile.BadZipFile) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ModelError(f"{path} cannot be read: {reason}") from error
-    if not isinstance(state, Mapping):
-        raise ModelError(f"{path} holds a {type(state).__name__}, and no table of weights")
-    return state
 
 
 def _luma(image: Tensor) -> Tensor:

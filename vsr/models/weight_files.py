@@ -17,14 +17,28 @@ from vsr.errors import ModelError
 def read_state(path: Path, *, under: str | None = None) -> dict[str, Tensor]:
     """The tensors of a safetensors file or a pickle by name, on the CPU.
 
-    `under`: the entry of a pickle that holds the state, where there is one. Tensors of pickles stay
-    in the file until they are used. Raises ModelError for a file that is missing, damaged or no
-    state dict, and for a pickle that would run code.
+    `under`: the entry of a pickle that holds the state, where there is one. Raises ModelError as
+    `read_content`, and where another than a tensor is among them.
+    """
+    content = read_content(path)
+    if under is not None and isinstance(content.get(under), Mapping):
+        content = content[under]
+    for key, value in content.items():
+        if not isinstance(key, str) or not isinstance(value, Tensor):
+            raise ModelError(f"{path}: {key} is a {type(value).__name__}; a state dict has tensors")
+    return dict(content)
+
+
+def read_content(path: Path) -> Mapping[str, Any]:
+    """What lies in a safetensors file or a pickle: tensors by name, or tables of them.
+
+    Tensors of pickles stay in the file until they are used. Raises ModelError for a file that is
+    missing, damaged or no table, and for a pickle that would run code.
     """
     if not path.is_file():
         raise ModelError(f"{path} is missing")
     try:
-        content = load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
+        content = load_file(path) if path.suffix.lower() == ".safetensors" else _unpickled(path)
     except pickle.UnpicklingError as error:
         if not _is_pickle(path):
             raise ModelError(f"{path} is not a file of weights, or damaged") from error
@@ -34,14 +48,9 @@ def read_state(path: Path, *, under: str | None = None) -> dict[str, Tensor]:
         ) from error
     except (SafetensorError, RuntimeError, EOFError, ValueError, OSError, KeyError) as error:
         raise ModelError(f"{path} cannot be read, it may be cut: {_first_line(error)}") from error
-    if under is not None and isinstance(content, dict) and under in content:
-        content = content[under]
     if not isinstance(content, Mapping) or not content:
         raise ModelError(f"{path} holds a {type(content).__name__}, not a state dict")
-    for key, value in content.items():
-        if not isinstance(key, str) or not isinstance(value, Tensor):
-            raise ModelError(f"{path}: {key} is a {type(value).__name__}; a state dict has tensors")
-    return dict(content)
+    return content
 
 
 def write_state(state: Mapping[str, Tensor], path: Path) -> None:

@@ -26,7 +26,7 @@ def read_preset(name: str) -> dict[str, Any]:
     if not file.is_file():
         raise ConfigError(
             f"there is no preset {name}{nearest(name, preset_names()) or '.'} "
-            f"Shipped: {', '.join(preset_names())}; anything else is a file that ends with {_SUFFIX}"
+            f"Shipped: {', '.join(preset_names())}; anything else is a {_SUFFIX} file"
         )
     try:
         values = yaml.safe_load(file.read_text())

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from types import MappingProxyType
+from typing import Literal
 
 import av
 import numpy as np
@@ -153,7 +154,7 @@ def _decode(
     return [rgb_from_frame(picture, _TAGS, threads=1) for picture in pictures]
 
 
-def _video_context(name: str, mode: str) -> VideoCodecContext:
+def _video_context(name: str, mode: Literal["r", "w"]) -> VideoCodecContext:
     context = CodecContext.create(name, mode)
     assert isinstance(context, VideoCodecContext)
     return context

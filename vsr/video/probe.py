@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 import av
 import numpy as np
+from av.codec.context import CodecContext
 from av.container.input import InputContainer
 from av.stream import Disposition, Stream
 from av.video.frame import VideoFrame
@@ -158,7 +159,7 @@ def _main_stream(path: Path, container: InputContainer) -> VideoStream:
         found = ", ".join(sorted({stream.type for stream in container.streams})) or "no stream"
         what = "only a cover picture" if streams else "no video stream"
         raise InputError(f"{path} holds {what} (found: {found}); a video is needed")
-    if moving[0].codec_context is None:
+    if codec_context(moving[0]) is None:
         raise InputError(f"{path}: the codec of its video stream is unknown")
     return moving[0]
 
@@ -262,8 +263,13 @@ def _tagged_duration(text: str) -> Fraction | None:
     return hours * 3600 + minutes * 60 + seconds
 
 
+def codec_context(stream: Stream) -> CodecContext | None:
+    """The stream's decoder, or None where FFmpeg knows none: PyAV's types leave that out."""
+    return stream.codec_context
+
+
 def _stream_info(stream: Stream) -> StreamInfo:
-    context = stream.codec_context
+    context = codec_context(stream)
     name = context.codec.canonical_name if context is not None else (stream.name or "unknown")
     return StreamInfo(
         index=stream.index,

@@ -13,7 +13,7 @@ from av.packet import Packet
 from av.stream import Discard, Stream
 
 from vsr.errors import OutputError
-from vsr.video.probe import VideoInfo, reason_of
+from vsr.video.probe import VideoInfo, codec_context, reason_of
 
 _log = logging.getLogger(__name__)
 
@@ -171,13 +171,14 @@ def kept_tags(stream: Stream) -> dict[str, str]:
 def _can_hold(path: Path, supported: set[str], stream: Stream) -> bool:
     if stream.type == "attachment":
         return path.suffix.lower() == ".mkv"
-    if stream.type not in ("audio", "subtitle") or stream.codec_context is None:
+    context = codec_context(stream)
+    if stream.type not in ("audio", "subtitle") or context is None:
         return False
-    return stream.codec_context.codec.name in supported
+    return context.codec.name in supported
 
 
 def _codec_name(stream: Stream) -> str:
-    context = stream.codec_context
+    context = codec_context(stream)
     return "unknown codec" if context is None else context.codec.canonical_name
 
 

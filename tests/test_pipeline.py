@@ -249,6 +249,13 @@ def test_flows_that_are_given_take_the_place_of_the_estimated_ones(pipe):
     assert not torch.allclose(fresh(video, flows=_still(2)).latents, given, atol=1e-4)
 
 
+def test_a_state_of_frames_of_another_size_is_an_error_that_says_which(pipe):
+    small = _with(pipe)
+    state = small(_video(3)).state
+    with pytest.raises(InputError, match="state.frame has shape .* these frames need"):
+        small(_video(3)[:, :-4], state=state)
+
+
 def test_flows_for_another_number_of_frames_are_an_error(pipe):
     with pytest.raises(InputError, match="flows do not fit"):
         pipe(_video(4), flows=_still(2))

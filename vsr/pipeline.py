@@ -14,7 +14,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from vsr.errors import ConfigError, ModelError
+from vsr.errors import ConfigError, InputError, ModelError
 from vsr.models.flow import FlowEstimator, flow_estimator, raft_weights
 from vsr.models.text import embed_prompt
 from vsr.models.unet import UNetVideoModel
@@ -264,16 +264,18 @@ class VideoUpscalePipeline(DiffusionPipeline):
             return low_res.to(self.unet.dtype)
         if noise is None:
             noise = clip.noise(channels=3, stream="low_res")
-        noise = noise.to(low_res)
+        noise = _fitting("low_res_noise", noise, low_res.shape).to(low_res)
         noisy = self.low_res_scheduler.add_noise(low_res, noise, torch.tensor([level]))
         return noisy.to(self.unet.dtype)
 
     def _start(
         self, clip: _Clip, latents: Tensor | None, base: Tensor | None, *, sigma: float
     ) -> Tensor:
+        channels = self.unet.config["out_channels"]
         if latents is not None:
-            return latents.to(self._execution_device, torch.float32)
-        noise = clip.noise(channels=self.unet.config["out_channels"], stream="latents")
+            shape = (1, channels, *clip.low_res.shape[2:])
+            return _fitting("latents", latents, shape).to(self._execution_device, torch.float32)
+        noise = clip.noise(channels=channels, stream="latents")
         noise = noise.to(self._execution_device)
         if clip.settings.start == "low_res":
             assert base is not None
@@ -294,8 +296,8 @@ class VideoUpscalePipeline(DiffusionPipeline):
             )
         if state is None:
             return self.flow_estimator(low_res)
-        before = state.frame[:, :, None].to(low_res)
-        return self.flow_estimator(torch.cat([before, low_res], dim=2))
+        before = _fitting("state.frame", state.frame, low_res[:, :, 0].shape)[:, :, None]
+        return self.flow_estimator(torch.cat([before.to(low_res), low_res], dim=2))
 
     def _propagate(
         self, x0: Tensor, flows: Flows, state: PropagationState | None, settings: SamplingConfig
@@ -360,6 +362,14 @@ def _segments(
     if length < 1:
         raise ConfigError(f"segment_length = {length}; it must be at least 1")
     return blend_plan(frames, length=length, stride=max(1, length - overlap), kind=settings.blend)
+
+
+def _fitting(name: str, tensor: Tensor, shape: Sequence[int]) -> Tensor:
+    """The tensor, if it has the shape that the frames ask for; else an InputError."""
+    if tuple(tensor.shape) != tuple(shape):
+        found = tuple(tensor.shape)
+        raise InputError(f"{name} has shape {found}; these frames need {tuple(shape)}")
+    return tensor
 
 
 def _timesteps(scheduler: Any, steps: int) -> dict[str, Any]:

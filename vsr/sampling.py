@@ -182,14 +182,14 @@ def make_scheduler(kind: SchedulerKind, own: Any) -> Any:
 def schedule_mixtures(scheduler: Any) -> Sequence[Mixture]:
     """The mixture at every timestep of a scheduler, and the one that the last step leads to.
 
-    Known are DDIM-like schedulers (`alphas_cumprod` and `final_alpha_cumprod`), flow matching, and
-    those with a variance-preserving `sigmas` table (DPM-Solver++). Raises ConfigError for others.
+    Known are DDIM, flow matching, and those with a variance-preserving `sigmas` table
+    (DPM-Solver++). Raises ConfigError for others.
     """
     if _flow_matching(scheduler):
         return [Mixture(1 - float(s), float(s)) for s in scheduler.sigmas]
     if hasattr(scheduler, "sigmas") and hasattr(scheduler, "alpha_t"):
         return [_variance_preserving(1 / (1 + float(s) ** 2)) for s in scheduler.sigmas]
-    if not hasattr(scheduler, "final_alpha_cumprod"):
+    if "DDIM" not in type(scheduler).__name__:
         raise ConfigError(
             f"scheduler {type(scheduler).__name__} is not known; allowed are DDIM, DPM-Solver++ "
             "and flow matching"

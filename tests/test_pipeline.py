@@ -252,7 +252,7 @@ def test_flows_that_are_given_take_the_place_of_the_estimated_ones(pipe):
 def test_a_state_of_frames_of_another_size_is_an_error_that_says_which(pipe):
     small = _with(pipe)
     state = small(_video(3)).state
-    with pytest.raises(InputError, match="state.frame has shape .* these frames need"):
+    with pytest.raises(InputError, match=r"state\.frame has shape .* these frames need"):
         small(_video(3)[:, :-4], state=state)
 
 

@@ -48,7 +48,12 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def config(tmp_path: Path, **changes: object) -> TrainingClipsConfig:
     base = TrainingClipsConfig(
-        photos=(tmp_path,), crop=16, frames=4, length=1000, cache=tmp_path / "cache"
+        photos=(tmp_path,),
+        crop=16,
+        frames=4,
+        length=1000,
+        video_access="av",
+        cache=tmp_path / "cache",
     )
     return dataclasses.replace(base, **changes)
 

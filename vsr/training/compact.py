@@ -250,6 +250,7 @@ def make_dataset(
         video_scale=data.clip_scale,
         photo_memory=1 if held_out else data.photo_memory,
         cache=Path(data.cache),
+        video_access=data.reader,
         motion=data.motion,
         degradation=data.degradation,
     )

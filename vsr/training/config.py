@@ -80,6 +80,8 @@ class DataConfig:
     """One photograph in so many is kept for validation."""
     photo_memory: int = 1 << 30
     """Bytes of decoded photographs that are kept."""
+    reader: Literal["decord", "av"] = "decord"
+    """Who decodes the real clips: decord (extra `train`), or PyAV."""
     cache: str = "~/.cache/vsr/training"
     """Where parts of the clips are kept decoded."""
     workers: int = 1

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from vsr.degradation import DegradationConfig, degrade
 from vsr.errors import ConfigError, InputError
 from vsr.training.motion import MotionConfig, MovingClip, detail_map, moving_clip
+from vsr.training.random_access import Access
 from vsr.training.sources import PhotoLibrary, VideoLibrary
 
 _log = logging.getLogger(__name__)
@@ -35,8 +36,8 @@ class TrainingClipsConfig:
     `crop` is the side of the low-quality clip. `lead_in_frames` bounds how many frames are
     degraded and then thrown away before the first, so that it is not always the codec's key frame.
     Videos are reduced by `video_scale` (less where a crop would not fit), which makes them sharp;
-    `video_parts` of two seconds of each are decoded into `cache`. `photo_memory` is in bytes.
-    Most clips with a mean gradient below `min_detail` grey levels (sky, road) are drawn anew.
+    `video_parts` of two seconds of each are decoded into `cache` by `video_access`. `photo_memory`
+    is in bytes. Most clips with a mean gradient below `min_detail` grey levels (sky, road) are drawn anew.
     """
 
     photos: tuple[Path, ...] = ()
@@ -47,6 +48,7 @@ class TrainingClipsConfig:
     length: int = 1 << 30
     video_probability: float = 0.25
     video_scale: float = 0.5
+    video_access: Access = "decord"
     video_parts: int = 5
     lead_in_frames: int = 3
     min_detail: float = 15.0
@@ -91,6 +93,7 @@ class TrainingClips(Dataset[dict[str, Tensor]]):
             parts=config.video_parts,
             min_side=self._hr_size,
             min_frames=config.frames + config.lead_in_frames,
+            access=config.video_access,
         )
         if not len(self.photos) - len(self.photos.skipped) + len(self.videos):
             raise ConfigError(f"nothing to train on in {config.photos} and {config.videos}")

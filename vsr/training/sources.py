@@ -17,6 +17,7 @@ from jaxtyping import UInt8
 
 from vsr.errors import ConfigError, InputError, VsrError
 from vsr.training.motion import Photo, detail_map
+from vsr.training.random_access import Access, read_part
 from vsr.video.reader import VideoReader
 from vsr.video.shots import ShotDetector
 
@@ -102,8 +103,10 @@ class VideoLibrary:
         parts: int,
         min_side: int,
         min_frames: int,
+        access: Access = "decord",
     ) -> None:
         self.skipped: dict[Path, str] = {}
+        self._access: Access = access
         self._scale, self._parts, self._min_side = scale, parts, min_side
         self._cache = cache.expanduser()
         self.videos: list[list[Path]] = []
@@ -137,7 +140,14 @@ class VideoLibrary:
 
     def _key(self, path: Path, size: tuple[int, int]) -> str:
         stat = path.stat()
-        identity = [str(path.resolve()), stat.st_size, stat.st_mtime_ns, self._parts, size]
+        identity = [
+            str(path.resolve()),
+            stat.st_size,
+            stat.st_mtime_ns,
+            self._parts,
+            size,
+            self._access,
+        ]
         return f"{path.stem}-{hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]}"
 
     def _fill(
@@ -147,13 +157,25 @@ class VideoLibrary:
         self._cache.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=self._cache))
         try:
-            runs = (run for start in starts for run in _decode_runs(path, start, size))
+            runs = (run for start in starts for run in self._decode_runs(path, start, size))
             for number, run in enumerate(runs):
                 np.save(partial / f"{number:04d}.npy", run)
             if not folder.is_dir():  # another process may have been faster
                 partial.rename(folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+
+    def _decode_runs(
+        self, path: Path, start: float, size: tuple[int, int]
+    ) -> list[UInt8[np.ndarray, "t h w 3"]]:
+        """The frames of the part at `start` seconds, split at cuts."""
+        runs: list[list[np.ndarray]] = []
+        part = read_part(path, start=start, seconds=_PART_SECONDS, access=self._access)
+        for frame, starts_shot in ShotDetector().mark_cuts(part):
+            if starts_shot:
+                runs.append([])
+            runs[-1].append(cv2.resize(frame.pixels, size, interpolation=cv2.INTER_AREA))
+        return [np.stack(run) for run in runs]
 
     def _starts(self, path: Path, duration: float) -> list[float]:
         count = max(1, min(self._parts, int(duration / _PART_SECONDS)))
@@ -169,19 +191,6 @@ class VideoLibrary:
                 f"{self._min_side}"
             )
         return round(width * scale), round(height * scale)
-
-
-def _decode_runs(
-    path: Path, start: float, size: tuple[int, int]
-) -> list[UInt8[np.ndarray, "t h w 3"]]:
-    """The frames of the part at `start` seconds, split at cuts."""
-    runs: list[list[np.ndarray]] = []
-    with VideoReader(path, start=start, duration=_PART_SECONDS) as reader:
-        for frame, starts_shot in ShotDetector().mark_cuts(reader):
-            if starts_shot:
-                runs.append([])
-            runs[-1].append(cv2.resize(frame.pixels, size, interpolation=cv2.INTER_AREA))
-    return [np.stack(run) for run in runs]
 
 
 def _files(folders: Sequence[Path], suffixes: frozenset[str]) -> list[Path]:

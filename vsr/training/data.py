@@ -37,7 +37,8 @@ class TrainingClipsConfig:
     degraded and then thrown away before the first, so that it is not always the codec's key frame.
     Videos are reduced by `video_scale` (less where a crop would not fit), which makes them sharp;
     `video_parts` of two seconds of each are decoded into `cache` by `video_access`. `photo_memory`
-    is in bytes. Most clips with a mean gradient below `min_detail` grey levels (sky, road) are drawn anew.
+    is in bytes. Most clips with a mean gradient below `min_detail` grey levels (sky, road) are
+    drawn anew.
     """
 
     photos: tuple[Path, ...] = ()

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vsr.errors import ConfigError
-from vsr.segments import Segment, WeightedSegment, blend_plan, plan_segments
+from vsr.segments import Segment, WeightedSegment, blend_plan, fitted_length, plan_segments
 
 KINDS = ("crossfade", "running")
 
@@ -111,3 +111,20 @@ def test_plans_that_cannot_cover_are_refused(frame_count, length, stride, messag
 def test_an_empty_segment_cannot_be_made():
     with pytest.raises(ValueError, match="start < stop"):
         Segment(3, 3)
+
+
+@pytest.mark.parametrize(("length", "overlap"), [(8, 2), (17, 2), (5, 0), (1, 0), (6, 5)])
+def test_fitted_segments_are_as_many_as_plain_ones_and_cover_no_more(length, overlap):
+    for frames in range(1, 120):
+        fitted = fitted_length(frames, length=length, overlap=overlap)
+        shared = min(overlap, fitted - 1)
+        plain = blend_plan(frames, length=length, stride=length - overlap)
+        plan = blend_plan(frames, length=fitted, stride=fitted - shared)
+        assert fitted <= length
+        assert sum(len(s.weights) for s in plan) <= sum(len(s.weights) for s in plain)
+
+
+def test_twenty_frames_by_seventeen_are_two_segments_of_eleven():
+    length = fitted_length(20, length=17, overlap=2)
+    plan = blend_plan(20, length=length, stride=length - 2)
+    assert [(s.start, s.stop) for s in plan] == [(0, 11), (9, 20)]

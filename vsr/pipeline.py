@@ -32,7 +32,7 @@ from vsr.propagation import (
     restore_high_band,
 )
 from vsr.sampling import ColorMatch, SamplingConfig, denoise, make_scheduler, start_latents
-from vsr.segments import WeightedSegment, blend_plan
+from vsr.segments import WeightedSegment, blend_plan, fitted_length
 from vsr.timing import NullTimer, Timer
 
 logger = logging.getLogger(__name__)
@@ -356,12 +356,19 @@ def _check_steps(
 def _segments(
     frames: int, length: int | None, settings: SamplingConfig
 ) -> tuple[WeightedSegment, ...]:
-    """Segments that overlap as the settings say, also where their length is another."""
+    """Segments that overlap as the settings say, also where their length is another.
+
+    Crossfaded ones are as short as their number allows; the published average keeps its length.
+    """
     overlap = settings.segment_length - settings.segment_stride
     length = settings.segment_length if length is None else length
     if length < 1:
         raise ConfigError(f"segment_length = {length}; it must be at least 1")
-    return blend_plan(frames, length=length, stride=max(1, length - overlap), kind=settings.blend)
+    overlap = min(overlap, length - 1)
+    if settings.blend == "crossfade":
+        length = fitted_length(frames, length=length, overlap=overlap)
+        overlap = min(overlap, length - 1)
+    return blend_plan(frames, length=length, stride=length - overlap, kind=settings.blend)
 
 
 def _fitting(name: str, tensor: Tensor, shape: Sequence[int]) -> Tensor:

@@ -4,6 +4,7 @@ The plan is data: a sampler multiplies and adds, whichever published pipeline it
 """
 
 from dataclasses import dataclass
+from math import ceil
 from typing import Literal
 
 from vsr.errors import ConfigError
@@ -54,6 +55,16 @@ def plan_segments(frame_count: int, *, length: int, stride: int) -> tuple[Segmen
         return (Segment(0, frame_count),)
     stops = (min(frame_count, start + length) for start in range(0, frame_count, stride))
     return tuple(Segment(stop - length, stop) for stop in stops)
+
+
+def fitted_length(frame_count: int, *, length: int, overlap: int) -> int:
+    """The shortest length with which as many segments as `length` needs still cover the frames.
+
+    Then the last need not be moved back over frames that are covered already: 20 frames by 17 with
+    an overlap of 2 are two segments of 11.
+    """
+    count = max(1, ceil((frame_count - overlap) / (length - overlap)))
+    return min(frame_count, ceil((frame_count + (count - 1) * overlap) / count))
 
 
 def blend_plan(

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vsr.errors import ConfigError
-from vsr.segments import WeightedSegment, blend_plan
+from vsr.segments import WeightedSegment, blend_plan, fitted_length
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,6 @@ def blend_tiles(
 
 def _fit(size: int, tile: int, overlap: int, multiple_of: int) -> tuple[int, int]:
     """Length of the tiles along an axis, and what neighbours share at least."""
-    count = max(1, math.ceil((size - overlap) / (tile - overlap)))
-    length = math.ceil((size + (count - 1) * overlap) / count)
-    return min(size, math.ceil(length / multiple_of) * multiple_of), overlap if count > 1 else 0
+    length = fitted_length(size, length=tile, overlap=overlap)
+    length = min(size, math.ceil(length / multiple_of) * multiple_of)
+    return length, overlap if length < size else 0

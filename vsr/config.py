@@ -51,7 +51,7 @@ class UpscaleConfig:
     flow_weights: Annotated[str | None, "file with the weights of RAFT"] = None
     segment_length: Annotated[int | None, "frames that the network sees together"] = None
     max_clip_frames: Annotated[
-        int | None, "frames in memory at once; default: 32, fewer where frames are large"
+        int | None, "frames in memory at once; default: 16, fewer where frames are large"
     ] = None
     tile: Annotated[int | None, "size of the spatial tiles, in pixels of the source"] = None
     color: Annotated[Color | None, "how colours are matched to the source"] = None

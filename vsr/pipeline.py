@@ -28,7 +28,8 @@ from vsr.presets import read_preset
 from vsr.propagation import (
     PropagationState,
     carry_over,
-    propagate,
+    check_pairs,
+    propagate_frames,
     restore_high_band,
 )
 from vsr.sampling import ColorMatch, SamplingConfig, denoise, make_scheduler, start_latents
@@ -186,9 +187,10 @@ class VideoUpscalePipeline(DiffusionPipeline):
             return fused
 
         base = self._base(clip)
+        start = self._start(clip, latents, base, sigma=getattr(scheduler, "init_noise_sigma", 1.0))
         scheduler.set_timesteps(**_timesteps(scheduler, steps), device=low_res.device)
         clean = denoise(
-            self._start(clip, latents, base, sigma=getattr(scheduler, "init_noise_sigma", 1.0)),
+            start,
             predict=predict,
             scheduler=scheduler,
             prediction=settings.prediction,
@@ -196,6 +198,7 @@ class VideoUpscalePipeline(DiffusionPipeline):
             propagate=fuse,
             propagation_steps=propagated,
         )
+        del start, base  # as large as all that the decoder makes at once
         next_state = _next_state(carried, low_res, state)
         groups = self._decoded(clean, clip, color or settings.color)
         return VideoUpscaleOutput(collect(groups, output_type), clean, next_state)
@@ -306,12 +309,22 @@ class VideoUpscalePipeline(DiffusionPipeline):
 
         Packed latents are warped as the pixels that they are.
         """
-        pixels = unpack(x0).float() if self.vae.packed else x0
-        fused = propagate(pixels, flows, config=settings.propagation, state=state)
-        last = fused[:, :, -1:].clone()  # a view would keep the whole clip in memory
-        if settings.restore_detail:
-            fused = restore_high_band(fused, pixels)
-        return (pack(fused) if self.vae.packed else fused).to(x0.dtype), last
+        packed = self.vae.packed
+        check_pairs(x0, flows, state)
+        own = [unpack(one) if packed else one for one in x0.split(1, dim=2)]
+        size = (own[0].shape[-2], own[0].shape[-1])
+        moving = propagate_frames(
+            [one[:, :, 0] for one in own],
+            lambda k: flows.pair(k, size),
+            config=settings.propagation,
+            state=state,
+        )
+        fused, last = torch.empty_like(x0), own[-1]
+        for i, frame in enumerate(moving):  # one large frame at a time, for the memory's sake
+            last = frame[:, :, None]
+            shown = restore_high_band(last, own[i]) if settings.restore_detail else last
+            fused[:, :, i : i + 1] = pack(shown) if packed else shown
+        return fused, last
 
     def _decoded(self, latents: Tensor, clip: _Clip, color: ColorMatch) -> Iterator[Tensor]:
         """Groups of finished frames in [-1, 1], in their order."""

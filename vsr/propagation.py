@@ -80,7 +80,7 @@ def propagate(
       flow holds nowhere; with less lookahead k a frame misses the share beta^(k+1) and below that
       the frames after it would have given.
     """
-    _check_pairs(latents, flows, 0 if state is None else 1)
+    check_pairs(latents, flows, state)
     stop = latents.shape[2] - lookahead
     if stop < 1:
         raise ConfigError(f"{lookahead = } leaves none of {latents.shape[2]} frames to return")
@@ -133,6 +133,20 @@ def fuse(
     return torch.where(valid, torch.lerp(own, moved.to(own.dtype), config.beta), own)
 
 
+def check_pairs(
+    latents: Float[Tensor, "b c t h w"], flows: Flows, state: PropagationState | None
+) -> None:
+    """Raise InputError unless there is a flow for every two neighbouring frames, both ways."""
+    frames = latents.shape[2]
+    expected = frames - (1 if state is None else 0)
+    for way, flow in (("forward", flows.forward), ("backward", flows.backward)):
+        if flow.shape[2] != expected:
+            raise InputError(
+                f"{way} flows do not fit the latents: found {flow.shape[2]} pairs, "
+                f"{frames} frames{'' if state is None else ' after a state'} need {expected}"
+            )
+
+
 def carry_over(
     fused: Float[Tensor, "b c last h w"],
     frames: Float[Tensor, "b 3 t h2 w2"],
@@ -182,14 +196,3 @@ def _energy(detail: Tensor, blur: tuple[float, ...]) -> Tensor:
     size = (-(-h // _ENERGY_REDUCTION), -(-w // _ENERGY_REDUCTION))
     # 1e-8 is far below one step of 8 bits, (2/255)^2 = 6e-5: flat places keep a gain of 1
     return smooth(F.adaptive_avg_pool2d(squared, size), blur) + 1e-8
-
-
-def _check_pairs(latents: Tensor, flows: Flows, before: int) -> None:
-    frames = latents.shape[2]
-    expected = frames - 1 + before
-    for way, flow in (("forward", flows.forward), ("backward", flows.backward)):
-        if flow.shape[2] != expected:
-            raise InputError(
-                f"{way} flows do not fit the latents: found {flow.shape[2]} pairs, "
-                f"{frames} frames{' after a state' if before else ''} need {expected}"
-            )

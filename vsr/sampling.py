@@ -152,10 +152,13 @@ def denoise(
     for i, timestep in enumerate(scheduler.timesteps):
         output = predict(latents, timestep)
         x0 = clean_latents(output, latents, mixture=mixtures[i], prediction=prediction, base=base)
+        fused = propagate(x0) if propagate is not None and i in propagation_steps else x0
+        if _flow_matching(scheduler) and mixtures[i + 1].noise == 0:
+            return fused  # what the formulas below come to, without a clip's worth of temporaries
         output = _scheduler_output(output, prediction, x0, latents, mixtures[i], scheduler)
         latents = scheduler.step(output, timestep, latents, return_dict=False)[0]
-        if propagate is not None and i in propagation_steps:
-            latents = latents + mixtures[i + 1].signal * (propagate(x0) - x0)
+        if fused is not x0:
+            latents = latents + mixtures[i + 1].signal * (fused - x0)
     return latents
 
 

@@ -82,7 +82,7 @@ def test_another_container_than_the_source_has_is_said(
 
 
 @pytest.mark.parametrize(
-    ("source", "length"), [(Size(144, 180), 32), (Size(360, 640), 8), (Size(1080, 1920), 4)]
+    ("source", "length"), [(Size(144, 180), 16), (Size(360, 640), 7), (Size(1080, 1920), 4)]
 )
 def test_clips_of_large_frames_are_shorter(source: Size, length: int) -> None:
     assert clip_length(source, UpscaleConfig()) == length

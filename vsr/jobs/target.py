@@ -12,9 +12,9 @@ _log = logging.getLogger(__name__)
 
 _ANY_CODEC = ".mkv"
 
-_CLIP_FRAMES = range(4, 33)
-# A clip's large frames, latents and their copies take about 1.4 kB for each pixel of the source.
-_CLIP_PIXELS = 2_000_000
+_CLIP_FRAMES = range(4, 17)
+# A clip's large frames, latents and their copies take about 2.4 kB for each pixel of the source.
+_CLIP_PIXELS = 1_800_000
 
 
 @dataclass(frozen=True, slots=True)

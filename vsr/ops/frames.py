@@ -53,7 +53,7 @@ def match_colors(
     return rearrange(matched, "t c h w -> 1 c t h w").clamp(-1, 1)
 
 
-def collect(groups: Iterable[Float[Tensor, "1 3 t h w"]], output_type: OutputType) -> Any:
+def collect(groups: Iterable[Float[Tensor, "1 3 _ h w"]], output_type: OutputType) -> Any:
     """One array of groups of frames that come one by one: uint8 `t h w 3` for "np", or as they are.
 
     Each group leaves its device before the next is asked for.

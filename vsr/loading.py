@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from vsr.errors import ModelError
+from vsr.models.blocks import channels_innermost
 from vsr.models.unet import UNetVideoModel
 from vsr.models.vae import AutoencoderKLVideo
 from vsr.pipeline import VideoUpscalePipeline
@@ -32,7 +33,7 @@ def load_pipeline(
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ModelError(f"{folder} cannot be loaded: {_reason(error)}") from error
     for network in networks.values():
-        _channels_innermost(network)
+        channels_innermost(network)
     return pipe.to(device, torch_dtype)
 
 
@@ -57,13 +58,6 @@ def _load_network(kind: Any, folder: Path) -> Any:
         if report[problem]:
             raise ModelError(f"{folder}: {problem.replace('_', ' ')}: {report[problem][0]}")
     return network.eval()
-
-
-def _channels_innermost(network: torch.nn.Module) -> None:
-    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
-    for parameter in network.parameters():
-        if parameter.ndim in formats:
-            parameter.data = parameter.data.contiguous(memory_format=formats[parameter.ndim])
 
 
 def _reason(error: Exception) -> str:

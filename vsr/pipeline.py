@@ -32,7 +32,14 @@ from vsr.propagation import (
     propagate_frames,
     restore_high_band,
 )
-from vsr.sampling import ColorMatch, SamplingConfig, denoise, make_scheduler, start_latents
+from vsr.sampling import (
+    ColorMatch,
+    SamplingConfig,
+    denoise,
+    is_flow_matching,
+    make_scheduler,
+    start_latents,
+)
 from vsr.segments import WeightedSegment, blend_plan, fitted_length
 from vsr.timing import NullTimer, Timer
 
@@ -154,7 +161,7 @@ class VideoUpscalePipeline(DiffusionPipeline):
         if tile is not None and tile < 1:
             raise ConfigError(f"tile = {tile}; it must be at least 1")
         numbers = range(first_frame, first_frame + low_res.shape[2])
-        clip = _Clip(low_res, numbers, seed, settings, tile, timer or NullTimer())
+        clip = _Clip(low_res, numbers, seed, settings, tile, timer)
         steps = settings.num_inference_steps if num_inference_steps is None else num_inference_steps
         propagated = _check_steps(steps, propagation_steps, settings)
         level = self._check_level(settings.noise_level if noise_level is None else noise_level)
@@ -394,7 +401,7 @@ def _fitting(name: str, tensor: Tensor, shape: Sequence[int]) -> Tensor:
 
 def _timesteps(scheduler: Any, steps: int) -> dict[str, Any]:
     """Flow matching starts at sigma 1 and takes equal strides; others know by themselves."""
-    if "FlowMatch" in type(scheduler).__name__:
+    if is_flow_matching(scheduler):
         return {"sigmas": [1 - i / steps for i in range(steps)]}
     return {"num_inference_steps": steps}
 

@@ -146,14 +146,14 @@ def denoise(
     Raises ConfigError for a prediction from which flow matching cannot tell x0 at its start, where
     the latents are all noise.
     """
-    if _flow_matching(scheduler) and prediction not in ("sample", "residual"):
+    if is_flow_matching(scheduler) and prediction not in ("sample", "residual"):
         raise ConfigError(f"{prediction = } with flow matching; it can be sample or residual")
     mixtures = schedule_mixtures(scheduler)
     for i, timestep in enumerate(scheduler.timesteps):
         output = predict(latents, timestep)
         x0 = clean_latents(output, latents, mixture=mixtures[i], prediction=prediction, base=base)
         fused = propagate(x0) if propagate is not None and i in propagation_steps else x0
-        if _flow_matching(scheduler) and mixtures[i + 1].noise == 0:
+        if is_flow_matching(scheduler) and mixtures[i + 1].noise == 0:
             return fused  # what the formulas below come to, without a clip's worth of temporaries
         output = _scheduler_output(output, prediction, x0, latents, mixtures[i], scheduler)
         latents = scheduler.step(output, timestep, latents, return_dict=False)[0]
@@ -188,7 +188,7 @@ def schedule_mixtures(scheduler: Any) -> Sequence[Mixture]:
     Known are DDIM, flow matching, and those with a variance-preserving `sigmas` table
     (DPM-Solver++). Raises ConfigError for others.
     """
-    if _flow_matching(scheduler):
+    if is_flow_matching(scheduler):
         return [Mixture(1 - float(s), float(s)) for s in scheduler.sigmas]
     if hasattr(scheduler, "sigmas") and hasattr(scheduler, "alpha_t"):
         return [_variance_preserving(1 / (1 + float(s) ** 2)) for s in scheduler.sigmas]
@@ -211,7 +211,8 @@ def _check_keys(values: Mapping[str, Any], kind: type, what: str) -> None:
             raise ConfigError(f"unknown {what} key {key}{nearest(key, known)}")
 
 
-def _flow_matching(scheduler: Any) -> bool:
+def is_flow_matching(scheduler: Any) -> bool:
+    """Whether the scheduler mixes by (1 - sigma) x0 + sigma n."""
     return "FlowMatch" in type(scheduler).__name__
 
 
@@ -224,7 +225,7 @@ def _scheduler_output(
     scheduler: Any,
 ) -> Tensor:
     """What `scheduler.step` takes: the output if it is of the scheduler's kind, else from x0."""
-    if _flow_matching(scheduler):
+    if is_flow_matching(scheduler):
         return (latents - x0) / mixture.noise
     kind = scheduler.config.prediction_type
     if kind == prediction:

@@ -11,11 +11,12 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
 from vsr.errors import ConfigError, InputError
+from vsr.models.blocks import channels_innermost
 from vsr.models.unet import UNetVideoModel
 from vsr.models.vae import AutoencoderKLVideo
 from vsr.training import train
 from vsr.training.checkpoint import checkpoint_folders, load_checkpoint
-from vsr.training.compact import CompactRecipe, build_networks, channels_innermost
+from vsr.training.compact import CompactRecipe, build_networks
 from vsr.training.config import ModelConfig, TrainConfig, build_train_config
 from vsr.training.export import export
 from vsr.training.loop import run_training

@@ -5,12 +5,15 @@ into the batch for a per-frame layer is a view, never a copy.
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
+import torch
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
+
+M = TypeVar("M", bound=nn.Module)
 
 Norm = Literal["clip", "frame", "none"]
 Activation = Literal["silu", "prelu"]
@@ -243,6 +246,15 @@ def fold_time(x: Float[Tensor, "b c t h w"]) -> Float[Tensor, "bt c h w"]:
 def unfold_time(x: Float[Tensor, "bt c h w"], frames: int) -> Float[Tensor, "b c t h w"]:
     """The inverse of `fold_time` for segments of `frames`."""
     return rearrange(x, "(b t) c h w -> b c t h w", t=frames)
+
+
+def channels_innermost(module: M) -> M:
+    """The module, with the channels of its kernels innermost in memory, as its maps have them."""
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    for parameter in module.parameters():
+        if parameter.ndim in formats:
+            parameter.data = parameter.data.contiguous(memory_format=formats[parameter.ndim])
+    return module
 
 
 def zero_parameters(module: nn.Module) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from vsr.errors import ConfigError, ModelError
+from vsr.models.blocks import channels_innermost
 from vsr.models.prior import compact_unet, compact_vae, init_from_srvgg
 from vsr.models.unet import UNetVideoModel
 from vsr.models.vae import AutoencoderKLVideo, enlarged_latents
@@ -271,15 +272,6 @@ def build_model(config: TrainConfig) -> OneStepModel:
     if config.init is not None:
         init_from_srvgg(unet, _existing(config.init, "init"))
     return OneStepModel(unet, vae, kappa=config.noise.kappa)
-
-
-def channels_innermost(module: M) -> M:
-    """The module, with the channels of its kernels innermost in memory, as its maps have them."""
-    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
-    for parameter in module.parameters():
-        if parameter.ndim in formats:
-            parameter.data = parameter.data.contiguous(memory_format=formats[parameter.ndim])
-    return module
 
 
 def build_networks(config: ModelConfig) -> tuple[Any, Any]:

@@ -22,7 +22,7 @@ LAYERS = (
     ("pipeline", "image_pipeline"),
     ("loading",),
     ("jobs", "training", "evaluation"),
-    ("cli", "ui", "__main__"),
+    ("cli", "ui", "stream", "__main__"),
     ("tools", "data_prep"),
 )
 DEPTH = {room: depth for depth, rooms in enumerate(LAYERS) for room in rooms}

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vsr.models.unet import UNetVideoModel
     from vsr.models.vae import AutoencoderKLVideo
     from vsr.pipeline import VideoUpscalePipeline
+    from vsr.stream import UpscaleStream
     from vsr.video.probe import probe
 
 __version__ = "0.1.0"
@@ -35,6 +36,7 @@ __all__ = [
     "OutputError",
     "UNetVideoModel",
     "UpscaleConfig",
+    "UpscaleStream",
     "VideoUpscalePipeline",
     "VsrError",
     "__version__",
@@ -54,6 +56,7 @@ _HOMES = {
     "OutputError": "vsr.errors",
     "UNetVideoModel": "vsr.models.unet",
     "UpscaleConfig": "vsr.config",
+    "UpscaleStream": "vsr.stream",
     "VideoUpscalePipeline": "vsr.pipeline",
     "VsrError": "vsr.errors",
     "load_pipeline": "vsr.loading",

@@ -24,6 +24,9 @@ class Size:
     height: int
     width: int
 
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}"
+
 
 def output_size(source: Size, config: UpscaleConfig, *, native: int = NATIVE_SCALE) -> Size:
     """Return the size of the output: even numbers, as chroma at half the resolution needs them.
@@ -46,7 +49,7 @@ def output_size(source: Size, config: UpscaleConfig, *, native: int = NATIVE_SCA
     size = Size(_even(scale * source.height), _even(scale * source.width))
     exact = Size(round(scale * source.height), round(scale * source.width))
     if size != exact:
-        _log.info("%dx%d is rounded to %dx%d", exact.width, exact.height, size.width, size.height)
+        _log.info("%s is rounded to %s", exact, size)
     return size
 
 

@@ -23,39 +23,58 @@ class Clip:
     starts_shot: bool
 
 
+class ClipGatherer:
+    """Takes frames one by one and gives clips of at most `max_frames`, none across a cut.
+
+    It holds one clip and a few frames more. A shot that would leave one or two frames over ends
+    with two clips of about equal length instead. Frames are counted from `first_frame`. Raises
+    ConfigError for clips of no frames.
+    """
+
+    def __init__(self, max_frames: int, first_frame: int = 0) -> None:
+        if max_frames < 1:
+            raise ConfigError(f"{max_frames = } is out of range; a clip has at least 1 frame")
+        self._max_frames = max_frames
+        self._spare = min(_SHORTEST_REST, max_frames)
+        self._buffer: list[Frame] = []
+        self._index = first_frame
+        self._starts_shot = True
+
+    def push(self, frame: Frame, *, starts_shot: bool) -> list[Clip]:
+        """Add a frame and return the clips that are whole by now."""
+        ready = self.flush() if starts_shot else []
+        self._buffer.append(frame)
+        if len(self._buffer) == self._max_frames + self._spare:
+            ready.append(self._take(self._max_frames))
+        return ready
+
+    def flush(self) -> list[Clip]:
+        """Return what is left of the shot; the next frame starts another."""
+        rest: list[Clip] = []
+        while self._buffer:
+            rest.append(self._take(_next_length(len(self._buffer), self._max_frames)))
+        self._starts_shot = True
+        return rest
+
+    def _take(self, count: int) -> Clip:
+        clip = Clip(tuple(self._buffer[:count]), self._index, self._starts_shot)
+        del self._buffer[:count]
+        self._index += count
+        self._starts_shot = False
+        return clip
+
+
 def clips(
     frames: Iterable[Frame], *, max_frames: int, detector: ShotDetector | None
 ) -> Iterator[Clip]:
-    """The frames in order as clips of at most `max_frames`, none across a cut.
+    """The frames in order as clips of at most `max_frames`, as `ClipGatherer` makes them.
 
-    Lazy: it holds one clip and a few frames more. Without a detector all is one shot. A shot that
-    would leave one or two frames over ends with two clips of about equal length instead.
+    Lazy. Without a detector all is one shot.
     """
-    if max_frames < 1:
-        raise ConfigError(f"{max_frames = } is out of range; a clip has at least 1 frame")
-    spare = min(_SHORTEST_REST, max_frames)
-    index = 0
-    starts_shot = True
-    buffer: list[Frame] = []
-
-    def take(count: int) -> Clip:
-        nonlocal index, starts_shot
-        clip = Clip(tuple(buffer[:count]), index, starts_shot)
-        del buffer[:count]
-        index += count
-        starts_shot = False
-        return clip
-
+    gatherer = ClipGatherer(max_frames)
     for frame, is_first in _marked(frames, detector):
-        if is_first:
-            while buffer:
-                yield take(_next_length(len(buffer), max_frames))
-            starts_shot = True
-        buffer.append(frame)
-        if len(buffer) == max_frames + spare:
-            yield take(max_frames)
-    while buffer:
-        yield take(_next_length(len(buffer), max_frames))
+        yield from gatherer.push(frame, starts_shot=is_first)
+    yield from gatherer.flush()
 
 
 def _marked(frames: Iterable[Frame], detector: ShotDetector | None) -> Iterator[tuple[Frame, bool]]:

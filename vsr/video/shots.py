@@ -36,39 +36,51 @@ class ShotDetector:
 
         Frames come out two behind where they go in: no more than six are held.
         """
-        detector = AdaptiveDetector(
-            adaptive_threshold=self.threshold,
+        marker = CutMarker(self)
+        for frame in frames:
+            yield from marker.push(frame)
+        yield from marker.flush()
+
+
+class CutMarker:
+    """What `ShotDetector.mark_cuts` does, for frames that are given one by one."""
+
+    def __init__(self, detector: ShotDetector) -> None:
+        self._detector = AdaptiveDetector(
+            adaptive_threshold=detector.threshold,
             min_scene_len=0,
             window_width=_WINDOW,
-            min_content_val=self.min_change,
+            min_content_val=detector.min_change,
         )
-        waiting: deque[Frame] = deque()
-        context: deque[NDArray[np.uint8]] = deque(maxlen=2 * _WINDOW + 2)
-        number = 0
-        returned = 0
+        self._waiting: deque[Frame] = deque()
+        self._context: deque[NDArray[np.uint8]] = deque(maxlen=2 * _WINDOW + 2)
+        self._compared = 0
+        self._returned = 0
 
-        def is_cut(picture: NDArray[np.uint8]) -> bool:
-            nonlocal number
-            context.append(picture)
-            number += 1
-            cuts = detector.process_frame(FrameTimecode(number, fps=25.0), picture)
-            return bool(cuts) and not _is_dark_noise(context) and not _is_undone(context)
+    def push(self, frame: Frame) -> list[tuple[Frame, bool]]:
+        """Add a frame and return those about which all is known, as `mark_cuts` gives them."""
+        picture = _reduced(frame.pixels)
+        if self._compared == 0:
+            # The first frame stands in for those before it, so that frame 1 can be a cut too.
+            for _ in range(_WINDOW):
+                self._is_cut(picture)
+        self._waiting.append(frame)
+        cut = self._is_cut(picture)
+        return [self._mark(cut)] if len(self._waiting) > _WINDOW else []
 
-        for frame in frames:
-            picture = _reduced(frame.pixels)
-            if not waiting and returned == 0:
-                # The first frame stands in for those before it, so that frame 1 can be a cut too.
-                for _ in range(_WINDOW):
-                    is_cut(picture)
-            waiting.append(frame)
-            cut = is_cut(picture)
-            if len(waiting) > _WINDOW:
-                yield waiting.popleft(), cut or returned == 0
-                returned += 1
-        while waiting:
-            cut = is_cut(context[-1])
-            yield waiting.popleft(), cut or returned == 0
-            returned += 1
+    def flush(self) -> list[tuple[Frame, bool]]:
+        """Return the last frames; there are no more."""
+        return [self._mark(self._is_cut(self._context[-1])) for _ in range(len(self._waiting))]
+
+    def _mark(self, cut: bool) -> tuple[Frame, bool]:
+        self._returned += 1
+        return self._waiting.popleft(), cut or self._returned == 1
+
+    def _is_cut(self, picture: NDArray[np.uint8]) -> bool:
+        self._context.append(picture)
+        self._compared += 1
+        cuts = self._detector.process_frame(FrameTimecode(self._compared, fps=25.0), picture)
+        return bool(cuts) and not _is_dark_noise(self._context) and not _is_undone(self._context)
 
 
 def _reduced(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -26,8 +26,8 @@ def load_pipeline(
     _check_parts(folder)
     try:
         networks = {
-            "unet": _load_network(UNetVideoModel, folder / "unet"),
-            "vae": _load_network(AutoencoderKLVideo, folder / "vae"),
+            "unet": load_network(UNetVideoModel, folder / "unet"),
+            "vae": load_network(AutoencoderKLVideo, folder / "vae"),
         }
         pipe = VideoUpscalePipeline.from_pretrained(folder, **networks)
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -49,7 +49,8 @@ def _check_parts(folder: Path) -> None:
             raise ModelError(f"{folder} has no folder {name}, which its model_index.json names")
 
 
-def _load_network(kind: Any, folder: Path) -> Any:
+def load_network(kind: Any, folder: Path) -> Any:
+    """The network of class `kind` in a folder of its own; raises ModelError unless all fits."""
     try:
         network, report = kind.from_pretrained(folder, output_loading_info=True)
     except (RuntimeError, ValueError) as error:

@@ -1,14 +1,12 @@
 import json
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
-from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -20,13 +18,6 @@ from vsr.training.loop import run_training
 from vsr.training.sampler import Numbered, NumberedBatches
 
 STEPS = (9, 7)
-
-
-@pytest.fixture(autouse=True)
-def fresh_accelerate() -> Iterator[None]:
-    AcceleratorState._reset_state(True)
-    yield
-    AcceleratorState._reset_state(True)
 
 
 class Lines(Dataset[dict[str, Tensor]]):

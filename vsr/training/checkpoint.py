@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from vsr.errors import ConfigError, OutputError
+from vsr.errors import ConfigError, InputError, OutputError
 
 BEST = "best"
 _PREFIX = "step_"
@@ -95,6 +95,22 @@ def save_best(run: Path, checkpoint: Path) -> None:
 def checkpoint_folders(run: Path) -> list[Path]:
     """The complete checkpoints of a run, oldest first, without the best one's copy."""
     return sorted((run / "checkpoints").glob(f"{_PREFIX}*"))
+
+
+def find_checkpoint(source: Path) -> Path:
+    """The checkpoint that a path means: itself, or the newest of a run.
+
+    Raises `InputError` where there is none.
+    """
+    if (source / "state.json").is_file():
+        return source
+    folders = checkpoint_folders(source)
+    if not folders:
+        raise InputError(
+            f"{source} holds no checkpoint; it can be the run folder of a training, or one of the "
+            "folders in its checkpoints/"
+        )
+    return folders[-1]
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:

@@ -1,6 +1,5 @@
 """The recipe of the embedded model: one step from enlarged small frames to large ones."""
 
-import inspect
 import logging
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,13 +13,12 @@ from spandrel import ImageModelDescriptor, ModelLoader
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from vsr.errors import ConfigError, ModelError
+from vsr.errors import ModelError
 from vsr.models.blocks import channels_innermost
-from vsr.models.prior import compact_unet, compact_vae, init_from_srvgg
 from vsr.models.unet import UNetVideoModel
 from vsr.models.vae import AutoencoderKLVideo, enlarged_latents
 from vsr.sampling import mix, sigma_timestep, start_latents
-from vsr.training.config import DataConfig, ModelConfig, StageConfig, TrainConfig
+from vsr.training.config import DataConfig, StageConfig, TrainConfig
 from vsr.training.data import TrainingClips, TrainingClipsConfig
 from vsr.training.losses import (
     FeatureExtractor,
@@ -33,6 +31,7 @@ from vsr.training.losses import (
     shifted_crop,
     temporal_loss,
 )
+from vsr.training.networks import existing_file, initial_networks
 from vsr.training.prelu import quicken_prelu
 from vsr.training.recipe import Batch
 from vsr.training.sampler import Numbered
@@ -264,43 +263,15 @@ def make_dataset(
 
 
 def build_model(config: TrainConfig) -> OneStepModel:
-    """The networks of a config, with the layers of the `init` network where it names one.
-
-    Raises `ConfigError` for keys that the networks do not have.
-    """
-    unet, vae = build_networks(config.model)
-    if config.init is not None:
-        init_from_srvgg(unet, _existing(config.init, "init"))
-    return OneStepModel(unet, vae, kappa=config.noise.kappa)
-
-
-def build_networks(config: ModelConfig) -> tuple[Any, Any]:
-    """U-Net and autoencoder with fresh weights; the embedded model's where the config is empty."""
-    return (
-        _build_network(UNetVideoModel, config.unet, "unet") if config.unet else compact_unet(),
-        _build_network(AutoencoderKLVideo, config.vae, "vae") if config.vae else compact_vae(),
-    )
-
-
-def _build_network(kind: Any, values: dict[str, Any], where: str) -> Any:
-    known = list(inspect.signature(kind.__init__).parameters)[1:]
-    for key in values:
-        if key not in known:
-            raise ConfigError(f"model.{where}: unknown key {key!r}; there are {', '.join(known)}")
-    return kind(**values)
+    """The networks of a config as one module, with the weights that its `init` names."""
+    return OneStepModel(*initial_networks(config), kappa=config.noise.kappa)
 
 
 def _load_teacher(path: str) -> nn.Module:
-    descriptor = ModelLoader().load_from_file(_existing(path, "teacher"))
+    descriptor = ModelLoader().load_from_file(existing_file(path, "teacher"))
     if not isinstance(descriptor, ImageModelDescriptor) or descriptor.scale != 4:
         raise ModelError(f"teacher {path} enlarges by {descriptor.scale}; it must enlarge by 4")
     return descriptor.model.float()
-
-
-def _existing(path: str, key: str) -> Path:
-    if not Path(path).is_file():
-        raise ConfigError(f"{key}: no file {path!r}; name a file that spandrel loads, or null")
-    return Path(path)
 
 
 def _frozen(module: M, device: torch.device) -> M:

@@ -162,7 +162,8 @@ class TrainConfig:
     device: Literal["auto", "cpu"] = "auto"
     precision: Literal["no", "bf16", "fp16"] = "bf16"
     init: str | None = None
-    """An image network whose layers the U-Net starts from: any file spandrel loads."""
+    """Where the networks start: a model folder, a run or one of its checkpoints; or a file that
+    spandrel loads, an image network whose layers the U-Net takes over."""
     teacher: str | None = None
     """An image network that the prior losses learn from: any file spandrel loads."""
     teacher_fraction: float = 0.34

@@ -7,13 +7,13 @@ from diffusers.schedulers.scheduling_flow_match_euler_discrete import (
     FlowMatchEulerDiscreteScheduler,
 )
 
-from vsr.errors import InputError
 from vsr.models.unet import UNetVideoModel
 from vsr.models.vae import AutoencoderKLVideo
 from vsr.pipeline import VideoUpscalePipeline
-from vsr.training.checkpoint import BEST, checkpoint_folders, load_checkpoint
-from vsr.training.compact import OneStepModel, build_networks
+from vsr.training.checkpoint import BEST, find_checkpoint, load_checkpoint
+from vsr.training.compact import OneStepModel
 from vsr.training.config import NoiseConfig, build_train_config
+from vsr.training.networks import build_networks
 
 
 def export(run: Path, target: Path, *, best: bool = False) -> Path:
@@ -23,16 +23,14 @@ def export(run: Path, target: Path, *, best: bool = False) -> Path:
     safetensors; what else the folder holds, such as its card, is left alone. Raises `InputError`
     for a run without a checkpoint.
     """
-    folders = [run / "checkpoints" / BEST] if best else checkpoint_folders(run)
-    if not folders or not folders[-1].is_dir():
-        raise InputError(f"{run} holds no checkpoint; it must be the run folder of a training")
-    checkpoint = load_checkpoint(folders[-1])
+    folder = find_checkpoint(run / "checkpoints" / BEST if best else run)
+    checkpoint = load_checkpoint(folder)
     config = build_train_config(checkpoint.config)
     model = OneStepModel(*build_networks(config.model), kappa=config.noise.kappa)
     model.load_state_dict({**checkpoint.model, **checkpoint.ema})
     model.half()
     one_step_pipeline(model.unet, model.vae, config.noise).save_pretrained(target)
-    return folders[-1]
+    return folder
 
 
 def one_step_pipeline(

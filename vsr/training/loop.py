@@ -38,6 +38,7 @@ from vsr.training.config import (
     differing_fields,
 )
 from vsr.training.ema import Ema
+from vsr.training.networks import with_shapes_of_init
 from vsr.training.optim import (
     choose_parameters,
     learning_rate,
@@ -62,6 +63,7 @@ def run_training(config: TrainConfig, recipe: Recipe | None = None) -> Path:
     Stopped by SIGTERM or Ctrl-C it writes a checkpoint first. Returns the run folder.
     Raises `ConfigError` when the run folder holds a run of other networks.
     """
+    config = with_shapes_of_init(config)
     accelerator = Accelerator(
         mixed_precision=config.precision,
         cpu=config.device == "cpu",

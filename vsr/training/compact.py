@@ -142,15 +142,19 @@ class CompactRecipe:
         config, (_, _, t, h, w) = self.config.noise, lr.shape
         frames, latents, levels = [], [], []
         for sample, number in zip(lr, index.tolist(), strict=True):
-            generator = _generator(self.config.seed, number)
-            latents.append(torch.randn(LATENT_CHANNELS, t, h, w, generator=generator))
-            levels.append(_draw_level(config.level_probability, config.max_level, generator))
+            # Drawn where it is used: a batch of noise is too much for a CPU that feeds a GPU.
+            generator = _generator(self.config.seed, number, lr.device)
+            latents.append(
+                torch.randn(LATENT_CHANNELS, t, h, w, generator=generator, device=lr.device)
+            )
+            draw = _generator(self.config.seed + 2, number)
+            levels.append(_draw_level(config.level_probability, config.max_level, draw))
             if levels[-1]:
-                noise = torch.randn(sample.shape, generator=generator).to(sample.device)
+                noise = torch.randn(sample.shape, generator=generator, device=lr.device)
                 level: Any = torch.tensor([levels[-1]])
                 sample = self.low_res_scheduler.add_noise(sample[None], noise[None], level)[0]
             frames.append(sample)
-        noise = torch.stack(latents).to(lr.device)
+        noise = torch.stack(latents)
         return torch.stack(frames), noise, torch.tensor(levels, device=lr.device)
 
     def validate(self, model: nn.Module, run_step: int) -> dict[str, float]:
@@ -278,10 +282,10 @@ def _frozen(module: M, device: torch.device) -> M:
     return channels_innermost(module.requires_grad_(False).eval().to(device))
 
 
-def _generator(seed: int, number: int) -> torch.Generator:
+def _generator(seed: int, number: int, device: torch.device | str = "cpu") -> torch.Generator:
     """Randomness of one sample: the same in every run, whatever the batches and processes."""
     state = np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0]
-    return torch.Generator().manual_seed(int(state))
+    return torch.Generator(device).manual_seed(int(state))
 
 
 def _draw_level(probability: float, maximum: int, generator: torch.Generator) -> int:

@@ -37,6 +37,7 @@ from vsr.training.config import (
     config_to_dict,
     differing_fields,
 )
+from vsr.training.critic import Critic
 from vsr.training.ema import Ema
 from vsr.training.networks import with_shapes_of_init
 from vsr.training.optim import (
@@ -45,7 +46,7 @@ from vsr.training.optim import (
     make_optimizer,
     set_learning_rate,
 )
-from vsr.training.recipe import Batch, Recipe
+from vsr.training.recipe import AdversarialRecipe, Batch, Recipe
 from vsr.training.record import Means, MetricsFile, Stopwatch
 from vsr.training.sampler import NumberedBatches
 
@@ -72,6 +73,7 @@ def run_training(config: TrainConfig, recipe: Recipe | None = None) -> Path:
     )
     if accelerator.device.type == "cpu":
         keep_freed_memory()
+    torch.backends.cudnn.benchmark = True  # crops of a stage are all of one size
     chosen = recipe or CompactRecipe(config, device=accelerator.device)
     return Trainer(config, chosen, accelerator).train()
 
@@ -89,7 +91,10 @@ class Trainer:
         self.model = recipe.model.to(accelerator.device)
         self.ema = Ema(self.model, config.optimizer.ema_decay)
         self.progress = Progress()
-        self.optimizer_state: dict[str, Any] | None = None
+        self.critic: Critic | None = None
+        if isinstance(recipe, AdversarialRecipe):
+            self.critic = Critic(recipe.critic, accelerator)
+        self.resumed: Checkpoint | None = None
         self.metrics = MetricsFile(self.run)
         self.watch, self.means = Stopwatch(), Means()
         self.stopping = threading.Event()
@@ -116,9 +121,11 @@ class Trainer:
         """Train one stage from where the progress stands to its end, or to a signal."""
         count = choose_parameters(self.model, stage)
         optimizer = make_optimizer(self.model, stage, self.config.optimizer)
-        if self.optimizer_state is not None:
-            optimizer.load_state_dict(self.optimizer_state)
-            self.optimizer_state = None
+        if self.resumed is not None and self.resumed.optimizer is not None:
+            optimizer.load_state_dict(self.resumed.optimizer)
+        if self.critic is not None and stage.critic is not None:
+            self.critic.begin(stage.critic, self.resumed and self.resumed.critic_optimizer)
+        self.resumed = None
         model, optimizer = self.accelerator.prepare(self.model, optimizer)
         model.train()
         batches = iter(self.loader(stage))
@@ -139,7 +146,7 @@ class Trainer:
             self.accelerator.free_memory()
         self.progress.stage += 1
         self.progress.step = self.progress.position = 0
-        self.progress.mean_norm = None
+        self.progress.mean_norm = self.progress.critic_mean_norm = None
         self.save(None)
 
     def step(
@@ -155,39 +162,66 @@ class Trainer:
             last = micro == stage.accumulate - 1
             with self.watch.part("data"):
                 batch = _to(next(batches), self.accelerator.device)
+            critic = self.critic_of(stage)
             with nullcontext() if last else self.accelerator.no_sync(model):
-                with self.watch.part("forward"):
+                with self.watch.part("forward"), critic.frozen() if critic else nullcontext():
                     terms = self.recipe.terms(model, batch, stage)
                     loss = self.total(terms, stage)
                 with self.watch.part("backward"):
                     self.accelerator.backward(loss / stage.accumulate)
             self.means.add({"loss": loss, **terms})
+            if critic is not None:
+                with self.watch.part("critic"):
+                    self.learn_to_judge(batch, stage)
         with self.watch.part("update"):
             parameters = [p for p in self.model.parameters() if p.requires_grad]
             norm = self.accelerator.clip_grad_norm_(parameters, self.config.optimizer.clip_norm)
-            self.update(optimizer, float(norm) if norm is not None else math.nan)
+            self.update(optimizer, stage, float(norm) if norm is not None else math.nan)
         self.progress.step += 1
         self.progress.total += 1
         self.progress.position += self.samples_per_step(stage)
 
-    def update(self, optimizer: torch.optim.Optimizer, norm: float) -> None:
-        """Move the weights and their average unless the gradient explodes."""
-        usual = self.progress.mean_norm
-        config = self.config.optimizer
-        limit = math.inf if usual is None else config.explosion * max(usual, config.clip_norm)
-        if math.isfinite(norm) and norm <= limit:
+    def critic_of(self, stage: StageConfig) -> Critic | None:
+        """The critic, in stages in which it learns."""
+        return self.critic if stage.critic is not None else None
+
+    def learn_to_judge(self, batch: Batch, stage: StageConfig) -> None:
+        """Gradients of the critic's loss on a micro-batch."""
+        assert isinstance(self.recipe, AdversarialRecipe), "only these have a critic"
+        terms = self.recipe.critic_terms(batch, stage)
+        (torch.stack(list(terms.values())).sum() / stage.accumulate).backward()
+        self.means.add(terms)
+
+    def update(self, optimizer: torch.optim.Optimizer, stage: StageConfig, norm: float) -> None:
+        """Move the weights and their average unless a gradient explodes."""
+        critic, clip = self.critic_of(stage), self.config.optimizer.clip_norm
+        critic_norm = critic.finish_gradients(clip) if critic else 0.0
+        fine = self.is_usual(norm, self.progress.mean_norm)
+        if fine and self.is_usual(critic_norm, self.progress.critic_mean_norm):
             optimizer.step()
             self.ema.update(self.model)
             self.progress.ema_updates = self.ema.updates
-            self.progress.mean_norm = norm if usual is None else 0.98 * usual + 0.02 * norm
+            self.progress.mean_norm = _moved_mean(self.progress.mean_norm, norm)
+            if critic is not None and stage.critic is not None:
+                critic.step(learning_rate(self.progress.step, stage) * stage.critic.lr / stage.lr)
+                mean = self.progress.critic_mean_norm
+                self.progress.critic_mean_norm = _moved_mean(mean, critic_norm)
             self.progress.skipped_in_row = 0
         else:
             self.progress.skipped += 1
             self.progress.skipped_in_row += 1
             logger.warning("step %d skipped: gradient norm %g", self.progress.total, norm)
         optimizer.zero_grad(set_to_none=True)
-        if self.progress.skipped_in_row >= config.patience:
+        if critic is not None:
+            critic.forget_gradients()
+        if self.progress.skipped_in_row >= self.config.optimizer.patience:
             raise DivergedError
+
+    def is_usual(self, norm: float, mean: float | None) -> bool:
+        """Whether a gradient norm is finite and not far above its running mean."""
+        config = self.config.optimizer
+        limit = math.inf if mean is None else config.explosion * max(mean, config.clip_norm)
+        return math.isfinite(norm) and norm <= limit
 
     def total(self, terms: dict[str, Tensor], stage: StageConfig) -> Tensor:
         """The weighted sum of the terms, the feature terms ramped in."""
@@ -292,10 +326,17 @@ class Trainer:
                 rng=torch.get_rng_state(),
                 progress=self.progress,
                 config=config_to_dict(self.config),
+                critic=None if self.critic is None else dict(self.critic.module.state_dict()),
+                critic_optimizer=self.critic_optimizer_state() if optimizer else None,
             )
             folder = save_checkpoint(self.run, checkpoint, keep=self.config.keep)
         self.accelerator.wait_for_everyone()
         return folder
+
+    def critic_optimizer_state(self) -> dict[str, Any] | None:
+        """State of the critic's optimiser, in stages in which it learns."""
+        critic = self.critic_of(self.config.stages[self.progress.stage])
+        return None if critic is None or critic.optimizer is None else critic.optimizer.state_dict()
 
     def resume(self) -> bool:
         """Take over the newest checkpoint of the run folder; returns whether there is one."""
@@ -309,7 +350,9 @@ class Trainer:
             logger.warning("resumed with other values of %s", ", ".join(differing))
         self.model.load_state_dict(checkpoint.model)
         self.ema.load(checkpoint.ema, checkpoint.progress.ema_updates)
-        self.optimizer_state = checkpoint.optimizer
+        if self.critic is not None:
+            self.critic.module.load_state_dict(checkpoint.critic or {})
+        self.resumed = checkpoint
         self.progress = checkpoint.progress
         torch.set_rng_state(checkpoint.rng)
         logger.info("resumed %s", folders[-1])
@@ -329,6 +372,10 @@ class Trainer:
         if self.progress.stage == seen.stage:
             stage = self.config.stages[seen.stage]
             self.progress.position = seen.position + self.samples_per_step(stage)
+
+
+def _moved_mean(mean: float | None, value: float) -> float:
+    return value if mean is None else 0.98 * mean + 0.02 * value
 
 
 def _to(batch: Batch, device: torch.device) -> Batch:

@@ -1,28 +1,22 @@
-"""Encoding into one file, with the source's times and everything else that the source holds."""
+"""Joining parts into one file, with the source's times and everything else that it holds."""
 
 import logging
-import os
+from collections import deque
+from collections.abc import Iterator
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
-import numpy as np
 from av.container.output import OutputContainer
+from av.packet import Packet
 from av.video.stream import VideoStream
-from numpy.typing import NDArray
 
 from vsr.errors import OutputError
-from vsr.video.color import ColorTags, frame_from_rgb
-from vsr.video.encoders import (
-    ENCODERS,
-    EncoderSettings,
-    encoder_options,
-    holds_exact_times,
-    output_color,
-    pixel_format,
-)
+from vsr.video.encoders import ENCODERS, holds_exact_times
+from vsr.video.encoding import Encoding
+from vsr.video.parts import Part
 from vsr.video.probe import VideoInfo, open_video, reason_of
 from vsr.video.streams import (
     StreamCopier,
@@ -36,10 +30,12 @@ _log = logging.getLogger(__name__)
 
 
 class Muxer:
-    """One output file being written: video encoded here, all other streams copied.
+    """One output file being written: the parts of the video and all other streams, copied.
 
     With `span.begin`, or where the source begins before zero, all times are moved so that the first
-    frame is at zero; otherwise they are the source's own.
+    frame is at zero; otherwise they are the source's own. The same parts give the same bytes.
+
+    `delay` is the largest one of the parts to come; None: that of the first.
     """
 
     def __init__(
@@ -47,56 +43,60 @@ class Muxer:
         path: Path,
         *,
         source: VideoInfo,
-        size: tuple[int, int],
-        settings: EncoderSettings,
+        encoding: Encoding,
         span: TimeRange,
+        delay: int | None = None,
     ) -> None:
         self._path = path
         self._source = source
+        self._encoding = encoding
         self._span = span
-        self._codec = settings.codec_for(path)
-        encoder = ENCODERS[self._codec]
-        self._pix_fmt = pixel_format(encoder, settings, *size)
-        if self._pix_fmt != encoder.pix_fmt and settings.pix_fmt is None:
-            _log.info("%dx%d is an odd size: encoded as %s", *size, self._pix_fmt)
-        self._color = output_color(source.resolved_color, self._codec, self._pix_fmt, size[1])
-        self._shift: Fraction | None = None
+        self._delay = delay
+        self._decode_times: _DecodeTimes | None = None
+        self._shift = Fraction(0)
         self._rounds_times = False
-        self._frame_duration = 0
-        if source.average_rate:
-            self._frame_duration = round(1 / (source.average_rate * source.time_base))
         self._stack = ExitStack()
         try:
-            self._open(size, settings)
+            self._open()
         except (av.FFmpegError, ValueError) as error:
             self.abort()
-            raise OutputError(f"{self._codec} cannot be set up so: {reason_of(error)}") from error
+            raise OutputError(
+                f"{encoding.codec} cannot be set up so: {reason_of(error)}"
+            ) from error
         except BaseException:
             self.abort()
             raise
 
-    def write(self, pixels: NDArray[np.uint8], pts: int) -> None:
-        """Encode one frame (RGB `h w 3`) for a time in units of the source's time base."""
+    def add(self, part: Part) -> None:
+        """Copy the frames of the next part; OutputError where it was encoded in another way."""
+        if part.header != bytes(self._stream.codec_context.extradata or b""):
+            raise OutputError(
+                f"a part of {self._path} was encoded by another {self._encoding.codec}, or with "
+                "other settings: start over with --restart"
+            )
+        times = sorted(frame.pts for frame in part.frames)
+        if self._decode_times is None:
+            self._begin(times[0], part.delay if self._delay is None else self._delay)
+        assert self._decode_times is not None
         time_base = self._source.time_base
-        seconds = pts * time_base
-        if self._shift is None:
-            self._shift = seconds if self._span.begin is not None or pts < 0 else Fraction(0)
-        self._note_rounding(seconds - self._shift)
-        frame = frame_from_rgb(pixels, self._pix_fmt, self._color)
-        frame.pts = pts - round(self._shift / time_base)
-        frame.time_base = time_base
-        frame.duration = self._frame_duration
+        shift = round(self._shift / time_base)
         try:
-            self._copier.copy_until(seconds, shift=self._shift)
-            self._output.mux(self._stream.encode(frame))
+            for frame, dts in zip(part.frames, self._decode_times.after(times), strict=True):
+                self._note_rounding((frame.pts - shift) * time_base)
+                self._copier.copy_until(dts * time_base, shift=self._shift)
+                packet = Packet(frame.data)
+                packet.stream = self._stream
+                packet.time_base = time_base
+                packet.pts, packet.dts = frame.pts - shift, dts - shift
+                packet.is_keyframe = frame.is_keyframe
+                self._output.mux_one(packet)
         except av.FFmpegError as error:
             raise self._write_error(error) from error
 
     def finish(self) -> None:
-        """Write what is still held back, the rest of the other streams and the end of the file."""
+        """Write the rest of the other streams and the end of the file."""
         try:
-            self._output.mux(self._stream.encode(None))
-            self._copier.copy_until(None, shift=self._shift or Fraction(0))
+            self._copier.copy_until(None, shift=self._shift)
             self._output.close()
         except av.FFmpegError as error:
             raise self._write_error(error) from error
@@ -110,18 +110,25 @@ class Muxer:
         except (av.FFmpegError, ValueError) as error:
             _log.debug("closing the unfinished %s: %s", self._path, error)
 
-    def _open(self, size: tuple[int, int], settings: EncoderSettings) -> None:
+    def _begin(self, first_pts: int, delay: int) -> None:
+        if self._span.begin is not None or first_pts < 0:
+            self._shift = first_pts * self._source.time_base
+        self._decode_times = _DecodeTimes(first_pts, delay, self._encoding.frame_duration)
+
+    def _open(self) -> None:
         source = self._source
+        # Without bitexact Matroska numbers its tracks at random.
+        options = {"fflags": "+bitexact"}
         if holds_exact_times(self._path):
-            options = {"video_track_timescale": str(source.time_base.denominator)}
+            options["video_track_timescale"] = str(source.time_base.denominator)
         else:
             # Sound often begins a little before zero, and all times would be moved for it. So a
             # packet before zero loses its time, which Matroska cannot hold, but nothing else.
-            options = {"avoid_negative_ts": "disabled"}
+            options["avoid_negative_ts"] = "disabled"
         self._output: OutputContainer = self._stack.enter_context(
             av.open(str(self._path.absolute()), "w", container_options=options)
         )
-        self._stream = self._add_video(size, settings)
+        self._stream = self._add_video()
         if source.is_image_folder:
             self._copier: StreamCopier | _NothingToCopy = _NothingToCopy()
         else:
@@ -134,29 +141,19 @@ class Muxer:
             )
         self._output.start_encoding()
 
-    def _add_video(self, size: tuple[int, int], settings: EncoderSettings) -> VideoStream:
-        source = self._source
-        encoder = ENCODERS[self._codec]
-        if self._codec == "av1":
-            os.environ.setdefault("SVT_LOG", "1")  # errors only; the library has no other switch
+    def _add_video(self) -> VideoStream:
+        """A stream whose encoder is never given a frame: it is there for the header."""
+        source, encoding = self._source, self._encoding
         stream: Any = self._output.add_stream(
-            encoder.name,
-            rate=source.average_rate or Fraction(25),
-            options=encoder_options(encoder, settings),
+            ENCODERS[encoding.codec].name, rate=encoding.rate, options=dict(encoding.options)
         )
         context = stream.codec_context
-        context.width, context.height = size
-        context.pix_fmt = self._pix_fmt
-        context.time_base = source.time_base
+        encoding.configure(context)
         stream.time_base = source.time_base
-        context.sample_aspect_ratio = source.sample_aspect_ratio
-        _tag_color(context, self._color)
-        context.thread_count = 0
-        context.thread_type = "AUTO"
-        if self._codec == "x265" and holds_exact_times(self._path):
+        if encoding.codec == "x265" and holds_exact_times(self._path):
             context.codec_tag = "hvc1"  # the tag that Apple's players ask for
         if source.display_matrix is not None:
-            stream.set_display_matrix(_enlarged_matrix(source, size))
+            stream.set_display_matrix(_enlarged_matrix(source, encoding.width, encoding.height))
         return stream
 
     def _note_rounding(self, seconds: Fraction) -> None:
@@ -174,6 +171,24 @@ class Muxer:
         return OutputError(f"{self._path} cannot be written: {reason_of(error)}")
 
 
+class _DecodeTimes:
+    """When each frame is decoded: at the time at which the frame `delay` places before is shown.
+
+    Each part's own decode times begin before its first frame is shown, and so would lie among those
+    of the part before. Places do not depend on where parts end, and every frame is still decoded
+    before it is shown: a part needs no more than its own delay.
+    """
+
+    def __init__(self, first_pts: int, delay: int, step: int) -> None:
+        self._waiting = deque(first_pts - step * place for place in range(delay, 0, -1))
+
+    def after(self, times: list[int]) -> Iterator[int]:
+        """The decode times of the next part, whose frames are shown at `times` (ascending)."""
+        for pts in times:
+            self._waiting.append(pts)
+            yield self._waiting.popleft()
+
+
 class _NothingToCopy:
     """Stands for the other streams of a source that has none."""
 
@@ -181,17 +196,10 @@ class _NothingToCopy:
         """Do nothing."""
 
 
-def _tag_color(context: Any, color: ColorTags) -> None:
-    context.color_primaries = color.primaries
-    context.color_trc = color.transfer
-    context.colorspace = color.matrix
-    context.color_range = color.range
-
-
-def _enlarged_matrix(source: VideoInfo, size: tuple[int, int]) -> list[int]:
+def _enlarged_matrix(source: VideoInfo, width: int, height: int) -> list[int]:
     """The display matrix with its shift (16.16 fixed point pixels) for the new size."""
     assert source.display_matrix is not None
     matrix = list(source.display_matrix)
-    matrix[6] = matrix[6] * size[0] // source.width
-    matrix[7] = matrix[7] * size[1] // source.height
+    matrix[6] = matrix[6] * width // source.width
+    matrix[7] = matrix[7] * height // source.height
     return matrix

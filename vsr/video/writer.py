@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from vsr.errors import OutputError
 from vsr.video.encoders import PNG, EncoderSettings, check_codec
-from vsr.video.images import write_png
+from vsr.video.encoding import Encoding
 from vsr.video.muxer import Muxer
+from vsr.video.parts import PART_FRAMES, Part, part_encoder
 from vsr.video.probe import VideoInfo, open_video, probe
 from vsr.video.reader import exact_seconds
-from vsr.video.streams import source_range, streams_to_copy
+from vsr.video.streams import TimeRange, source_range, streams_to_copy
 
 _log = logging.getLogger(__name__)
 
@@ -33,47 +34,42 @@ def check_output(
     _check(Path(path), source=probe(source_path), settings=settings, overwrite=overwrite)
 
 
-class VideoWriter:
-    """Writes frames with the source's times and all that the source holds beside its video.
+class OutputFile:
+    """The output being joined from its parts, with all that the source holds beside its video.
 
-    A context manager. While frames are written the output is called `.NAME.partial.EXT`; it gets
-    its name when the context ends well, and is removed when it ends with an exception. A PNG folder
+    A context manager. While parts are added the output is called `.NAME.partial.EXT`; it gets its
+    name when the context ends well, and is removed when it ends with an exception. A PNG folder
     holds pictures only, which the log says.
     """
 
     def __init__(
         self,
-        path: str | Path,
+        path: Path,
         *,
         source: VideoInfo,
-        width: int,
-        height: int,
-        settings: EncoderSettings,
-        overwrite: bool = False,
-        start: float | Fraction = 0,
-        duration: float | Fraction | None = None,
+        encoding: Encoding | None,
+        span: TimeRange,
+        delay: int | None = None,
     ) -> None:
-        self.path = Path(path)
+        """Open the output for parts encoded by `encoding` (None: as PNG); `delay` as Muxer's."""
+        self.path = path
         self.frame_count = 0
-        self._shape = (height, width, 3)
-        self._last_pts: int | None = None
-        _check(self.path, source=source, settings=settings, overwrite=overwrite)
-        self._partial = self.path.with_name(f".{self.path.stem}.partial{self.path.suffix}")
+        self._partial = path.with_name(f".{path.stem}.partial{path.suffix}")
         _remove(self._partial)
-        length = None if duration is None else exact_seconds(duration)
         try:
-            self._sink = self._open(source, settings, exact_seconds(start), length)
+            self._sink: Muxer | _PngFolder = (
+                _PngFolder(self._partial, source)
+                if encoding is None
+                else Muxer(self._partial, source=source, encoding=encoding, span=span, delay=delay)
+            )
         except BaseException:
             _remove(self._partial)
             raise
 
-    def write(self, pixels: NDArray[np.uint8], pts: int) -> None:
-        """Add one frame: RGB `h w 3` of the output's size, and its pts in the source's units."""
-        assert pixels.shape == self._shape, f"{pixels.shape = }, expected {self._shape}"
-        assert self._last_pts is None or pts > self._last_pts, f"{pts = } after {self._last_pts}"
-        self._last_pts = pts
-        self._sink.write(pixels, pts)
-        self.frame_count += 1
+    def add(self, part: Part) -> None:
+        """Copy the next part."""
+        self._sink.add(part)
+        self.frame_count += len(part.frames)
 
     def __enter__(self) -> Self:
         return self
@@ -96,27 +92,82 @@ class VideoWriter:
             self._discard()
             raise
 
-    def _open(
-        self,
-        source: VideoInfo,
-        settings: EncoderSettings,
-        start: Fraction,
-        duration: Fraction | None,
-    ) -> "Muxer | _PngFolder":
-        if settings.codec_for(self.path) == PNG:
-            return _PngFolder(self._partial, source)
-        height, width = self._shape[:2]
-        return Muxer(
-            self._partial,
-            source=source,
-            size=(width, height),
-            settings=settings,
-            span=source_range(source, start, duration),
-        )
-
     def _discard(self) -> None:
         self._sink.abort()
         _remove(self._partial)
+
+
+class VideoWriter:
+    """Writes frames with the source's times and all that the source holds beside its video.
+
+    A context manager, as OutputFile, to which it gives a part now and then.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        source: VideoInfo,
+        width: int,
+        height: int,
+        settings: EncoderSettings,
+        overwrite: bool = False,
+        start: float | Fraction = 0,
+        duration: float | Fraction | None = None,
+    ) -> None:
+        self.path = Path(path)
+        _check(self.path, source=source, settings=settings, overwrite=overwrite)
+        self._shape = (height, width, 3)
+        self._last_pts: int | None = None
+        self._pending = 0
+        self._encoding = encoding_of(self.path, source, (width, height), settings)
+        length = None if duration is None else exact_seconds(duration)
+        span = source_range(source, exact_seconds(start), length)
+        self._file = OutputFile(self.path, source=source, encoding=self._encoding, span=span)
+        self._encoder = part_encoder(self._encoding)
+
+    @property
+    def frame_count(self) -> int:
+        """How many frames were written."""
+        return self._file.frame_count + self._pending
+
+    def write(self, pixels: NDArray[np.uint8], pts: int) -> None:
+        """Add one frame: RGB `h w 3` of the output's size, and its pts in the source's units."""
+        assert pixels.shape == self._shape, f"{pixels.shape = }, expected {self._shape}"
+        assert self._last_pts is None or pts > self._last_pts, f"{pts = } after {self._last_pts}"
+        self._last_pts = pts
+        if self._pending == PART_FRAMES:
+            self._close_part()
+            self._encoder = part_encoder(self._encoding)
+        self._encoder.write(pixels, pts)
+        self._pending += 1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._file:
+            if error is not None:
+                raise error
+            if self._pending:
+                self._close_part()
+
+    def _close_part(self) -> None:
+        self._file.add(self._encoder.finish())
+        self._pending = 0
+
+
+def encoding_of(
+    path: Path, source: VideoInfo, size: tuple[int, int], settings: EncoderSettings
+) -> Encoding | None:
+    """How the output at `path`, of a size (width, height), is encoded; None for a PNG folder."""
+    codec = settings.codec_for(path)
+    return None if codec == PNG else Encoding.of(source, codec, size, settings)
 
 
 class _PngFolder:
@@ -135,10 +186,15 @@ class _PngFolder:
                 source.path,
             )
 
-    def write(self, pixels: NDArray[np.uint8], pts: int) -> None:
-        """Write the next picture; its number tells the order, its time is not kept."""
-        write_png(self._folder / f"{self._count:08d}.png", pixels)
-        self._count += 1
+    def add(self, part: Part) -> None:
+        """Write the next pictures; their numbers tell the order, their times are not kept."""
+        for frame in part.frames:
+            path = self._folder / f"{self._count:08d}.png"
+            try:
+                path.write_bytes(frame.data)
+            except OSError as error:
+                raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
+            self._count += 1
 
     def finish(self) -> None:
         """Do nothing: every picture is complete."""

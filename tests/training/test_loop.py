@@ -188,5 +188,67 @@ def test_the_average_of_constant_weights_is_those_weights():
     assert torch.equal(model.bias, own)
 
 
+class Duel(Regression):
+    """The regression with a critic that learns to tell its answers from the true ones."""
+
+    def __init__(self, *, dies_at: int | None = None):
+        super().__init__(dies_at=dies_at)
+        self.critic = nn.Sequential(nn.Linear(1, 4), nn.SiLU(), nn.Linear(4, 1))
+        self.output = torch.zeros(0)
+
+    def terms(self, model: nn.Module, batch: Any, stage: StageConfig) -> dict[str, Tensor]:
+        terms = super().terms(model, batch, stage)
+        output = model(batch["x"])
+        self.output = output.detach()
+        return {**terms, "prior": -self.critic(output).mean() + 0 * terms["pixel"]}
+
+    def critic_terms(self, batch: Any, stage: StageConfig) -> dict[str, Tensor]:
+        made, true = self.critic(self.output), self.critic(batch["y"])
+        return {"critic": F.softplus(made).mean() + F.softplus(-true).mean()}
+
+
+def duel(run: Path) -> TrainConfig:
+    stages = [{**_stage(4), "name": "alone"}, {**_stage(6), "critic": {"lr": 0.02}}]
+    return config(run, stages=stages, save_every=3)
+
+
+@pytest.mark.parametrize("dies_at", [7, 13, 18])
+def test_a_critic_resumes_bit_for_bit_too(tmp_path: Path, dies_at: int):
+    run_training(duel(tmp_path / "whole"), Duel())
+    with pytest.raises(KeyboardInterrupt):
+        run_training(duel(tmp_path / "killed"), Duel(dies_at=dies_at))
+    run_training(duel(tmp_path / "killed"), Duel())
+    whole, killed = (
+        load_checkpoint(checkpoint_folders(tmp_path / name)[-1]) for name in ("whole", "killed")
+    )
+    assert whole.critic and killed.critic
+    for ours, theirs in ((whole.model, killed.model), (whole.critic, killed.critic)):
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_a_critic_learns_in_its_own_stages_only(tmp_path: Path):
+    recipe = Duel()
+    before = {k: v.clone() for k, v in recipe.critic.state_dict().items()}
+    run_training(duel(tmp_path), recipe)
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    losses = [line.get("critic") for line in lines if line["kind"] == "train"]
+    assert losses[:4] == [None] * 4 and all(losses[4:])
+    assert load_checkpoint(checkpoint_folders(tmp_path)[-1]).critic
+    after = recipe.critic.state_dict()
+    assert not any(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_the_loss_of_the_model_leaves_no_gradients_in_the_critic(tmp_path: Path):
+    class Watched(Duel):
+        def critic_terms(self, batch: Any, stage: StageConfig) -> dict[str, Tensor]:
+            self.found = [p.grad for p in self.critic.parameters()]
+            return super().critic_terms(batch, stage)
+
+    recipe = Watched()
+    stage = {**_stage(1), "accumulate": 1, "critic": {}}
+    run_training(config(tmp_path, stages=[stage]), recipe)
+    assert recipe.found == [None] * 4
+
+
 def _stage(steps: int) -> dict[str, Any]:
     return {"name": "s", "steps": steps, "batch": 2, "accumulate": 2, "lr": 0.01, "warmup": 1}

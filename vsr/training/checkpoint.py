@@ -15,6 +15,7 @@ from torch import Tensor
 from vsr.errors import ConfigError, InputError, OutputError
 
 BEST = "best"
+CRITIC = "critic.safetensors"
 _PREFIX = "step_"
 
 
@@ -34,6 +35,7 @@ class Progress:
     rollbacks: int = 0
     mean_norm: float | None = None
     """Running mean of the gradient norm."""
+    critic_mean_norm: float | None = None
     ema_updates: int = 0
     best: float | None = None
     """The best validation figure so far; higher is better."""
@@ -50,6 +52,9 @@ class Checkpoint:
     rng: Tensor
     progress: Progress
     config: Mapping[str, Any]
+    critic: dict[str, Tensor] | None = None
+    """Weights of an adversarial recipe's critic."""
+    critic_optimizer: dict[str, Any] | None = None
 
 
 def save_checkpoint(run: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
@@ -65,7 +70,13 @@ def save_checkpoint(run: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
         partial.mkdir(parents=True)
         save_file(_contiguous(checkpoint.model), partial / "model.safetensors")
         save_file(_contiguous(checkpoint.ema), partial / "ema.safetensors")
-        state = {"optimizer": checkpoint.optimizer, "rng": checkpoint.rng}
+        if checkpoint.critic is not None:
+            save_file(_contiguous(checkpoint.critic), partial / CRITIC)
+        state = {
+            "optimizer": checkpoint.optimizer,
+            "critic_optimizer": checkpoint.critic_optimizer,
+            "rng": checkpoint.rng,
+        }
         torch.save(state, partial / "optimizer.pt")
         about = {"progress": asdict(checkpoint.progress), "config": checkpoint.config}
         (partial / "state.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
@@ -124,6 +135,8 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         rng=state["rng"],
         progress=Progress(**about["progress"]),
         config=about["config"],
+        critic=load_file(folder / CRITIC) if (folder / CRITIC).is_file() else None,
+        critic_optimizer=state.get("critic_optimizer"),
     )
 
 

@@ -30,6 +30,19 @@ class LossWeights:
 
 
 @dataclass(frozen=True, slots=True)
+class CriticConfig:
+    """AdamW of the critic, in stages of adversarial recipes; clipping is the model's."""
+
+    lr: float = 1e-4
+    """At its height; it rises and falls as the model's does."""
+    betas: tuple[float, float] = (0.0, 0.99)
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        _require(self.lr > 0, "critic.lr", "above 0", self)
+
+
+@dataclass(frozen=True, slots=True)
 class StageConfig:
     """One stage of a run: what trains, on which samples, for how many steps, towards what."""
 
@@ -57,6 +70,8 @@ class StageConfig:
     ramp: int = 0
     """Steps over which the feature losses rise from nothing, since they multiply gradients."""
     weights: LossWeights = field(default_factory=LossWeights)
+    critic: CriticConfig | None = None
+    """How the recipe's critic learns in this stage; null: it does not."""
 
     def __post_init__(self) -> None:
         for name in ("steps", "crop", "frames", "batch", "accumulate"):

@@ -1,0 +1,69 @@
+"""A critic in training: the second network of adversarial recipes, with an optimiser of its own."""
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from vsr.training.config import CriticConfig
+
+
+class Critic:
+    """A recipe's critic: whole in every process (it is small), its gradients averaged over all.
+
+    Updates go on beside the model's, one a step: both have seen the other as it was before.
+    """
+
+    def __init__(self, module: nn.Module, accelerator: Accelerator) -> None:
+        self.module, self.accelerator = module.to(accelerator.device), accelerator
+        self.parameters = [p for p in module.parameters() if p.requires_grad]
+        self.optimizer: torch.optim.Optimizer | None = None
+
+    def begin(self, config: CriticConfig, optimizer_state: Mapping[str, Any] | None) -> None:
+        """Make the optimiser of a stage, with the state that it had if the stage goes on."""
+        self.module.train()
+        self.optimizer = torch.optim.AdamW(
+            self.parameters,
+            lr=config.lr,
+            betas=config.betas,
+            weight_decay=config.weight_decay,
+            fused=True,
+        )
+        if optimizer_state is not None:
+            self.optimizer.load_state_dict(dict(optimizer_state))
+
+    @contextmanager
+    def frozen(self) -> Generator[None]:
+        """Inside, gradients pass through the critic and leave none behind."""
+        for parameter in self.parameters:
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter in self.parameters:
+                parameter.requires_grad_(True)
+
+    def finish_gradients(self, clip_norm: float) -> float:
+        """Average the gradients over the processes and clip them; returns their norm before."""
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        if self.accelerator.num_processes > 1:
+            flat: Any = self.accelerator.reduce(torch.cat([g.flatten() for g in gradients]), "mean")
+            parts = flat.split([g.numel() for g in gradients])
+            for gradient, part in zip(gradients, parts, strict=True):
+                gradient.copy_(part.view_as(gradient))
+        return float(nn.utils.clip_grad_norm_(self.parameters, clip_norm))
+
+    def step(self, lr: float) -> None:
+        """Move the weights."""
+        assert self.optimizer is not None, "begin() first"
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.optimizer.step()
+
+    def forget_gradients(self) -> None:
+        """Drop the gradients of this step."""
+        for parameter in self.parameters:
+            parameter.grad = None

@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, UInt8, UInt16
 from torch import Tensor
 
 from vsr.config import Color
@@ -56,7 +56,11 @@ class ImageUpscaleConfig:
 class ImageUpscaleOutput:
     """A finished clip."""
 
-    frames: UInt8[np.ndarray, "t h2 w2 3"] | Float[Tensor, "1 3 t h2 w2"]
+    frames: (
+        UInt8[np.ndarray, "t h2 w2 3"]
+        | UInt16[np.ndarray, "t h2 w2 3"]
+        | Float[Tensor, "1 3 t h2 w2"]
+    )
     state: PropagationState | None
     """What the next clip of the same shot begins with; None where nothing was propagated."""
 
@@ -97,6 +101,7 @@ class ImageUpscalePipeline:
     def __call__(
         self,
         frames: UInt8[np.ndarray, "t h w 3"]
+        | UInt16[np.ndarray, "t h w 3"]
         | UInt8[Tensor, "t h w 3"]
         | Float[Tensor, "1 3 t h w"],
         *,
@@ -118,12 +123,13 @@ class ImageUpscalePipeline:
     ) -> ImageUpscaleOutput:
         """The frames of one clip, `scale` times larger, with its state; as VideoUpscalePipeline.
 
-        `frames`: uint8 RGB, or float in [-1, 1]. None means the model's own default. `flows`
-        (forward, backward) in pixels of `frames`: estimated where they are needed and not given;
-        with a `state` they begin with the pair from the frame before the clip. `propagation_steps`:
-        () means none, (0,) after the only step. `tile`: largest spatial tile in pixels of `frames`.
-        `state`: of the clip before, if it belongs to the same shot. `output_type`: "np" gives
-        uint8, "pt" floats in [-1, 1]. `first_frame` and `seed` change nothing: no noise is drawn.
+        `frames`: uint8 or uint16 RGB, or float in [-1, 1]. None means the model's own default.
+        `flows` (forward, backward) in pixels of `frames`: estimated where they are needed and not
+        given; with a `state` they begin with the pair from the frame before the clip.
+        `propagation_steps`: () means none, (0,) after the only step. `tile`: largest spatial tile
+        in pixels of `frames`. `state`: of the clip before, if it belongs to the same shot.
+        `output_type`: "np" gives uint8 (uint16 for uint16), "pt" floats in [-1, 1]. `first_frame`
+        and `seed` change nothing: no noise is drawn.
 
         Raises ConfigError for a value out of range, and for what a network without text, noise and
         steps has no use for: the last six. InputError for frames of another form.
@@ -146,7 +152,7 @@ class ImageUpscalePipeline:
                 flows = self._flows(low_res, flows, state)
             finished = self._steady(finished, flows, state, carried, timer)
         groups = self._coloured(finished, low_res, color or self.settings.color, timer)
-        images = collect(groups, output_type)
+        images = collect(groups, output_type, like=frames)
         next_state = carry_over(carried[-1], low_res, state=state) if carried else None
         return ImageUpscaleOutput(images, next_state)
 

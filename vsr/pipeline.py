@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from einops import rearrange
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, UInt8, UInt16
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -50,7 +50,11 @@ logger = logging.getLogger(__name__)
 class VideoUpscaleOutput:
     """A finished clip."""
 
-    frames: UInt8[np.ndarray, "t h4 w4 3"] | Float[Tensor, "1 3 t h4 w4"]
+    frames: (
+        UInt8[np.ndarray, "t h4 w4 3"]
+        | UInt16[np.ndarray, "t h4 w4 3"]
+        | Float[Tensor, "1 3 t h4 w4"]
+    )
     latents: Float[Tensor, "1 c t h w"]
     """The clean latents, scaled as the U-Net sees them."""
     state: PropagationState | None
@@ -114,6 +118,7 @@ class VideoUpscalePipeline(DiffusionPipeline):
     def __call__(
         self,
         frames: UInt8[np.ndarray, "t h w 3"]
+        | UInt16[np.ndarray, "t h w 3"]
         | UInt8[Tensor, "t h w 3"]
         | Float[Tensor, "1 3 t h w"],
         *,
@@ -140,15 +145,16 @@ class VideoUpscalePipeline(DiffusionPipeline):
     ) -> VideoUpscaleOutput:
         """The frames of one clip, four times larger, with its latents and state.
 
-        `frames`: uint8 RGB, or float in [-1, 1]. None means the model's own default. `flows`
-        (forward, backward) in pixels of `frames`: estimated where they are needed and not given;
-        with a `state` they begin with the pair from the frame before the clip. `low_res_noise`
-        and `latents` (where sampling starts) replace the noise drawn from `seed` and the absolute
-        number of each frame, counted from `first_frame`. `propagation_steps` counts from 0; ()
-        means none. `tile`: size of spatial tiles in LR pixels; None: no tiles. `state`: of the clip
-        before, if it belongs to the same shot. Noise level 0 adds no noise at all. `preset`: name
-        or file of values (see `vsr.presets`) in place of the model's own; what is given here wins.
-        `output_type`: "np" gives uint8, "pt" floats in [-1, 1].
+        `frames`: uint8 or uint16 RGB, or float in [-1, 1]. None means the model's own default.
+        `flows` (forward, backward) in pixels of `frames`: estimated where they are needed and not
+        given; with a `state` they begin with the pair from the frame before the clip.
+        `low_res_noise` and `latents` (where sampling starts) replace the noise drawn from `seed`
+        and the absolute number of each frame, counted from `first_frame`. `propagation_steps`
+        counts from 0; () means none. `tile`: size of spatial tiles in LR pixels; None: no tiles.
+        `state`: of the clip before, if it belongs to the same shot. Noise level 0 adds no noise at
+        all. `preset`: name or file of values (see `vsr.presets`) in place of the model's own; what
+        is given here wins.
+        `output_type`: "np" gives uint8 (uint16 for uint16), "pt" floats in [-1, 1].
 
         Raises ConfigError for a value out of range, InputError for frames of another form,
         ModelError where the model needs text that it cannot get.
@@ -208,7 +214,7 @@ class VideoUpscalePipeline(DiffusionPipeline):
         del start, base  # as large as all that the decoder makes at once
         next_state = _next_state(carried, low_res, state)
         groups = self._decoded(clean, clip, color or settings.color)
-        return VideoUpscaleOutput(collect(groups, output_type), clean, next_state)
+        return VideoUpscaleOutput(collect(groups, output_type, like=frames), clean, next_state)
 
     def set_attention_backend(self, backend: str) -> None:
         """Let the U-Net attend by "sdpa" or "xformers"."""

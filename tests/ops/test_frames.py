@@ -19,14 +19,25 @@ def test_bytes_become_floats_from_minus_one_to_one():
 
 
 def test_bytes_come_back_as_they_were():
-    assert np.array_equal(collect([as_low_res(_bytes())], "np"), _bytes())
+    assert np.array_equal(collect([as_low_res(_bytes())], "np", like=_bytes()), _bytes())
+
+
+@pytest.mark.parametrize("whole", [np.asarray, torch.from_numpy])
+def test_sixteen_bits_come_back_as_they_were(whole):
+    frames = np.arange(65536, dtype=np.uint16).reshape(1, 64, 1024)[..., None].repeat(3, -1)
+    given = whole(frames)
+    low_res = as_low_res(given)
+    assert (low_res.min(), low_res.max()) == (-1, 1)
+    back = collect([low_res], "np", like=given)
+    assert back.dtype == np.uint16
+    assert np.array_equal(back, frames)
 
 
 def test_groups_are_joined_in_their_order():
     low_res = as_low_res(_bytes(5))
     groups = [low_res[:, :, :2], low_res[:, :, 2:]]
-    assert np.array_equal(collect(groups, "np"), _bytes(5))
-    assert torch.equal(collect(groups, "pt"), low_res)
+    assert np.array_equal(collect(groups, "np", like=low_res), _bytes(5))
+    assert torch.equal(collect(groups, "pt", like=low_res), low_res)
 
 
 def test_floats_are_taken_as_they_are():
@@ -47,7 +58,7 @@ def test_floats_are_taken_as_they_are():
     ],
 )
 def test_frames_of_another_form_are_an_error_that_says_both(frames):
-    with pytest.raises(InputError, match=r"of shape \(.*give uint8 \(t, h, w, 3\) or float"):
+    with pytest.raises(InputError, match=r"of shape \(.*give uint8 or uint16 \(t, h, w, 3\), or"):
         as_low_res(frames)
 
 

@@ -10,6 +10,13 @@ def test_the_same_size_changes_nothing() -> None:
     assert np.array_equal(reduce_frames(frames, 4, 6), frames)
 
 
+def test_deep_frames_are_reduced_without_loss_of_their_depth() -> None:
+    ramp = np.broadcast_to(np.arange(64)[None, None, :, None] * 1000, (1, 64, 64, 3))
+    small = reduce_frames(ramp.astype(np.uint16), 32, 32)
+    assert small.dtype == np.uint16
+    assert np.abs(small[0, 0, 2:-2, 0] - (np.arange(32) * 2000 + 500.0)[2:-2]).max() <= 1
+
+
 def test_a_flat_frame_stays_flat_at_any_size() -> None:
     frames = np.full((1, 40, 60, 3), 77, np.uint8)
     small = reduce_frames(frames, 26, 34)

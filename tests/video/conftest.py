@@ -83,7 +83,9 @@ def make_video(tmp_path: Path) -> Callable[..., Path]:
             step = round(1 / (rate * time_base))
             content = pixels if pixels is not None else pictures(frames, height, width)
             for number, picture in enumerate(content):
-                frame = av.VideoFrame.from_ndarray(picture).reformat(format=pix_fmt)
+                frame = av.VideoFrame.from_ndarray(
+                    picture, format="rgb24" if picture.itemsize == 1 else "rgb48le"
+                ).reformat(format=pix_fmt)
                 frame.pts = number * step if pts is None else pts[number]
                 frame.time_base = time_base
                 container.mux(stream.encode(frame))

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from vsr.video.color import FULL, LIMITED, ColorTags, frame_from_rgb, rgb_from_frame
+from vsr.video.pixels import as_uint8
 from vsr.video.probe import probe
 from vsr.video.reader import VideoReader
 
@@ -130,3 +131,70 @@ def test_a_file_without_tags_says_unspecified_and_how_it_is_read(make_video):
         "primaries unspecified, transfer unspecified, matrix unspecified, range unspecified"
     )
     assert str(info.resolved_color).endswith("matrix smpte170m, range limited")
+
+
+def planes_by_formula(rgb: np.ndarray, *, depth: int, full: bool) -> np.ndarray:
+    """Codes of luma and chroma (BT.2020, non-constant luminance) as ITU-T H.273 has them."""
+    red, green, blue = np.moveaxis(rgb.astype(float) / np.iinfo(rgb.dtype).max, -1, 0)
+    luma = 0.2627 * red + 0.678 * green + 0.0593 * blue
+    cb, cr = (blue - luma) / 1.8814, (red - luma) / 1.4746
+    unit, middle = 2 ** (depth - 8), 2 ** (depth - 1)
+    top = 2**depth - 1
+    if full:
+        return np.stack([top * luma, top * cb + middle, top * cr + middle])
+    return np.stack([unit * (219 * luma + 16), unit * 224 * cb + middle, unit * 224 * cr + middle])
+
+
+def planes_of(frame: av.VideoFrame) -> np.ndarray:
+    rows = [np.frombuffer(plane, np.uint16).reshape(plane.height, -1) for plane in frame.planes]
+    return np.stack([row[:, : frame.width] for row in rows])
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("depth", [10, 12])
+def test_deep_rgb_becomes_the_nearest_codes_and_comes_back_to_less_than_one_of_them(depth, full):
+    rgb = np.random.default_rng(0).integers(0, 65536, (20, 30, 3), dtype=np.uint16)
+    tags = ColorTags(9, 16, 9, 2 if full else 1)
+    frame = frame_from_rgb(rgb, f"yuv444p{depth}le", tags)
+    wanted = planes_by_formula(rgb, depth=depth, full=full)
+    np.testing.assert_allclose(planes_of(frame), wanted.clip(0, 2**depth - 1), atol=0.501)
+    back = rgb_from_frame(frame, tags)
+    assert back.dtype == np.uint16
+    # Half a code of luma and 0.94 (2 - 2 * 0.0593) of half a code of chroma, twice for rounding.
+    code = 65535 / (219 * 2 ** (depth - 8))
+    assert np.abs(back.astype(int) - rgb).max() < 1.5 * code
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p10le", "yuv422p10le", "yuv444p12le", "gbrp10le"])
+def test_a_gray_ramp_passes_a_deep_format_with_all_its_steps(pix_fmt):
+    ramp = np.linspace(0, 65535, 900).round().astype(np.uint16)
+    rgb = np.broadcast_to(ramp[:, None], (4, 900, 3)[1:]).copy()[None].repeat(4, 0)
+    matrix = 0 if pix_fmt.startswith("gbr") else 1
+    tags = ColorTags(matrix=matrix, range=2 if matrix == 0 else 1)
+    back = rgb_from_frame(frame_from_rgb(rgb, pix_fmt, tags), tags)
+    assert len(np.unique(back[..., 1])) > 850
+    assert np.abs(back.astype(int) - rgb).max() < 65535 / 876
+
+
+def test_lossless_sixteen_bits_are_exact():
+    rgb = np.random.default_rng(0).integers(0, 65536, (5, 7, 3), dtype=np.uint16)
+    tags = ColorTags(matrix=0, range=2)
+    back = rgb_from_frame(frame_from_rgb(rgb, "gbrp16le", tags), tags)
+    np.testing.assert_array_equal(back, rgb)
+
+
+@pytest.mark.parametrize(("pix_fmt", "dtype"), [("gray", np.uint8), ("gray10le", np.uint16)])
+@pytest.mark.parametrize("color_range", [1, 2])
+def test_gray_is_read_by_its_range(pix_fmt, dtype, color_range):
+    bits = 8 if dtype == np.uint8 else 10
+    black, white = (16 << bits - 8, 235 << bits - 8) if color_range == 1 else (0, 2**bits - 1)
+    frame = av.VideoFrame.from_ndarray(np.array([[black, white]], dtype), format=pix_fmt)
+    rgb = rgb_from_frame(frame, ColorTags(matrix=1, range=color_range))
+    top = np.iinfo(dtype).max
+    assert rgb.dtype == dtype
+    assert rgb.tolist() == [[[0, 0, 0], [top, top, top]]]
+
+
+def test_eight_bits_of_sixteen_are_the_nearest():
+    values = np.arange(65536, dtype=np.uint16).reshape(256, 256, 1)
+    np.testing.assert_array_equal(as_uint8(values), np.rint(values / 257).astype(np.uint8))

@@ -191,13 +191,36 @@ def test_a_range_of_images_starts_where_it_should(tmp_path):
 def test_images_of_different_sizes_are_an_input_error(tmp_path):
     write_images(tmp_path, ["0.png"])
     write_images(tmp_path, ["1.png"], size=(4, 4))
-    with pytest.raises(InputError, match=r"1\.png has 4x4 pixels but 0\.png has 8x6"):
+    with pytest.raises(InputError, match=r"1\.png has 4x4 pixels of 8 bits but 0\.png has 8x6 p"):
         read(tmp_path)
 
 
-def test_what_eight_bits_do_not_hold_is_logged(make_video, caplog):
-    read(make_video(codec="libx265", pix_fmt="yuv420p10le", options={"x265-params": "log-level=0"}))
-    assert "has 10 bits a colour, of which 8 are used" in caplog.text
+@pytest.mark.parametrize(
+    ("codec", "pix_fmt"), [("libx264", "yuv420p10le"), ("ffv1", "gbrp12le"), ("ffv1", "gray16le")]
+)
+def test_frames_deeper_than_eight_bits_have_sixteen(make_video, codec, pix_fmt):
+    ramp = np.linspace(20000, 26000, 64).astype(np.uint16)
+    path = make_video(
+        "s.mkv",
+        pixels=[ramp[None, :, None].repeat(48, 0).repeat(3, 2)],
+        frames=1,
+        codec=codec,
+        pix_fmt=pix_fmt,
+        options={},
+    )
+    [frame] = read(path)
+    assert frame.pixels.dtype == np.uint16
+    assert len(np.unique(frame.pixels[24, :, 1])) > 50, "8 bits hold 24 levels of this ramp"
+
+
+def test_images_of_sixteen_bits_stay_so_and_must_all_be_so(tmp_path):
+    picture = np.random.default_rng(0).integers(0, 65536, (6, 8, 3), dtype=np.uint16)
+    cv2.imwrite(str(tmp_path / "0.png"), picture[..., ::-1])
+    [frame] = read(tmp_path)
+    np.testing.assert_array_equal(frame.pixels, picture)
+    write_images(tmp_path, ["1.png"])
+    with pytest.raises(InputError, match=r"1\.png has 8x6 pixels of 8 bits but 0\.png has 8x6 p"):
+        read(tmp_path)
 
 
 def test_a_plain_video_logs_nothing(make_video, caplog):

@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 import torch
 from diffusers.utils import logging as diffusers_logging
-from jaxtyping import UInt8
+from jaxtyping import UInt8, UInt16
 
 from vsr.config import Color, Dtype, UpscaleConfig
 from vsr.errors import ConfigError
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 class UpscaledClip:
     """The finished frames of a clip, and when each is shown."""
 
-    pixels: UInt8[np.ndarray, "t h w 3"]
+    pixels: UInt8[np.ndarray, "t h w 3"] | UInt16[np.ndarray, "t h w 3"]
     pts: tuple[int, ...]
 
 
@@ -70,7 +70,7 @@ class UpscalePipeline(Protocol):
 
     def __call__(
         self,
-        frames: UInt8[np.ndarray, "t h w 3"],
+        frames: UInt8[np.ndarray, "t h w 3"] | UInt16[np.ndarray, "t h w 3"],
         *,
         prompt: str | None,
         negative_prompt: str | None,

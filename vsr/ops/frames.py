@@ -16,9 +16,12 @@ from vsr.ops.color import match_adain, match_wavelet
 
 OutputType = Literal["np", "pt"]
 
+_WHITE = {torch.uint8: 255, torch.uint16: 65535}
+"""The largest value of a colour."""
+
 
 def as_low_res(frames: Any) -> Float[Tensor, "1 3 t h w"]:
-    """`frames` as floats in [-1, 1]: they are uint8 `t h w 3`, or already floats of that form.
+    """`frames` as floats in [-1, 1]: uint8 or uint16 `t h w 3`, or already floats of that form.
 
     Raises InputError for anything else.
     """
@@ -26,14 +29,15 @@ def as_low_res(frames: Any) -> Float[Tensor, "1 3 t h w"]:
         frames = torch.from_numpy(frames)
     if not isinstance(frames, Tensor):
         raise InputError(f"frames are a {type(frames).__name__}; give a NumPy array or a tensor")
-    if frames.dtype == torch.uint8 and frames.ndim == 4 and frames.shape[-1] == 3:
-        low_res = rearrange(frames, "t h w c -> 1 c t h w").float() / 127.5 - 1
+    if frames.dtype in _WHITE and frames.ndim == 4 and frames.shape[-1] == 3:
+        half = _WHITE[frames.dtype] / 2
+        low_res = rearrange(frames, "t h w c -> 1 c t h w").float() / half - 1
     elif frames.is_floating_point() and frames.ndim == 5 and frames.shape[:2] == (1, 3):
         low_res = frames.float()
     else:
         raise InputError(
-            f"frames are {frames.dtype} of shape {tuple(frames.shape)}; give uint8 (t, h, w, 3) or "
-            "float (1, 3, t, h, w) in [-1, 1]"
+            f"frames are {frames.dtype} of shape {tuple(frames.shape)}; give uint8 or uint16 "
+            "(t, h, w, 3), or float (1, 3, t, h, w) in [-1, 1]"
         )
     if low_res.numel() == 0:
         raise InputError(f"frames of shape {tuple(frames.shape)} are empty; give at least one")
@@ -53,15 +57,21 @@ def match_colors(
     return rearrange(matched, "t c h w -> 1 c t h w").clamp(-1, 1)
 
 
-def collect(groups: Iterable[Float[Tensor, "1 3 _ h w"]], output_type: OutputType) -> Any:
-    """One array of groups of frames that come one by one: uint8 `t h w 3` for "np", or as they are.
+def collect(
+    groups: Iterable[Float[Tensor, "1 3 _ h w"]], output_type: OutputType, *, like: Any
+) -> Any:
+    """One array of groups of frames that come one by one, or as they are for "pt".
 
-    Each group leaves its device before the next is asked for.
+    For "np" it is `t h w 3`: uint16 where the frames `like` were, uint8 else. Each group leaves its
+    device before the next is asked for.
     """
     if output_type == "pt":
         return torch.cat(list(groups), dim=2)
+    deep = str(getattr(like, "dtype", "")).endswith("uint16")
+    dtype = torch.uint16 if deep else torch.uint8
+    half = _WHITE[dtype] / 2
     images = [
-        rearrange((group[0] * 127.5 + 127.5).round_().to(torch.uint8), "c t h w -> t h w c")
+        rearrange((group[0].float() * half + half).round_().to(dtype), "c t h w -> t h w c")
         .cpu()
         .numpy()
         for group in groups

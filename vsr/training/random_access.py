@@ -2,11 +2,13 @@
 
 import importlib
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
 from vsr.errors import DependencyError, InputError
+from vsr.video.pixels import as_uint8
 from vsr.video.reader import Frame, VideoReader
 
 Access = Literal["decord", "av"]
@@ -23,7 +25,8 @@ def read_part(path: Path, *, start: float, seconds: float, access: Access) -> It
 
 def _by_av(path: Path, start: float, seconds: float) -> Iterator[Frame]:
     with VideoReader(path, start=start, duration=seconds) as reader:
-        yield from reader
+        for frame in reader:
+            yield replace(frame, pixels=as_uint8(frame.pixels))
 
 
 def _by_decord(path: Path, start: float, seconds: float) -> Iterator[Frame]:

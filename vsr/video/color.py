@@ -3,11 +3,12 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-import cv2
 import numpy as np
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, Colorspace, Interpolation
-from numpy.typing import NDArray
+from av.video.reformatter import ColorRange, Colorspace
+
+from vsr.video.pixels import Pixels, depth_of, is_gray, is_rgb
+from vsr.video.planes import SWS_FLAGS, LumaEquations, planes_from_rgb, rgb_from_planes
 
 UNSPECIFIED = 2
 """The number of an unspecified matrix, primaries or transfer (ITU-T H.273)."""
@@ -77,13 +78,6 @@ _LUMA_WEIGHTS = {
 }
 """Shares of red and blue in luma, by matrix (ITU-T H.273, table 4)."""
 _WIDE_GAMUT_PRIMARIES = (9, 11, 12)
-_SWS_FLAGS = (
-    Interpolation.BICUBIC
-    | Interpolation.ACCURATE_RND
-    | Interpolation.FULL_CHR_H_INT
-    | Interpolation.FULL_CHR_H_INP
-    | Interpolation.BITEXACT
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +104,8 @@ class ColorTags:
         """These tags with a matrix and a range in any case.
 
         A missing matrix is BT.601 below 720 lines and BT.709 from there on or where the primaries
-        are of a wide gamut; a missing range is full for the `yuvj` formats and limited otherwise.
+        are of a wide gamut; a missing range is full for the `yuvj` formats and for gray, and
+        limited otherwise.
         """
         if is_rgb(pix_fmt):
             return replace(self, matrix=MATRIX_RGB, range=FULL)
@@ -120,64 +115,66 @@ class ColorTags:
             matrix = MATRIX_BT709 if large else MATRIX_BT601
         color_range = self.range
         if color_range not in (LIMITED, FULL):
-            color_range = FULL if pix_fmt.startswith("yuvj") else LIMITED
+            color_range = FULL if pix_fmt.startswith("yuvj") or is_gray(pix_fmt) else LIMITED
         return replace(self, matrix=matrix, range=color_range)
 
 
-def is_rgb(pix_fmt: str) -> bool:
-    """Whether a pixel format holds RGB (or a palette of it), not luma and chroma."""
-    return pix_fmt.startswith(("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8", "x2"))
-
-
-def rgb_from_frame(frame: VideoFrame, tags: ColorTags, *, threads: int = 0) -> NDArray[np.uint8]:
+def rgb_from_frame(frame: VideoFrame, tags: ColorTags, *, threads: int = 0) -> Pixels:
     """The pixels of a decoded frame as RGB `h w 3`, by the matrix and range of `tags` (resolved).
 
-    `threads` is the number of swscale's threads; 0 lets it choose.
+    They are uint8 for a format of 8 bits and uint16 (white is 65535) for a deeper one. `threads` is
+    the number of swscale's threads; 0 lets it choose.
     """
+    name = frame.format.name
+    deep = depth_of(name) > 8
+    if tags.matrix != MATRIX_RGB and (deep or is_gray(name)):
+        return rgb_from_planes(frame, _equations(tags), threads=threads)
     options: dict[str, Any] = {}
     if tags.matrix != MATRIX_RGB:
         options["src_colorspace"] = _SWS_MATRICES[tags.matrix]
         options["src_color_range"] = ColorRange(tags.range)
     rgb = frame.reformat(
-        format="rgb24",
+        format="rgb48le" if deep else "rgb24",
         dst_color_range=ColorRange.JPEG,
-        interpolation=_SWS_FLAGS,
+        interpolation=SWS_FLAGS,
         threads=threads,
         **options,
     )
-    return np.asarray(rgb.to_ndarray(), dtype=np.uint8)
+    return np.asarray(rgb.to_ndarray(), dtype=np.uint16 if deep else np.uint8)
 
 
 def frame_from_rgb(
-    pixels: NDArray[np.uint8], pix_fmt: str, tags: ColorTags, *, threads: int = 0
+    pixels: Pixels, pix_fmt: str, tags: ColorTags, *, threads: int = 0
 ) -> VideoFrame:
-    """A frame of the given pixel format from RGB `h w 3`: the inverse of `rgb_from_frame`."""
+    """A frame of the given pixel format, with its tags, from RGB `h w 3`: the inverse of
+    `rgb_from_frame`.
+    """
+    full = tags.matrix != MATRIX_RGB and tags.range == FULL
+    # swscale knows RGB of 8 bits alone, and truncates the chroma of full range, which tints.
+    if full or pixels.dtype == np.uint16 or depth_of(pix_fmt) > 8:
+        frame = planes_from_rgb(pixels, pix_fmt, _equations(tags), threads=threads)
+    else:
+        frame = _scaled_from_rgb(pixels, pix_fmt, tags, threads)
+    frame.color_primaries, frame.color_trc = tags.primaries, tags.transfer  # ProRes writes these
+    frame.colorspace, frame.color_range = tags.matrix, tags.range
+    return frame
+
+
+def _scaled_from_rgb(pixels: Pixels, pix_fmt: str, tags: ColorTags, threads: int) -> VideoFrame:
     options: dict[str, Any] = {}
     if tags.matrix != MATRIX_RGB:
         options["dst_colorspace"] = _SWS_MATRICES[tags.matrix]
-    if tags.matrix != MATRIX_RGB and tags.range == FULL:
-        # swscale truncates the chroma of full range, which tints by half a level.
-        frame = VideoFrame.from_ndarray(_full_range_planes(pixels, tags.matrix), format="yuv444p")
-        options["src_colorspace"] = options["dst_colorspace"]
-    else:
-        frame = VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-    return frame.reformat(
+    rgb = VideoFrame.from_ndarray(np.ascontiguousarray(pixels, np.uint8), format="rgb24")
+    return rgb.reformat(
         format=pix_fmt,
         src_color_range=ColorRange.JPEG,
         dst_color_range=ColorRange(tags.range),
-        interpolation=_SWS_FLAGS,
+        interpolation=SWS_FLAGS,
         threads=threads,
         **options,
     )
 
 
-def _full_range_planes(pixels: NDArray[np.uint8], matrix: int) -> NDArray[np.uint8]:
-    """Y, Cb and Cr as `3 h w`, 0 to 255, rounded to the nearest."""
-    red, blue = _LUMA_WEIGHTS[matrix]
-    luma = np.array([red, 1 - red - blue, blue])
-    cb = (np.array([0, 0, 1]) - luma) / (2 * (1 - blue))
-    cr = (np.array([1, 0, 0]) - luma) / (2 * (1 - red))
-    transform = np.stack([luma, cb, cr])
-    offset = np.array([[0], [128], [128]])
-    planes = cv2.transform(pixels, np.hstack([transform, offset]))
-    return np.ascontiguousarray(np.moveaxis(np.asarray(planes, dtype=np.uint8), -1, 0))
+def _equations(tags: ColorTags) -> LumaEquations:
+    red, blue = _LUMA_WEIGHTS.get(tags.matrix, _LUMA_WEIGHTS[MATRIX_BT709])
+    return LumaEquations(red, blue, full=tags.range == FULL)

@@ -6,7 +6,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from vsr.errors import ConfigError, OutputError
-from vsr.video.color import FULL, LIMITED, MATRIX_BT601, MATRIX_BT709, MATRIX_RGB, ColorTags, is_rgb
+from vsr.video.color import FULL, LIMITED, MATRIX_BT601, MATRIX_BT709, MATRIX_RGB, ColorTags
+from vsr.video.pixels import is_rgb
 
 CONTAINER_SUFFIXES = (".mp4", ".mkv", ".mov", ".m4v", ".webm")
 """The file types that can be written: those that hold any frame time."""
@@ -51,7 +52,7 @@ ENCODERS: Mapping[str, Encoder] = MappingProxyType(
             crf=18,
             crf_range=(0, 51),
             preset="medium",
-            options={"x265-params": "log-level=error"},
+            options={"x265-params": "log-level=error:info=0:frame-threads=2"},
         ),
         "av1": Encoder(
             "libsvtav1",

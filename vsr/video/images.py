@@ -7,9 +7,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from vsr.errors import InputError, OutputError
+from vsr.errors import InputError
+from vsr.video.pixels import Pixels
 
 IMAGE_RATE = Fraction(25)
 """Frames per second of a folder of pictures, which says none itself."""
@@ -30,38 +30,41 @@ def list_images(folder: Path) -> tuple[Path, ...]:
     return tuple(sorted(images, key=_natural_key))
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
-    """The picture as RGB `h w 3`, upright, its alpha channel dropped."""
+def read_image(path: Path) -> Pixels:
+    """The picture as RGB `h w 3`, upright, its alpha channel dropped; uint16 if it has 16 bits."""
+    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH
     try:
-        pixels = cv2.imdecode(np.fromfile(path, dtype=np.uint8), cv2.IMREAD_COLOR_RGB)
+        pixels = cv2.imdecode(np.fromfile(path, dtype=np.uint8), flags)
     except (OSError, cv2.error) as error:
         raise InputError(f"{path} cannot be read: {error}") from error
     if pixels is None:
         raise InputError(f"{path} is not a picture that can be read, or it is damaged")
+    if pixels.dtype == np.uint16:
+        return np.asarray(pixels, dtype=np.uint16)
+    if pixels.dtype != np.uint8:
+        raise InputError(f"{path} has {pixels.dtype} pixels; images of 8 and 16 bits can be read")
     return np.asarray(pixels, dtype=np.uint8)
 
 
-def read_images(paths: tuple[Path, ...]) -> Iterator[NDArray[np.uint8]]:
-    """The pictures one after the other; InputError where one has another size than the first."""
-    shape = None
+def read_images(paths: tuple[Path, ...]) -> Iterator[Pixels]:
+    """The pictures one after the other; InputError where one is not of the first one's form."""
+    form = None
     for path in paths:
         pixels = read_image(path)
-        shape = shape or pixels.shape
-        if pixels.shape != shape:
+        found = f"{pixels.shape[1]}x{pixels.shape[0]} pixels of {8 * pixels.itemsize} bits"
+        form = form or found
+        if found != form:
             raise InputError(
-                f"{path} has {pixels.shape[1]}x{pixels.shape[0]} pixels but {paths[0].name} has "
-                f"{shape[1]}x{shape[0]}; all images of a folder must have the same size"
+                f"{path} has {found} but {paths[0].name} has {form}; all images of a folder must "
+                "have the same size and depth"
             )
         yield pixels
 
 
-def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
-    """Write RGB `h w 3` as a PNG file."""
+def encode_png(pixels: Pixels) -> bytes:
+    """The content of a PNG file with RGB `h w 3` in as many bits."""
     _, encoded = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
-    try:
-        encoded.tofile(path)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
+    return encoded.tobytes()
 
 
 def _natural_key(path: Path) -> tuple[tuple[int, int, str], ...]:

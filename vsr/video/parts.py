@@ -8,13 +8,13 @@ import av
 import cv2
 import numpy as np
 from av.packet import Packet
-from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from vsr.errors import OutputError
 from vsr.video.color import frame_from_rgb
 from vsr.video.encoding import Encoding
+from vsr.video.pixels import Pixels
 from vsr.video.probe import reason_of
 
 PART_FRAMES = 240
@@ -76,7 +76,7 @@ class Part:
 class PartEncoder(Protocol):
     """Frames go in one by one, a part comes out at the end."""
 
-    def write(self, pixels: NDArray[np.uint8], pts: int) -> None:
+    def write(self, pixels: Pixels, pts: int) -> None:
         """Add a frame: RGB `h w 3`, and its pts in the source's units."""
         ...
 
@@ -98,7 +98,7 @@ class VideoPartEncoder:
         self._context = encoding.new_context()
         self._frames: list[EncodedFrame] = []
 
-    def write(self, pixels: NDArray[np.uint8], pts: int) -> None:
+    def write(self, pixels: Pixels, pts: int) -> None:
         """Encode one frame; see PartEncoder."""
         encoding = self._encoding
         frame = frame_from_rgb(pixels, encoding.pix_fmt, encoding.color)
@@ -125,7 +125,7 @@ class PngPartEncoder:
     def __init__(self) -> None:
         self._frames: list[EncodedFrame] = []
 
-    def write(self, pixels: NDArray[np.uint8], pts: int) -> None:
+    def write(self, pixels: Pixels, pts: int) -> None:
         """Encode one picture; see PartEncoder."""
         _, encoded = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
         self._frames.append(EncodedFrame(encoded.tobytes(), pts, pts, is_keyframe=True))

@@ -294,13 +294,14 @@ def _details(stream: Stream) -> str:
 
 def _probe_images(folder: Path) -> VideoInfo:
     images = list_images(folder)
-    height, width = read_image(images[0]).shape[:2]
+    first = read_image(images[0])
+    height, width = first.shape[:2]
     return VideoInfo(
         path=folder,
         container=IMAGE_FOLDER,
         stream_index=0,
         codec=images[0].suffix.lower().lstrip("."),
-        pix_fmt="rgb24",
+        pix_fmt="rgb24" if first.itemsize == 1 else "rgb48le",
         width=width,
         height=height,
         time_base=1 / IMAGE_RATE,

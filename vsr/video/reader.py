@@ -10,17 +10,16 @@ from types import TracebackType
 from typing import Self
 
 import av
-import numpy as np
 from av.container.input import InputContainer
 from av.packet import Packet
 from av.stream import Discard
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
-from numpy.typing import NDArray
 
 from vsr.errors import InputError
 from vsr.video.color import UNSPECIFIED, rgb_from_frame
 from vsr.video.images import list_images, read_images
+from vsr.video.pixels import Pixels
 from vsr.video.probe import VideoInfo, open_video, probe, reason_of
 
 _log = logging.getLogger(__name__)
@@ -31,9 +30,12 @@ _EARLY_END_GAPS = 2
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """RGB pixels `h w 3` and when they are shown: `pts * time_base` seconds."""
+    """RGB pixels `h w 3` and when they are shown: `pts * time_base` seconds.
 
-    pixels: NDArray[np.uint8]
+    Pixels are uint8, or uint16 (white is 65535) where the source is deeper than 8 bits.
+    """
+
+    pixels: Pixels
     pts: int
     time_base: Fraction
 
@@ -166,10 +168,8 @@ class VideoReader:
             _log.warning("%s is damaged: %s", info.path, self.damage)
 
     def _note_reductions(self, picture: VideoFrame) -> None:
-        """Say in the log what of the source RGB of 8 bits does not hold."""
+        """Say in the log what of the source RGB does not hold."""
         path, components = self.info.path, picture.format.components
-        if any(component.bits > 8 for component in components):
-            _log.warning("%s has %d bits a colour, of which 8 are used", path, components[0].bits)
         if any(component.is_alpha for component in components):
             _log.warning("%s has an alpha channel, which is left out", path)
         tags = self.info.color

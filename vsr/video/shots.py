@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scenedetect import FrameTimecode
 from scenedetect.detectors import AdaptiveDetector
 
+from vsr.video.pixels import Pixels, as_uint8
 from vsr.video.reader import Frame
 
 _WINDOW = 2
@@ -83,8 +84,9 @@ class CutMarker:
         return bool(cuts) and not _is_dark_noise(self._context) and not _is_undone(self._context)
 
 
-def _reduced(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _reduced(frame: Pixels) -> NDArray[np.uint8]:
     """The frame as small BGR, as PySceneDetect wants it."""
+    pixels = as_uint8(frame)
     height, width = pixels.shape[:2]
     scale = _ANALYSIS_SIDE / max(height, width)
     if scale < 1:

@@ -8,14 +8,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import numpy as np
-from numpy.typing import NDArray
-
 from vsr.errors import OutputError
 from vsr.video.encoders import PNG, EncoderSettings, check_codec
 from vsr.video.encoding import Encoding
 from vsr.video.muxer import Muxer
 from vsr.video.parts import PART_FRAMES, Part, part_encoder
+from vsr.video.pixels import Pixels
 from vsr.video.probe import VideoInfo, open_video, probe
 from vsr.video.reader import exact_seconds
 from vsr.video.streams import TimeRange, source_range, streams_to_copy
@@ -131,7 +129,7 @@ class VideoWriter:
         """How many frames were written."""
         return self._file.frame_count + self._pending
 
-    def write(self, pixels: NDArray[np.uint8], pts: int) -> None:
+    def write(self, pixels: Pixels, pts: int) -> None:
         """Add one frame: RGB `h w 3` of the output's size, and its pts in the source's units."""
         assert pixels.shape == self._shape, f"{pixels.shape = }, expected {self._shape}"
         assert self._last_pts is None or pts > self._last_pts, f"{pts = } after {self._last_pts}"

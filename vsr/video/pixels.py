@@ -1,0 +1,41 @@
+"""Pixel formats by their names, and pixels of 8 and of 16 bits."""
+
+from typing import Any
+
+import numpy as np
+from av.video.format import VideoFormat
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.unsignedinteger[Any]]
+"""RGB `h w 3`: uint8 (white is 255), or uint16 (white is 65535) where the source is deeper."""
+
+_RGB = ("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8", "x2rgb", "x2bgr")
+_GRAY = ("gray", "ya8", "ya16")
+
+
+def is_rgb(pix_fmt: str) -> bool:
+    """Whether a pixel format holds RGB (or a palette of it), not luma and chroma."""
+    return pix_fmt.startswith(_RGB)
+
+
+def is_gray(pix_fmt: str) -> bool:
+    """Whether a pixel format holds luma alone, in integers."""
+    return pix_fmt.startswith(_GRAY) and depth_of(pix_fmt) <= 16 and "f16" not in pix_fmt
+
+
+def depth_of(pix_fmt: str) -> int:
+    """Bits of a colour in a pixel format."""
+    return max(component.bits for component in VideoFormat(pix_fmt).components)
+
+
+def chroma_of(pix_fmt: str) -> tuple[int, int]:
+    """How many columns and rows of luma share a value of chroma: (2, 1) is 4:2:2."""
+    layout = VideoFormat(pix_fmt)
+    return 64 // layout.chroma_width(64), 64 // layout.chroma_height(64)
+
+
+def as_uint8(pixels: Pixels) -> NDArray[np.uint8]:
+    """The pixels in 8 bits, rounded to the nearest: 65535 becomes 255."""
+    if pixels.dtype == np.uint8:
+        return np.asarray(pixels, np.uint8)
+    return np.asarray((pixels.astype(np.uint32) + 128) // 257, np.uint8)

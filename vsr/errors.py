@@ -21,8 +21,19 @@ class ModelError(VsrError):
     """A model folder is missing, incomplete or of an unknown kind."""
 
 
+class NumericalError(ModelError):
+    """A network made what is no picture: NaN, infinity, or black where the source is not.
+
+    `frames`: which ones, counted from the first that were given; none where that is not known.
+    """
+
+    def __init__(self, message: str, frames: tuple[int, ...] = ()) -> None:
+        super().__init__(message)
+        self.frames = frames
+
+
 class DeviceError(VsrError):
-    """The asked-for device or backend is not available on this machine."""
+    """The asked-for device or backend is not available on this machine, or its memory too small."""
 
 
 class DependencyError(VsrError):

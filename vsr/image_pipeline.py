@@ -97,6 +97,16 @@ class ImageUpscalePipeline:
         """The number format of the network."""
         return self.network.descriptor.dtype
 
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self.network.device
+
+    def to(self, dtype: torch.dtype) -> Self:
+        """Change the network's number format. Raises ConfigError for one it does not compute in."""
+        self.network.to(self.device, dtype)
+        return self
+
     @torch.no_grad()
     def __call__(
         self,

@@ -19,3 +19,9 @@ def keep_freed_memory() -> None:
     libc = ctypes.CDLL(None)
     libc.mallopt(_M_MMAP_THRESHOLD, _KEEP)
     libc.mallopt(_M_TRIM_THRESHOLD, _KEEP)
+
+
+def give_back_freed_memory() -> None:
+    """Give the kernel what the allocator holds and nobody uses, as after a failed allocation."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)

@@ -214,7 +214,9 @@ class VideoUpscalePipeline(DiffusionPipeline):
         del start, base  # as large as all that the decoder makes at once
         next_state = _next_state(carried, low_res, state)
         groups = self._decoded(clean, clip, color or settings.color)
-        return VideoUpscaleOutput(collect(groups, output_type, like=frames), clean, next_state)
+        images = collect(groups, output_type, like=frames)
+        self.maybe_free_model_hooks()
+        return VideoUpscaleOutput(images, clean, next_state)
 
     def set_attention_backend(self, backend: str) -> None:
         """Let the U-Net attend by "sdpa" or "xformers"."""

@@ -24,7 +24,13 @@ def test_a_device_that_is_not_there_is_an_error(name: str) -> None:
 
 
 def test_a_named_format_is_taken() -> None:
-    assert choose_dtype("float16", CPU) == torch.float16
+    assert choose_dtype("bfloat16", CPU) == torch.bfloat16
+    assert choose_dtype("float16", torch.device("cuda")) == torch.float16
+
+
+def test_float16_on_a_cpu_is_refused_for_its_slowness() -> None:
+    with pytest.raises(DeviceError, match=r"ten times as slow .* use bfloat16"):
+        choose_dtype("float16", CPU)
 
 
 def test_auto_is_a_format_that_the_processor_computes_in() -> None:

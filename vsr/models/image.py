@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vsr.config import NETWORK_SUFFIXES
-from vsr.errors import ConfigError, ModelError
+from vsr.errors import ConfigError, ModelError, NumericalError
 from vsr.models.weight_files import read_content
 
 _RGB, _GREY = 3, 1
@@ -151,17 +151,18 @@ class ImageNetwork:
     def __call__(self, frame: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 3 h2 w2"]:
         """The frame `scale` times larger; both are RGB in [-1, 1], in float32.
 
-        Raises ModelError where the network returns what is no picture.
+        Raises ModelError for another size, NumericalError for values that are no picture.
         """
         image = frame / 2 + 0.5
         large = self._predict(_luma(image) if self.grey else image)
         h, w = frame.shape[-2:]
-        if large.shape[-2:] != (h * self.scale, w * self.scale) or not large.isfinite().all():
+        if large.shape[-2:] != (h * self.scale, w * self.scale):
             raise ModelError(
-                f"{self.name} made {tuple(large.shape)} of {tuple(frame.shape)} in "
-                f"{str(self.descriptor.dtype).removeprefix('torch.')}, with finite values: "
-                f"{bool(large.isfinite().all())}; try --dtype float32"
+                f"{self.name} made {tuple(large.shape)} of {tuple(frame.shape)}: it does not "
+                f"enlarge {self.scale} times"
             )
+        if not large.isfinite().all():
+            raise NumericalError(f"{self.name} makes values that are not finite")
         if self.grey:
             enlarged = F.interpolate(image, large.shape[-2:], mode="bicubic")
             # each of R, G and B holds luma with weight 1 beside the differences of colour

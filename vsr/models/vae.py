@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from diffusers.models.modeling_utils import ModelMixin
+from diffusers.utils.accelerate_utils import apply_forward_hook
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -112,6 +113,7 @@ class AutoencoderKLVideo(ModelMixin, ConfigMixin):
         """Whether a latent is the pixels of its place, so that it can be warped as pixels."""
         return self.config["latents"] == "unshuffle"
 
+    @apply_forward_hook
     def encode(self, frames: Float[Tensor, "b 3 t h4 w4"]) -> EncoderOutput:
         """The latents' distribution, not scaled; frames in [-1, 1], sizes divisible by four."""
         if self.encoder is None:
@@ -127,6 +129,7 @@ class AutoencoderKLVideo(ModelMixin, ConfigMixin):
             return pack(frames)
         return self.encode(frames).latent_dist.mode() * self.config["scaling_factor"]
 
+    @apply_forward_hook
     def decode(
         self, latents: Float[Tensor, "b c t h w"], low_res: Float[Tensor, "b 3 t h w"]
     ) -> DecoderOutput:

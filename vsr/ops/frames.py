@@ -1,6 +1,6 @@
 """Frames at the edges of a pipeline: taken in, given their colours, and handed out."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vsr.config import Color
-from vsr.errors import InputError
+from vsr.errors import InputError, NumericalError
 from vsr.ops.color import match_adain, match_wavelet
 
 OutputType = Literal["np", "pt"]
@@ -63,8 +63,9 @@ def collect(
     """One array of groups of frames that come one by one, or as they are for "pt".
 
     For "np" it is `t h w 3`: uint16 where the frames `like` were, uint8 else. Each group leaves its
-    device before the next is asked for.
+    device before the next is asked for. Raises NumericalError for values that are not finite.
     """
+    groups = _finite(groups)
     if output_type == "pt":
         return torch.cat(list(groups), dim=2)
     deep = str(getattr(like, "dtype", "")).endswith("uint16")
@@ -77,3 +78,14 @@ def collect(
         for group in groups
     ]
     return np.concatenate(images)
+
+
+def _finite(groups: Iterable[Tensor]) -> Iterator[Tensor]:
+    done = 0
+    for group in groups:
+        bad = torch.nonzero(~group.isfinite().all(dim=(0, 1, 3, 4)))
+        if len(bad):
+            frames = tuple(done + int(i) for i in bad)
+            raise NumericalError("the networks make values that are not finite", frames)
+        yield group
+        done += group.shape[2]

@@ -61,6 +61,25 @@ def test_the_result_depends_on_the_arguments_alone():
     np.testing.assert_array_equal(first, recompress(frames, codec="hevc", options={"crf": 30}))
 
 
+@pytest.mark.parametrize(
+    ("codec", "options"),
+    [
+        ("h264", {"preset": "medium", "bf": 3, "rc-lookahead": 10, "x264-params": "mbtree=1"}),
+        ("hevc", {}),
+    ],
+    ids=["h264", "hevc"],
+)
+def test_tiny_frames_come_back_the_same_whatever_lay_in_memory_before(codec, options):
+    rng = np.random.default_rng(0)
+    for crf in range(20, 32):
+        frames = rng.integers(0, 256, (5, 24, 20, 3), dtype=np.uint8)
+        versions = set()
+        for _ in range(6):
+            rng.bytes(int(rng.integers(60_000)))  # freed at once: what the encoder may be given
+            versions.add(recompress(frames, codec=codec, options=options | {"crf": crf}).tobytes())
+        assert len(versions) == 1, crf
+
+
 def test_no_frames_in_are_no_frames_out():
     assert recompress(moving_waves(0, 8, 8), codec="h264", options={}).shape == (0, 8, 8, 3)
 

@@ -218,7 +218,7 @@ def test_images_become_a_video_of_25_frames_a_second(make_video, tmp_path):
         ("x264", "out.mp4", "yuv444p"),
         ("x265", "out.mkv", "yuv444p"),
         ("av1", "out.webm", "yuv420p"),
-        ("prores", "out.mov", "yuv422p10le"),
+        ("prores", "out.mov", "yuv444p12le"),  # what its decoder makes of 4444
     ],
 )
 def test_odd_sizes_are_encoded_at_their_size(make_video, tmp_path, codec, name, pix_fmt):
@@ -393,3 +393,39 @@ def test_attached_files_go_along_in_matroska(make_video, tmp_path):
     with av.open(tmp_path / "out.mkv") as container:
         [attached] = container.streams.attachments
         assert (attached.name, attached.data) == ("font.ttf", b"letters")
+
+
+@pytest.mark.parametrize(
+    ("codec", "name", "pix_fmt"),
+    [("x264", "o.mp4", "yuv422p10le"), ("x265", "o.mkv", "yuv444p12le"), ("ffv1", "o.mkv", None)],
+)
+def test_deep_sources_come_out_deep_with_every_step_of_a_ramp(
+    make_video, tmp_path, codec, name, pix_fmt
+):
+    ramp = np.linspace(20000, 26000, 64).astype(np.uint16)
+    picture = ramp[None, :, None].repeat(48, 0).repeat(3, 2)
+    source = make_video(
+        "s.mkv",
+        pixels=[picture] * 2,
+        frames=2,
+        codec="ffv1",
+        pix_fmt=pix_fmt or "yuv420p10le",
+        options={},
+    )
+    crf = None if codec == "ffv1" else 0
+    enlarge(source, tmp_path / name, EncoderSettings(codec=codec, crf=crf))
+    with VideoReader(source) as before, VideoReader(tmp_path / name) as after:
+        assert after.info.pix_fmt == (pix_fmt or "gbrp16le")
+        a, b = next(before).pixels, next(after).pixels[::2, ::2]
+    assert len(np.unique(b[24, :, 1])) > 50, "8 bits hold 24 levels of this ramp"
+    assert np.abs(a.astype(int) - b).max() < (2 * 65535 / 219 / 4 if codec != "ffv1" else 1)
+
+
+def test_a_png_folder_of_a_deep_source_has_sixteen_bits(make_video, tmp_path):
+    ramp = np.linspace(20000, 26000, 64).astype(np.uint16)[None, :, None].repeat(48, 0)
+    source = make_video(
+        "s.mkv", pixels=[ramp.repeat(3, 2)], frames=1, codec="ffv1", pix_fmt="gbrp16le", options={}
+    )
+    enlarge(source, tmp_path / "out")
+    with VideoReader(tmp_path / "out") as reader:
+        np.testing.assert_array_equal(next(reader).pixels[::2, ::2], ramp.repeat(3, 2))

@@ -7,7 +7,8 @@ from types import MappingProxyType
 
 from vsr.errors import ConfigError, OutputError
 from vsr.video.color import FULL, LIMITED, MATRIX_BT601, MATRIX_BT709, MATRIX_RGB, ColorTags
-from vsr.video.pixels import is_rgb
+from vsr.video.hdr import HdrMetadata
+from vsr.video.pixels import chroma_of, depth_of, is_gray, is_rgb
 
 CONTAINER_SUFFIXES = (".mp4", ".mkv", ".mov", ".m4v", ".webm")
 """The file types that can be written: those that hold any frame time."""
@@ -20,57 +21,59 @@ _EXACT_TIME_SUFFIXES = (".mp4", ".mov", ".m4v")
 class Encoder:
     """One encoder: its name in libavcodec, where it may go, and the settings it takes.
 
-    `crf_range` is None where there is no such setting; `odd_pix_fmt` serves odd sizes.
+    `crf_range` is None where there is no such setting. HDR10 metadata is told by the option
+    `hdr_option`; None: there is none.
     """
 
     name: str
     suffixes: tuple[str, ...]
-    pix_fmt: str
-    odd_pix_fmt: str
+    pix_fmts: tuple[str, ...]
     crf: int | None = None
     crf_range: tuple[int, int] | None = None
     preset: str | None = None
     options: Mapping[str, str] = field(default_factory=dict[str, str])
+    hdr_option: str | None = None
 
+
+_EIGHT_BITS = ("yuv420p", "yuv422p", "yuv444p")
+_TEN_BITS = ("yuv420p10le", "yuv422p10le", "yuv444p10le")
+_TWELVE_BITS = ("yuv420p12le", "yuv422p12le", "yuv444p12le")
 
 ENCODERS: Mapping[str, Encoder] = MappingProxyType(
     {
         "x264": Encoder(
             "libx264",
             (".mp4", ".mkv", ".mov", ".m4v"),
-            "yuv420p",
-            "yuv444p",
+            (*_EIGHT_BITS, *_TEN_BITS),
             crf=16,
             crf_range=(0, 51),
             preset="medium",
+            hdr_option="x264-params",
         ),
         "x265": Encoder(
             "libx265",
             (".mp4", ".mkv", ".mov", ".m4v"),
-            "yuv420p",
-            "yuv444p",
+            (*_EIGHT_BITS, *_TEN_BITS, *_TWELVE_BITS),
             crf=18,
             crf_range=(0, 51),
             preset="medium",
+            hdr_option="x265-params",
             options={"x265-params": "log-level=error:info=0:frame-threads=2"},
         ),
         "av1": Encoder(
             "libsvtav1",
             (".mp4", ".mkv", ".webm"),
-            "yuv420p",
-            "yuv420p",
+            ("yuv420p", "yuv420p10le"),
             crf=24,
             crf_range=(0, 63),
             preset="6",
+            hdr_option="svtav1-params",
         ),
-        "prores": Encoder(
-            "prores_ks", (".mov", ".mkv"), "yuv422p10le", "yuv422p10le", options={"profile": "hq"}
-        ),
+        "prores": Encoder("prores_ks", (".mov", ".mkv"), ("yuv422p10le", "yuv444p10le")),
         "ffv1": Encoder(
             "ffv1",
             (".mkv",),
-            "bgr0",
-            "bgr0",
+            ("bgr0", "gbrp16le"),
             options={"level": "3", "g": "1", "slices": "4", "slicecrc": "1"},
         ),
     }
@@ -137,14 +140,55 @@ def check_codec(path: Path, settings: EncoderSettings) -> str:
     return codec
 
 
-def pixel_format(encoder: Encoder, settings: EncoderSettings, width: int, height: int) -> str:
-    """The pixel format to encode in; halved chroma needs even sizes, odd ones get it whole."""
+def pixel_format(
+    encoder: Encoder, settings: EncoderSettings, source: str, *, width: int, height: int
+) -> str:
+    """The pixel format to encode in: the encoder's nearest to the source's in depth and chroma.
+
+    Halved chroma needs even sizes, odd ones get it whole. See `wanted_chroma`.
+    """
     if settings.pix_fmt is not None:
         return settings.pix_fmt
-    return encoder.odd_pix_fmt if width % 2 or height % 2 else encoder.pix_fmt
+    depth = depth_of(source)
+    columns, rows = wanted_chroma(source)
+    wanted = (1 if width % 2 else columns, 1 if height % 2 else rows)
+
+    def distance(pix_fmt: str) -> tuple[int, int, int, int]:
+        """What the format lacks in depth and in chroma, and what it has too much."""
+        more = depth_of(pix_fmt) - depth
+        coarser = [a - b for a, b in zip(chroma_of(pix_fmt), wanted, strict=True)]
+        missing, spare = (sum(max(0, sign * n) for n in coarser) for sign in (1, -1))
+        return max(0, -more), missing, max(0, more), spare
+
+    return min(encoder.pix_fmts, key=distance)
 
 
-def encoder_options(encoder: Encoder, settings: EncoderSettings) -> dict[str, str]:
+def wanted_chroma(source: str) -> tuple[int, int]:
+    """The chroma (as `chroma_of` has it) that keeps all of a source: of 8-bit RGB and gray 4:2:0.
+
+    Most RGB of 8 bits is pictures and animations, which people want to play anywhere.
+    """
+    if is_gray(source) or (is_rgb(source) and depth_of(source) <= 8):
+        return (2, 2)
+    return chroma_of(source)
+
+
+def losses(encoder: Encoder, source: str, pix_fmt: str, *, hdr: HdrMetadata) -> list[str]:
+    """What of the source's pixel format and HDR metadata the output does not hold, in words."""
+    found: list[str] = []
+    if depth_of(pix_fmt) < depth_of(source):
+        found.append(f"its {depth_of(source)} bits a colour are rounded to {depth_of(pix_fmt)}")
+    if any(a > b for a, b in zip(chroma_of(pix_fmt), wanted_chroma(source), strict=True)):
+        found.append(f"its colours ({source}) are kept at the lower resolution of {pix_fmt}")
+    if encoder.hdr_option is None and (hdr.display or hdr.light):
+        found.append(f"{encoder.name} holds no HDR10 metadata: it is left out ({hdr})")
+    found += [f"{name} metadata, which changes by the scene, is left out" for name in hdr.dynamic]
+    return found
+
+
+def encoder_options(
+    encoder: Encoder, settings: EncoderSettings, *, pix_fmt: str, hdr: HdrMetadata
+) -> dict[str, str]:
     """The encoder's options, as libavcodec wants them."""
     options = dict(encoder.options)
     crf = settings.crf if settings.crf is not None else encoder.crf
@@ -153,7 +197,28 @@ def encoder_options(encoder: Encoder, settings: EncoderSettings) -> dict[str, st
         options["crf"] = str(crf)
     if preset is not None:
         options["preset"] = preset
+    if encoder.name == "prores_ks":
+        options["profile"] = "4444" if chroma_of(pix_fmt) == (1, 1) else "hq"
+    if encoder.hdr_option is not None and (parameters := _hdr_parameters(encoder.name, hdr)):
+        given = [options[encoder.hdr_option]] if encoder.hdr_option in options else []
+        options[encoder.hdr_option] = ":".join([*given, *parameters])
     return options
+
+
+def _hdr_parameters(encoder: str, hdr: HdrMetadata) -> list[str]:
+    display, light = {
+        "libx264": ("mastering-display", "cll"),
+        "libx265": ("master-display", "max-cll"),
+        "libsvtav1": ("mastering-display", "content-light"),
+    }[encoder]
+    parameters: list[str] = []
+    if hdr.display is not None:
+        decimals = encoder == "libsvtav1"
+        value = hdr.display.decimals() if decimals else hdr.display.whole_numbers()
+        parameters.append(f"{display}={value}")
+    if hdr.light is not None:
+        parameters.append(f"{light}={hdr.light}")
+    return parameters
 
 
 def output_color(source: ColorTags, codec: str, pix_fmt: str, height: int) -> ColorTags:

@@ -17,6 +17,7 @@ from vsr.video.encoders import (
     ENCODERS,
     EncoderSettings,
     encoder_options,
+    losses,
     output_color,
     pixel_format,
 )
@@ -53,9 +54,12 @@ class Encoding:
     ) -> "Encoding":
         """How `codec` (one of ENCODERS) encodes pictures of a size (width, height) for `source`."""
         encoder = ENCODERS[codec]
-        pix_fmt = pixel_format(encoder, settings, *size)
-        if pix_fmt != encoder.pix_fmt and settings.pix_fmt is None:
+        width, height = size
+        pix_fmt = pixel_format(encoder, settings, source.pix_fmt, width=width, height=height)
+        if (width % 2 or height % 2) and settings.pix_fmt is None:
             _log.info("%dx%d is an odd size: encoded as %s", *size, pix_fmt)
+        for loss in losses(encoder, source.pix_fmt, pix_fmt, hdr=source.hdr):
+            _log.warning("%s: %s", source.path, loss)
         return cls(
             codec=codec,
             width=size[0],
@@ -65,7 +69,7 @@ class Encoding:
             time_base=source.time_base,
             rate=source.average_rate or _USUAL_RATE,
             sample_aspect_ratio=source.sample_aspect_ratio,
-            options=encoder_options(encoder, settings),
+            options=encoder_options(encoder, settings, pix_fmt=pix_fmt, hdr=source.hdr),
         )
 
     @property

@@ -17,6 +17,7 @@ from av.video.stream import VideoStream
 
 from vsr.errors import InputError
 from vsr.video.color import FULL, MATRIX_RGB, ColorTags
+from vsr.video.hdr import HdrMetadata, hdr_of
 from vsr.video.images import IMAGE_RATE, list_images, read_image
 
 IMAGE_FOLDER = "image folder"
@@ -66,6 +67,7 @@ class VideoInfo:
     average_rate: Fraction | None
     sample_aspect_ratio: Fraction
     color: ColorTags
+    hdr: HdrMetadata
     rotation: int
     display_matrix: tuple[int, ...] | None
     interlaced: bool
@@ -107,6 +109,8 @@ def describe(info: VideoInfo) -> list[tuple[str, str]]:
         ("frames", "unknown" if info.frame_count is None else f"about {info.frame_count}"),
         ("color", f"{info.color} (read as: {info.resolved_color})"),
     ]
+    if info.hdr != HdrMetadata():
+        rows.append(("HDR", str(info.hdr)))
     rows += [(f"stream {stream.index}", str(stream)) for stream in info.streams]
     rows += [(f"tag {key}", value) for key, value in info.metadata.items()]
     if info.chapter_count:
@@ -187,6 +191,7 @@ def _probe_stream(path: Path, container: InputContainer, stream: VideoStream) ->
         average_rate=rate,
         sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
         color=_color_tags(frame),
+        hdr=hdr_of(frame),
         rotation=0 if matrix is None else frame.rotation,
         display_matrix=matrix,
         interlaced=frame.interlaced_frame,
@@ -308,6 +313,7 @@ def _probe_images(folder: Path) -> VideoInfo:
         average_rate=IMAGE_RATE,
         sample_aspect_ratio=Fraction(1),
         color=ColorTags(matrix=MATRIX_RGB, range=FULL),
+        hdr=HdrMetadata(),
         rotation=0,
         display_matrix=None,
         interlaced=False,

@@ -135,6 +135,19 @@ def test_hidden_places_are_invalid_and_the_layers_move_apart(photos: Path) -> No
     assert hidden > 100
 
 
+def test_a_clip_of_one_frame_has_no_motion(photos: Path) -> None:
+    settings = TrainingClipsConfig(
+        photos=(photos,),
+        crop=8,
+        frames=1,
+        lead_in_frames=0,
+        motion=MotionConfig(layer_probability=1.0),
+    )
+    sample = TrainingClips(settings)[0]
+    assert sample["hr"].shape == (3, 1, 32, 32)
+    assert sample["flow_backward"].shape == (2, 0, 32, 32)
+
+
 def test_a_still_camera_gives_a_still_clip(photos: Path) -> None:
     motion = MotionConfig(still_probability=1.0)
     sample = TrainingClips(config(photos, motion=motion))[5]

@@ -233,12 +233,10 @@ def _layered_flow(
 
 def _sample(maps: np.ndarray, flow: np.ndarray) -> np.ndarray:
     y, x = np.mgrid[: maps.shape[1], : maps.shape[2]].astype(np.float32)
-    return np.stack(
-        [
-            cv2.remap(m, x + dx, y + dy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-            for m, dx, dy in zip(maps, *flow, strict=True)
-        ]
-    )
+    moved = np.empty_like(maps)
+    for out, m, dx, dy in zip(moved, maps, *flow, strict=True):
+        out[:] = cv2.remap(m, x + dx, y + dy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return moved
 
 
 def _inside(flow: np.ndarray) -> np.ndarray:

@@ -33,6 +33,7 @@ HOMES = {
     "decord": ("vsr/training/",),
     "ffmpeg": ("data_prep/",),
     "gradio": ("vsr/ui/",),
+    "pyarrow": ("vsr/training/manifest.py",),
     "torchvision": ("vsr/models/", "vsr/evaluation/"),
     "xformers": ("vsr/ops/attention.py",),
 }

@@ -20,9 +20,17 @@ from torch.utils.data import DataLoader, Dataset
 
 from vsr.degradation import DegradationConfig, degrade
 from vsr.errors import ConfigError, InputError
+from vsr.training.manifest import Split, read_manifest, require_rows
 from vsr.training.motion import MotionConfig, MovingClip, detail_map, moving_clip
 from vsr.training.random_access import Access
-from vsr.training.sources import PhotoLibrary, VideoLibrary
+from vsr.training.sources import (
+    PhotoLibrary,
+    Shot,
+    VideoLibrary,
+    VideoSource,
+    photo_files,
+    video_files,
+)
 
 _log = logging.getLogger(__name__)
 _SOURCE_TRIES = 32
@@ -33,6 +41,9 @@ _FLAT_SHARE = 0.15
 class TrainingClipsConfig:
     """What training clips are made from, and how.
 
+    A `manifest` stands in the place of the folders `photos` and `videos`: its kept clips are taken,
+    with their cut points. `split` takes one part of the material only: by the manifest's column of
+    that name; of folders, every `held_out_every`-th photograph is for validation, and no video.
     `crop` is the side of the low-quality clip. `lead_in_frames` bounds how many frames are
     degraded and then thrown away before the first, so that it is not always the codec's key frame.
     Videos are reduced by `video_scale` (less where a crop would not fit), which makes them sharp;
@@ -43,6 +54,9 @@ class TrainingClipsConfig:
 
     photos: tuple[Path, ...] = ()
     videos: tuple[Path, ...] = ()
+    manifest: Path | None = None
+    split: Split | None = None
+    held_out_every: int = 16
     crop: int = 48
     frames: int = 5
     seed: int = 0
@@ -59,8 +73,12 @@ class TrainingClipsConfig:
     degradation: DegradationConfig = field(default_factory=DegradationConfig)
 
     def __post_init__(self) -> None:
-        if not self.photos and not self.videos:
-            raise ConfigError("training needs folders of photographs (`photos`) or of `videos`")
+        if not self.photos and not self.videos and self.manifest is None:
+            raise ConfigError(
+                "training needs folders of photographs (`photos`) or of `videos`, or a `manifest`"
+            )
+        if self.held_out_every < 2:
+            raise ConfigError(f"{self.held_out_every = } must be at least 2")
         if self.crop < 1 or self.frames < 1 or self.length < 1 or self.video_parts < 1:
             raise ConfigError(
                 f"{self.crop = }, {self.frames = }, {self.length = } and {self.video_parts = } "
@@ -85,10 +103,11 @@ class TrainingClips(Dataset[dict[str, Tensor]]):
     def __init__(self, config: TrainingClipsConfig, *, photos: PhotoLibrary | None = None) -> None:
         """`photos` may come from other clips of the same folders, so that they are held once."""
         self.config = config
-        self.photos = photos or PhotoLibrary(config.photos, memory=config.photo_memory)
+        photo_paths, video_sources = _sources(config)
+        self.photos = photos or PhotoLibrary(photo_paths, memory=config.photo_memory)
         self.photos.preload()
         self.videos = VideoLibrary(
-            config.videos,
+            video_sources,
             cache=config.cache,
             scale=config.video_scale,
             parts=config.video_parts,
@@ -97,7 +116,11 @@ class TrainingClips(Dataset[dict[str, Tensor]]):
             access=config.video_access,
         )
         if not len(self.photos) - len(self.photos.skipped) + len(self.videos):
-            raise ConfigError(f"nothing to train on in {config.photos} and {config.videos}")
+            folders = ", ".join(map(str, (*config.photos, *config.videos)))
+            raise ConfigError(
+                f"nothing to train on in {config.manifest or folders}: {len(self.skipped)} files "
+                f"skipped{''.join(f'; {reason}' for reason in [*self.skipped.values()][:1])}"
+            )
         _log.info(
             "%d photographs and %d videos; %d files skipped",
             len(self.photos) - len(self.photos.skipped),
@@ -189,6 +212,32 @@ def clip_loader(
         prefetch_factor=4 if workers else None,
         worker_init_fn=_use_one_thread if workers else None,
     )
+
+
+def _sources(config: TrainingClipsConfig) -> tuple[list[Path], list[VideoSource]]:
+    if config.manifest is not None:
+        return _manifest_sources(config.manifest, config.split)
+    photos = photo_files(config.photos)
+    videos = [VideoSource(path) for path in video_files(config.videos)]
+    if config.split is None:
+        return photos, videos
+    every = config.held_out_every
+    held_out = [path for i, path in enumerate(photos) if i % every == every - 1]
+    if config.split == "train":
+        return [path for path in photos if path not in set(held_out)], videos
+    return held_out, []
+
+
+def _manifest_sources(path: Path, split: Split | None) -> tuple[list[Path], list[VideoSource]]:
+    manifest = read_manifest(path)
+    rows = manifest.select(split=split)
+    require_rows(rows, path, f"of the split {split!r}" if split else "at all")
+    shots: dict[str, list[Shot]] = {}
+    for row in rows:
+        if row.kind == "video":
+            shots.setdefault(row.source, []).append(Shot(row.start, row.end, row.bars))
+    videos = [VideoSource(manifest.root / name, tuple(shots[name])) for name in shots]
+    return [manifest.path(row) for row in rows if row.kind == "image"], videos
 
 
 def _use_one_thread(worker: int) -> None:

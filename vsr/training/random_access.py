@@ -13,14 +13,20 @@ from vsr.video.reader import Frame, VideoReader
 
 Access = Literal["decord", "av"]
 
+# decord looks frames up by their place in the container, and in these, which have no index, it
+# gives other frames than it was asked for.
+_WITHOUT_INDEX = frozenset({".ts", ".m2ts", ".mts", ".mpg", ".mpeg", ".vob"})
+
 
 def read_part(path: Path, *, start: float, seconds: float, access: Access) -> Iterator[Frame]:
-    """The frames shown in [start, start + seconds), in their order.
+    """The frames shown in [start, start + seconds) after the first frame, in their order.
 
-    Raises DependencyError where decord is asked for and not installed, InputError for a file that
-    cannot be read.
+    MPEG transport and program streams are read by PyAV in any case. Raises DependencyError where
+    decord is asked for and not installed, InputError for a file that cannot be read.
     """
-    return (_by_decord if access == "decord" else _by_av)(path, start, seconds)
+    if access == "decord" and path.suffix.lower() not in _WITHOUT_INDEX:
+        return _by_decord(path, start, seconds)
+    return _by_av(path, start, seconds)
 
 
 def _by_av(path: Path, start: float, seconds: float) -> Iterator[Frame]:

@@ -7,7 +7,9 @@ import shutil
 import tempfile
 import zlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +18,18 @@ import numpy as np
 from jaxtyping import UInt8
 
 from vsr.errors import ConfigError, InputError, VsrError
+from vsr.training.manifest import Bars
 from vsr.training.motion import Photo, detail_map
 from vsr.training.random_access import Access, read_part
-from vsr.video.reader import VideoReader
+from vsr.video.reader import Frame, VideoReader
 from vsr.video.shots import ShotDetector
 
 _log = logging.getLogger(__name__)
 _PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 _VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".mpg", ".ts"})
 _PART_SECONDS = 2.0
+_TOLERANCE = 1e-3
+"""Seconds by which the times of a file may be rounded."""
 
 
 class PhotoLibrary:
@@ -34,8 +39,8 @@ class PhotoLibrary:
     `preload` share its memory.
     """
 
-    def __init__(self, folders: Sequence[Path], *, memory: int) -> None:
-        self.paths = _files(folders, _PHOTO_SUFFIXES)
+    def __init__(self, paths: Sequence[Path], *, memory: int) -> None:
+        self.paths: Sequence[Path] = tuple(paths)
         self.skipped: dict[Path, str] = {}
         self._memory = memory
         self.held = 0
@@ -86,17 +91,43 @@ class PhotoLibrary:
             self.held -= self._photos.popitem(last=False)[1].pixels.nbytes
 
 
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """Frames without a cut: those shown in [start, end) seconds after the first of their video."""
+
+    start: Fraction
+    end: Fraction
+    bars: Bars = (0, 0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class VideoSource:
+    """A video and the shots of it that may be used; without any it is searched for cuts."""
+
+    path: Path
+    shots: tuple[Shot, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What is decoded at once; times in seconds."""
+
+    start: float
+    seconds: float
+    bars: Bars = (0, 0, 0, 0)
+
+
 class VideoLibrary:
     """Runs of consecutive frames without a cut, from a few parts of each video, reduced once.
 
     They are decoded into `cache`, one folder a video with a `.npy` file a run, and mapped from
     there: the system's page cache holds what is in use, once for all processes. The parts depend
-    on the video alone. `skipped` names the files that cannot be used.
+    on the video and its shots alone. `skipped` names the files that cannot be used.
     """
 
     def __init__(
         self,
-        folders: Sequence[Path],
+        sources: Sequence[VideoSource],
         *,
         cache: Path,
         scale: float,
@@ -110,37 +141,54 @@ class VideoLibrary:
         self._scale, self._parts, self._min_side = scale, parts, min_side
         self._cache = cache.expanduser()
         self.videos: list[list[Path]] = []
-        for path in _files(folders, _VIDEO_SUFFIXES):
+        for source in sources:
             try:
-                self.videos.append(self._long_runs(path, min_frames))
+                self.videos.append(self._long_runs(source, min_frames))
             except VsrError as error:
-                self.skipped[path] = str(error)
-                _log.warning("%s: skipped (%d skipped): %s", path, len(self.skipped), error)
+                self._skip(source.path, str(error))
 
     def __len__(self) -> int:
         return len(self.videos)
 
     def run(self, video: int, rng: np.random.Generator) -> UInt8[np.ndarray, "t h w 3"]:
-        """One of the video's runs, memory-mapped."""
+        """One of the video's runs, memory-mapped; raises InputError where it cannot be read."""
         runs = self.videos[video]
-        return np.load(runs[int(rng.integers(len(runs)))], mmap_mode="r")
+        path = runs[int(rng.integers(len(runs)))]
+        try:
+            return np.load(path, mmap_mode="r")
+        except (OSError, ValueError, EOFError) as error:
+            if path not in self.skipped:
+                self._skip(path, f"frames in the cache cannot be read ({error}); remove its folder")
+            raise InputError(self.skipped[path]) from error
 
-    def _long_runs(self, path: Path, min_frames: int) -> list[Path]:
-        with VideoReader(path) as reader:
-            size = self._reduced_size(reader.info.width, reader.info.height, path)
+    def _skip(self, path: Path, reason: str) -> None:
+        self.skipped[path] = reason
+        _log.warning("%s: skipped (%d skipped): %s", path, len(self.skipped), reason)
+
+    def _long_runs(self, source: VideoSource, min_frames: int) -> list[Path]:
+        with VideoReader(source.path) as reader:
+            size = (reader.info.width, reader.info.height)
             duration = float(reader.info.duration or 0)
-        folder = self._cache / self._key(path, size)
+        folder = self._cache / self._key(source, self._reduced_size(*size, source.path))
         if not folder.is_dir():
-            self._fill(path, folder, size=size, starts=self._starts(path, duration))
-        runs = sorted(folder.glob("*.npy"))
-        long = [run for run in runs if len(np.load(run, mmap_mode="r")) >= min_frames]
+            parts = (
+                self._parts_of_shots(source)
+                if source.shots
+                else self._parts_of(source.path, duration)
+            )
+            self._fill(source, folder, size=size, parts=parts)
+        lengths = {run: len(np.load(run, mmap_mode="r")) for run in sorted(folder.glob("*.npy"))}
+        long = [run for run, length in lengths.items() if length >= min_frames]
         if not long:
-            raise InputError(f"no {min_frames} frames without a cut in {path}")
+            raise InputError(
+                f"no {min_frames} frames without a cut in {source.path}; the longest of "
+                f"{len(lengths)} runs has {max(lengths.values(), default=0)}"
+            )
         return long
 
-    def _key(self, path: Path, size: tuple[int, int]) -> str:
-        stat = path.stat()
-        identity = [
+    def _key(self, source: VideoSource, size: tuple[int, int]) -> str:
+        path, stat = source.path, source.path.stat()
+        identity: list[object] = [
             str(path.resolve()),
             stat.st_size,
             stat.st_mtime_ns,
@@ -148,16 +196,18 @@ class VideoLibrary:
             size,
             self._access,
         ]
+        if source.shots:
+            identity.append([[str(shot.start), str(shot.end), shot.bars] for shot in source.shots])
         return f"{path.stem}-{hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]}"
 
     def _fill(
-        self, path: Path, folder: Path, *, size: tuple[int, int], starts: Sequence[float]
+        self, source: VideoSource, folder: Path, *, size: tuple[int, int], parts: Sequence[_Part]
     ) -> None:
-        """Writes the runs of the parts at `starts`; the folder appears complete or not at all."""
+        """Writes the runs of the parts; the folder appears complete or not at all."""
         self._cache.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=self._cache))
         try:
-            runs = (run for start in starts for run in self._decode_runs(path, start, size))
+            runs = (run for part in parts for run in self._decode_runs(source, part, size))
             for number, run in enumerate(runs):
                 np.save(partial / f"{number:04d}.npy", run)
             if not folder.is_dir():  # another process may have been faster
@@ -166,16 +216,40 @@ class VideoLibrary:
             shutil.rmtree(partial, ignore_errors=True)
 
     def _decode_runs(
-        self, path: Path, start: float, size: tuple[int, int]
+        self, source: VideoSource, part: _Part, size: tuple[int, int]
     ) -> list[UInt8[np.ndarray, "t h w 3"]]:
-        """The frames of the part at `start` seconds, split at cuts."""
+        """The frames of a part, without its black bars, split at cuts where these are not known."""
+        top, bottom, left, right = part.bars
+        inside = np.s_[top : size[1] - bottom, left : size[0] - right]
+        reduced = self._reduced_size(size[0] - left - right, size[1] - top - bottom, source.path)
+        frames = read_part(source.path, start=part.start, seconds=part.seconds, access=self._access)
         runs: list[list[np.ndarray]] = []
-        part = read_part(path, start=start, seconds=_PART_SECONDS, access=self._access)
-        for frame, starts_shot in ShotDetector().mark_cuts(part):
+        marked = ShotDetector().mark_cuts(frames) if not source.shots else _one_shot(frames)
+        for frame, starts_shot in marked:
             if starts_shot:
                 runs.append([])
-            runs[-1].append(cv2.resize(frame.pixels, size, interpolation=cv2.INTER_AREA))
+            picture = np.ascontiguousarray(frame.pixels[inside])
+            runs[-1].append(cv2.resize(picture, reduced, interpolation=cv2.INTER_AREA))
         return [np.stack(run) for run in runs]
+
+    def _parts_of(self, path: Path, duration: float) -> list[_Part]:
+        return [_Part(start, _PART_SECONDS) for start in self._starts(path, duration)]
+
+    def _parts_of_shots(self, source: VideoSource) -> list[_Part]:
+        """Parts spread over the shots as if these were one film; no part leaves its shot."""
+        lengths = np.cumsum([float(shot.end - shot.start) for shot in source.shots])
+        count = min(self._parts, max(len(lengths), int(lengths[-1] / _PART_SECONDS)))
+        rng = np.random.default_rng(zlib.crc32(source.path.name.encode()))
+        found: dict[float, _Part] = {}
+        for place in (np.arange(count) + rng.random(count)) * lengths[-1] / count:
+            number = min(int(np.searchsorted(lengths, place, "right")), len(lengths) - 1)
+            shot = source.shots[number]
+            # The bounds move ahead together: a time that is rounded stays on its side of both.
+            first, end = float(shot.start) - _TOLERANCE, float(shot.end) - _TOLERANCE
+            start = float(shot.end) - (float(lengths[number]) - place)
+            start = max(first, min(start, end - _PART_SECONDS), 0.0)
+            found[start] = _Part(start, min(_PART_SECONDS, end - start), shot.bars)
+        return list(found.values())
 
     def _starts(self, path: Path, duration: float) -> list[float]:
         count = max(1, min(self._parts, int(duration / _PART_SECONDS)))
@@ -191,6 +265,20 @@ class VideoLibrary:
                 f"{self._min_side}"
             )
         return round(width * scale), round(height * scale)
+
+
+def photo_files(folders: Sequence[Path]) -> list[Path]:
+    """The photographs below the folders; raises ConfigError where one of these is none."""
+    return _files(folders, _PHOTO_SUFFIXES)
+
+
+def video_files(folders: Sequence[Path]) -> list[Path]:
+    """The videos below the folders; raises ConfigError where one of these is none."""
+    return _files(folders, _VIDEO_SUFFIXES)
+
+
+def _one_shot(frames: Iterable[Frame]) -> Iterator[tuple[Frame, bool]]:
+    return ((frame, number == 0) for number, frame in enumerate(frames))
 
 
 def _files(folders: Sequence[Path], suffixes: frozenset[str]) -> list[Path]:

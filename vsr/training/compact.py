@@ -246,7 +246,10 @@ def make_dataset(
     """Numbered samples of the training photographs and videos, or of those kept for validation."""
     config = TrainingClipsConfig(
         photos=(Path(data.photos),) if data.photos else (),
-        videos=(Path(data.clips),) if data.clips and not held_out else (),
+        videos=(Path(data.clips),) if data.clips else (),
+        manifest=Path(data.manifest) if data.manifest else None,
+        split="validation" if held_out else "train",
+        held_out_every=data.held_out_every,
         crop=crop,
         frames=frames,
         seed=seed,
@@ -258,12 +261,7 @@ def make_dataset(
         motion=data.motion,
         degradation=data.degradation,
     )
-    clips = TrainingClips(config)
-    every = data.held_out_every
-    clips.photos.paths = [
-        path for i, path in enumerate(clips.photos.paths) if held_out == (i % every == every - 1)
-    ]
-    return clips
+    return TrainingClips(config)
 
 
 def build_model(config: TrainConfig) -> OneStepModel:

@@ -85,6 +85,9 @@ class StageConfig:
 class DataConfig:
     """Where the training material lies and how many processes prepare it."""
 
+    manifest: str | None = None
+    """A file of clips that `data_prep` makes, in the place of the two folders below: its kept
+    clips of the split `train` train, those of `validation` validate."""
     photos: str | None = "data/photos"
     clips: str | None = "data/clips"
     clip_fraction: float = 0.25
@@ -92,7 +95,7 @@ class DataConfig:
     clip_scale: float = 0.5
     """Reduction of the real clips, which are too soft at their own size."""
     held_out_every: int = 16
-    """One photograph in so many is kept for validation."""
+    """One photograph in so many is kept for validation; a manifest says it by its column split."""
     photo_memory: int = 1 << 30
     """Bytes of decoded photographs that are kept."""
     reader: Literal["decord", "av"] = "decord"

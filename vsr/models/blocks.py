@@ -4,8 +4,9 @@ Maps are kept with channels innermost in memory (`torch.channels_last_3d`), so t
 into the batch for a per-frame layer is a view, never a copy.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -46,6 +47,22 @@ class BlockStyle:
     def make_activation(self, channels: int) -> nn.Module:
         """The unit's non-linearity; PReLU has a slope for each channel."""
         return nn.PReLU(channels) if self.activation == "prelu" else nn.SiLU()
+
+
+class CheckpointMixin:
+    """Runs layers whose inner maps are made again in the backward pass, which spares memory.
+
+    `enable_gradient_checkpointing()` of a diffusers model sets what it finds under these names.
+    """
+
+    gradient_checkpointing: bool = False
+    _gradient_checkpointing_func: Callable[..., Tensor]
+
+    def run_layer(self, layer: nn.Module, *inputs: Any) -> Tensor:
+        """layer(*inputs)."""
+        if self.gradient_checkpointing and torch.is_grad_enabled():
+            return self._gradient_checkpointing_func(layer, *inputs)
+        return layer(*inputs)
 
 
 class FrameGroupNorm(nn.GroupNorm):

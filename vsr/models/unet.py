@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from vsr.errors import ConfigError
 from vsr.models.blocks import (
     BlockStyle,
+    CheckpointMixin,
     Downsample,
     FrameConv2d,
     ResnetBlock,
@@ -81,7 +82,7 @@ class _Parts:
         )
 
 
-class Level(nn.Module):
+class Level(CheckpointMixin, nn.Module):
     """Resnets of one resolution, each followed by a transformer where the level attends."""
 
     def __init__(self, parts: _Parts, resnets: Sequence[ResnetBlock], channels: int, **place: Any):
@@ -104,11 +105,13 @@ class Level(nn.Module):
         self, index: int, x: Tensor, time: Tensor, text: Text | None, rotary: Tensor | None
     ) -> Tensor:
         """The map after resnet `index` and the transformer behind it."""
-        x = self.resnets[index](x, time)
-        return x if self.attentions is None else self.attentions[index](x, text, rotary)
+        x = self.run_layer(self.resnets[index], x, time)
+        if self.attentions is None:
+            return x
+        return self.run_layer(self.attentions[index], x, text, rotary)
 
 
-class MidBlock(nn.Module):
+class MidBlock(CheckpointMixin, nn.Module):
     """Resnet, transformer, resnet at the lowest resolution."""
 
     def __init__(self, parts: _Parts, channels: int, *, heads: int, kind: AttentionKind):
@@ -120,11 +123,12 @@ class MidBlock(nn.Module):
 
     def forward(self, x: Tensor, time: Tensor, text: Text | None, rotary: Tensor | None) -> Tensor:
         """The next map."""
-        x = self.attentions[0](self.resnets[0](x, time), text, rotary)
-        return self.resnets[1](x, time)
+        x = self.run_layer(self.resnets[0], x, time)
+        x = self.run_layer(self.attentions[0], x, text, rotary)
+        return self.run_layer(self.resnets[1], x, time)
 
 
-class UNetVideoModel(ModelMixin, ConfigMixin):
+class UNetVideoModel(CheckpointMixin, ModelMixin, ConfigMixin):
     """Predicts from noisy latents beside the LR frames, at LR size, segment by segment.
 
     With its defaults it is the published Upscale-A-Video network (691 M parameters), whose keys it
@@ -137,7 +141,7 @@ class UNetVideoModel(ModelMixin, ConfigMixin):
     it otherwise (published). `norm`: see `BlockStyle`.
     """
 
-    _supports_gradient_checkpointing = False
+    _supports_gradient_checkpointing = True
 
     @register_to_config
     def __init__(
@@ -306,14 +310,14 @@ class UNetVideoModel(ModelMixin, ConfigMixin):
             if level.downsamplers is not None:
                 x = level.downsamplers[0](x)
                 skips.append(x)
-            x = _temporal(temporal, x, time)
+            x = self._in_time(temporal, x, time)
         x = self._middle(x, time, context)
         for level, temporal in zip(self._up(), self.up_temp_blocks, strict=True):
             for i in range(len(level.resnets)):
                 x = level.layer(i, torch.cat([x, skips.pop()], dim=1), time, *context)
             if level.upsamplers is not None:
                 x = level.upsamplers[0](x, skips[-1].shape[-2:])
-            x = _temporal(temporal, x, time)
+            x = self._in_time(temporal, x, time)
         return x
 
     def _walk_add(
@@ -325,36 +329,35 @@ class UNetVideoModel(ModelMixin, ConfigMixin):
             for i in range(len(level.resnets)):
                 x = level.layer(i, x, time, *context)
             if first:
-                x = _temporal(temporal, x, time)
+                x = self._in_time(temporal, x, time)
             skips.append(x)
             if level.downsamplers is not None:
                 x = level.downsamplers[0](x)
             if not first:
-                x = _temporal(temporal, x, time)
+                x = self._in_time(temporal, x, time)
         x = self._middle(x, time, context)
         for level, temporal in zip(self._up(), self.up_temp_blocks, strict=True):
             x = x + skips.pop()
             for i in range(len(level.resnets)):
                 x = level.layer(i, x, time, *context)
             if first:
-                x = _temporal(temporal, x, time)
+                x = self._in_time(temporal, x, time)
             if level.upsamplers is not None:
                 x = level.upsamplers[0](x, skips[-1].shape[-2:])
             if not first:
-                x = _temporal(temporal, x, time)
+                x = self._in_time(temporal, x, time)
         return x
 
     def _middle(
         self, x: Tensor, time: Tensor, context: tuple[Text | None, Tensor | None]
     ) -> Tensor:
-        return _temporal(self.mid_temp_block, self.mid_block(x, time, *context), time)
+        return self._in_time(self.mid_temp_block, self.mid_block(x, time, *context), time)
+
+    def _in_time(self, block: nn.Module, x: Tensor, time: Tensor) -> Tensor:
+        return self.run_layer(block, x, time) if isinstance(block, TemporalBlock) else x
 
     def _down(self) -> list[Level]:
         return cast("list[Level]", list(self.down_blocks))
 
     def _up(self) -> list[Level]:
         return cast("list[Level]", list(self.up_blocks))
-
-
-def _temporal(block: nn.Module, x: Tensor, time: Tensor) -> Tensor:
-    return block(x, time) if isinstance(block, TemporalBlock) else x

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from vsr.models.blocks import (
     BlockStyle,
+    CheckpointMixin,
     Downsample,
     FrameConv2d,
     ResnetBlock,
@@ -66,6 +67,8 @@ class AutoencoderKLVideo(ModelMixin, ConfigMixin):
     `decode_frames` and `decode_context` say how many frames are decoded at once, and how many more
     are looked at on each side; (3, 0) is the published way, with seams between groups.
     """
+
+    _supports_gradient_checkpointing = True
 
     @register_to_config
     def __init__(
@@ -277,7 +280,7 @@ class ConditionFuse(nn.Module):
         return x + (x * self.scale(y) + self.shift(y))
 
 
-class Middle(nn.Module):
+class Middle(CheckpointMixin, nn.Module):
     """Resnet, attention within each frame where asked, resnet."""
 
     def __init__(
@@ -298,10 +301,9 @@ class Middle(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b c t h w"]:
         """The next map."""
-        x = self.resnets[0](x)
-        for attention in self.attentions:
-            x = attention(x)
-        return self.resnets[1](x)
+        for layer in (self.resnets[0], *self.attentions, self.resnets[1]):
+            x = self.run_layer(layer, x)
+        return x
 
 
 class PixelAttention(nn.Module):
@@ -324,7 +326,7 @@ class PixelAttention(nn.Module):
         return x + unfold_time(y, x.shape[2])
 
 
-class Stage(nn.Module):
+class Stage(CheckpointMixin, nn.Module):
     """Resnets of one resolution, then a change of resolution where asked."""
 
     def __init__(
@@ -351,7 +353,7 @@ class Stage(nn.Module):
     def forward(self, x: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b c2 t h2 w2"]:
         """The next map."""
         for block in self.resnets:
-            x = block(x)
+            x = self.run_layer(block, x)
         for resample in (self.downsamplers, self.upsamplers):
             if resample is not None:
                 x = resample[0](x)

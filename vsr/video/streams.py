@@ -13,7 +13,7 @@ from av.packet import Packet
 from av.stream import Discard, Stream
 
 from vsr.errors import OutputError
-from vsr.video.probe import VideoInfo, codec_context, reason_of
+from vsr.video.probe import StreamInfo, VideoInfo, codec_context, open_video, reason_of
 
 _log = logging.getLogger(__name__)
 
@@ -60,6 +60,37 @@ def streams_to_copy(source: VideoInfo, container: InputContainer, path: Path) ->
                 f"{source.path}; write to .mkv, which can"
             )
     return kept
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFate:
+    """What becomes of one stream beside the video; `reason`: why it is left out, None if kept."""
+
+    stream: StreamInfo
+    reason: str | None
+    bit_rate: int | None
+    """Bits per second, where the file says it."""
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether it is copied into the output."""
+        return self.reason is None
+
+
+def stream_fates(source: VideoInfo, path: Path) -> tuple[StreamFate, ...]:
+    """What becomes of every stream beside the video in an output at `path`.
+
+    Raises OutputError for an audio stream that it cannot hold.
+    """
+    if source.is_image_folder:
+        return ()
+    with open_video(source.path) as (container, _):
+        kept = streams_to_copy(source, container, path) if path.suffix else []
+        return tuple(
+            StreamFate(source.streams[stream.index], _reason(path, stream, kept), _rate(stream))
+            for stream in container.streams
+            if stream.index != source.stream_index
+        )
 
 
 def log_left_out(source: VideoInfo, container: InputContainer, kept: list[Stream]) -> None:
@@ -175,6 +206,22 @@ def _can_hold(path: Path, supported: set[str], stream: Stream) -> bool:
     if stream.type not in ("audio", "subtitle") or context is None:
         return False
     return context.codec.name in supported
+
+
+def _reason(path: Path, stream: Stream, kept: list[Stream]) -> str | None:
+    if stream in kept:
+        return None
+    if not path.suffix:
+        return "a folder of pictures holds no other streams"
+    if stream.type == "video":
+        return "a second video stream is not copied"
+    return f"{path.suffix} cannot hold {stream.type} in {_codec_name(stream)}"
+
+
+def _rate(stream: Stream) -> int | None:
+    context = codec_context(stream)
+    tagged = stream.metadata.get("BPS", "")
+    return (context and context.bit_rate) or (int(tagged) if tagged.isdigit() else None)
 
 
 def _codec_name(stream: Stream) -> str:

@@ -12,6 +12,7 @@ Color = Literal["none", "wavelet", "adain"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Flow = Literal["auto", "dis", "raft"]
 Attention = Literal["sdpa", "xformers"]
+Deinterlace = Literal["off", "auto", "on"]
 Codec = Literal["x264", "x265", "av1", "prores", "ffv1", "png"]
 
 NATIVE_SCALE = 4
@@ -58,6 +59,9 @@ class UpscaleConfig:
     codec: Annotated[Codec | None, "x264 by default; png writes a folder of images"] = None
     crf: Annotated[int | None, "quality of x264, x265 and av1: lower is better and larger"] = None
     lossless: Annotated[bool, "FFV1 in RGB"] = False
+    deinterlace: Annotated[
+        Deinterlace, "make fields whole; auto: where the first frames show them"
+    ] = "auto"
     start: Annotated[float, "seconds of the source to skip"] = 0.0
     duration: Annotated[float | None, "seconds of the source to upscale"] = None
     overwrite: Annotated[bool, "replace an output that exists"] = False

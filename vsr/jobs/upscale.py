@@ -89,7 +89,11 @@ def upscale(
 
 def _reader(source: Path, config: UpscaleConfig) -> VideoReader:
     return VideoReader(
-        source, start=config.start, duration=config.duration, tolerant=config.tolerant
+        source,
+        start=config.start,
+        duration=config.duration,
+        tolerant=config.tolerant,
+        deinterlace=config.deinterlace,
     )
 
 

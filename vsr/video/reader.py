@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -16,8 +16,10 @@ from av.stream import Discard
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from vsr.config import Deinterlace
 from vsr.errors import InputError
 from vsr.video.color import UNSPECIFIED, rgb_from_frame
+from vsr.video.deinterlace import CONTEXT_FRAMES, Fields, deinterlaced, fields_of
 from vsr.video.images import list_images, read_images
 from vsr.video.pixels import Pixels
 from vsr.video.probe import VideoInfo, open_video, probe, reason_of
@@ -59,6 +61,9 @@ class VideoReader:
 
     What of a damaged file decodes is delivered. `damage` says afterwards what was lost (None where
     nothing was), and `check_damage` makes an error of it unless the reader is `tolerant`.
+
+    `deinterlace` says what is done with fields: "auto" looks at the first frames; see
+    `vsr.video.deinterlace`. There are as many frames as before, at the same times.
     """
 
     def __init__(
@@ -68,11 +73,13 @@ class VideoReader:
         start: float | Fraction = 0,
         duration: float | Fraction | None = None,
         tolerant: bool = False,
+        deinterlace: Deinterlace = "off",
     ) -> None:
         self.info: VideoInfo = probe(path)
         self.start = exact_seconds(start)
         self.duration = None if duration is None else exact_seconds(duration)
         self.tolerant = tolerant
+        self._deinterlace: Deinterlace = deinterlace
         self._loss = _Loss()
         self._check_range()
         self._frames = self._read()
@@ -142,11 +149,30 @@ class VideoReader:
             yield Frame(pixels, number, time_base)
 
     def _video(self) -> Iterator[Frame]:
+        info, color = self.info, self.info.resolved_color
+        fields = self._fields()
+        context = 0 if fields is None else CONTEXT_FRAMES
+        pictures = self._timed(context)
+        for picture, pts in pictures if fields is None else deinterlaced(pictures, fields):
+            if (pts - info.start_pts) * info.time_base >= self.start:
+                yield Frame(rgb_from_frame(picture, color), pts, info.time_base)
+
+    def _fields(self) -> Fields | None:
+        """The fields to be made whole; None: none."""
+        if self._deinterlace == "off":
+            return None
+        fields = fields_of(self.info.path)
+        if fields.kind == "progressive":
+            return None if self._deinterlace == "auto" else replace(fields, kind="interlaced")
+        how = "its fields are matched" if fields.kind == "telecined" else "it is deinterlaced"
+        _log.info("%s is %s: %s", self.info.path, fields, how)
+        return fields
+
+    def _timed(self, context: int) -> Iterator[tuple[VideoFrame, int]]:
+        """The decoded pictures with their pts, from some `context` frames before the start on."""
         info = self.info
-        color = info.resolved_color
         clock = _Clock(info)
-        number = 0
-        for picture in self._pictures_from_start():
+        for number, picture in enumerate(self._pictures_from_start(context)):
             if number == 0:
                 self._note_reductions(picture)
             if (picture.width, picture.height) != (info.width, info.height):
@@ -156,12 +182,10 @@ class VideoReader:
                     "split it there and upscale the parts one by one"
                 )
             pts = clock.pts_of(picture)
-            number += 1
-            if (pts - info.start_pts) * info.time_base < self.start:
-                continue
-            if picture.is_corrupt:
+            is_wanted = (pts - info.start_pts) * info.time_base >= self.start
+            if picture.is_corrupt and is_wanted:
                 self._loss.corrupt_frames += 1
-            yield Frame(rgb_from_frame(picture, color), pts, info.time_base)
+            yield picture, pts
         clock.report()
         self._loss.missing_seconds = clock.missing_seconds()
         if self.damage is not None and self.tolerant:  # told by check_damage otherwise
@@ -176,10 +200,15 @@ class VideoReader:
         if tags.matrix not in (UNSPECIFIED, self.info.resolved_color.matrix):
             _log.warning("%s has colours that cannot be converted exactly (%s)", path, tags)
 
-    def _pictures_from_start(self) -> Iterator[VideoFrame]:
-        """Decoded frames from the last keyframe at or before the start, or from the beginning."""
+    def _pictures_from_start(self, context: int) -> Iterator[VideoFrame]:
+        """Decoded frames from the last keyframe at or before the start, or from the beginning.
+
+        With `context` it is the last keyframe at or before so many frames earlier.
+        """
         if self.start:
             offset = self.info.start_pts + math.floor(self.start / self.info.time_base)
+            if context and self.info.average_rate:
+                offset -= math.ceil(context / self.info.average_rate / self.info.time_base)
             pictures = self._decoded(offset)
             first = next(pictures, None)
             if first is not None and first.pts is not None and first.pts <= offset:

@@ -1,0 +1,218 @@
+"""Interlaced video: recognised by FFmpeg's idet and by its combs, and its frames made whole."""
+
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import av
+import numpy as np
+from av.container.input import InputContainer
+from av.filter import Graph
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from vsr.video.pixels import depth_of, is_rgb
+from vsr.video.probe import open_video
+
+CONTEXT_FRAMES = 4
+"""Frames before the first wanted one that are given to the filters, which look at neighbours."""
+
+_MIN_HEIGHT = 16
+_MOST_FRAMES, _ENOUGH_FRAMES = 500, 100
+"""How many frames are looked at: until so many move, and no more than so many."""
+_MOVED_LEVELS = 8
+_FEWEST_MOVED = 20
+"""A frame shows combs only where at least so many pixels differ so much from the frame before."""
+_COMBED_SHARE, _COMBED_SHARE_OF_TELECINE = 0.25, 0.15
+_FLAGGED_COMB = 0.75
+"""Photographed progressive frames comb by 0.35 to 0.6, interlaced ones by 0.8 to 1.6."""
+_REPEATED_SHARE = 0.08
+"""3:2 pulldown repeats a top field in one frame of five, and a bottom field in another."""
+_BOTTOM_FIRST_ORDERS = (3, 5)
+"""FFmpeg's AV_FIELD_BB and AV_FIELD_BT."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """How the pictures of a video were made of fields, and which field is the earlier one."""
+
+    kind: Literal["progressive", "interlaced", "telecined"]
+    top_first: bool = True
+
+    def __str__(self) -> str:
+        if self.kind == "progressive":
+            return self.kind
+        return f"{self.kind}, {'top' if self.top_first else 'bottom'} field first"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What speaks for fields: idet's votes by frame, and how strongly the moving frames comb."""
+
+    votes: Counter[str]
+    repeats: Counter[str]
+    combs: tuple[float, ...]
+    flagged: bool
+    bottom_first_flag: bool
+
+    def verdict(self) -> Fields:
+        """The kind of fields; the container's flag decides where the pictures do not."""
+        tff, bff = self.votes["tff"], self.votes["bff"]
+        top_first = tff > bff if tff != bff else not self.bottom_first_flag
+        determined = tff + bff + self.votes["progressive"]
+        if not self.combs or determined == 0:
+            return Fields("interlaced" if self.flagged else "progressive", top_first)
+        if max(tff, bff) <= determined / 2:
+            return Fields("progressive", top_first)
+        combed = sum(comb > 1 for comb in self.combs) / len(self.combs)
+        repeated = min(self.repeats["top"], self.repeats["bottom"]) / self.repeats.total()
+        if repeated > _REPEATED_SHARE and combed > _COMBED_SHARE_OF_TELECINE:
+            return Fields("telecined", top_first)
+        flag_agrees = self.flagged and float(np.median(self.combs)) > _FLAGGED_COMB
+        kind = "interlaced" if combed > _COMBED_SHARE or flag_agrees else "progressive"
+        return Fields(kind, top_first)
+
+
+def fields_of(path: Path) -> Fields:
+    """How the pictures of a video file are made of fields, by its first frames."""
+    with open_video(path) as (container, stream):
+        stream.thread_type = "AUTO"
+        order = stream.codec_context.field_order
+        return recognise_fields(_decodable(container, stream), field_order=order)
+
+
+def recognise_fields(pictures: Iterable[VideoFrame], *, field_order: int) -> Fields:
+    """How the first pictures of a video were made; `field_order` is FFmpeg's number of it.
+
+    Looks at no more of `pictures` than it needs, 500 at most.
+    """
+    pictures = iter(pictures)
+    first = next(pictures, None)
+    if first is None or first.height < _MIN_HEIGHT or is_rgb(first.format.name):
+        return Fields("progressive")
+    votes: Counter[str] = Counter()
+    repeats: Counter[str] = Counter()
+    combs: list[float] = []
+    graph = _Chain(first, [("idet", None)])
+    before: NDArray[np.int16] | None = None
+    flagged = False
+    for picture in islice(_again(first, pictures), _MOST_FRAMES):
+        flagged = flagged or picture.interlaced_frame
+        for judged in graph.through(picture):
+            _count(judged, votes, repeats)
+        luma = _luma(picture)
+        if before is not None and before.shape == luma.shape:
+            combs += _comb(luma, before)
+        before = luma
+        if len(combs) >= _ENOUGH_FRAMES:
+            break
+    for judged in graph.through(None):
+        _count(judged, votes, repeats)
+    bottom_first = field_order in _BOTTOM_FIRST_ORDERS
+    return Evidence(votes, repeats, tuple(combs), flagged, bottom_first).verdict()
+
+
+def deinterlaced(
+    pictures: Iterable[tuple[VideoFrame, int]], fields: Fields
+) -> Iterator[tuple[VideoFrame, int]]:
+    """Every picture with its pts, made whole: as many as before, at the same times.
+
+    Interlaced ones get the other field's lines by bwdif. Telecined ones of 8 bits get the fields of
+    one film frame matched, and bwdif where none match, so that every fifth repeats another.
+    """
+    pts_waiting: deque[int] = deque()
+    chain: _Chain | None = None
+    for picture, pts in pictures:
+        chain = chain or _Chain(picture, _filters(picture, fields))
+        pts_waiting.append(pts)
+        for whole in chain.through(picture):
+            yield whole, pts_waiting.popleft()
+    if chain is not None:
+        for whole in chain.through(None):
+            yield whole, pts_waiting.popleft()
+    assert not pts_waiting, "these filters give as many frames as they take"
+
+
+def _filters(picture: VideoFrame, fields: Fields) -> list[tuple[str, str | None]]:
+    parity = "tff" if fields.top_first else "bff"
+    if fields.kind == "telecined" and depth_of(picture.format.name) <= 8:  # all that it takes
+        return [
+            ("fieldmatch", f"order={parity}:combmatch=full"),
+            ("bwdif", f"mode=send_frame:parity={parity}:deint=interlaced"),
+        ]
+    return [("bwdif", f"mode=send_frame:parity={parity}:deint=all")]
+
+
+class _Chain:
+    """FFmpeg filters one after the other, made for pictures of one form."""
+
+    def __init__(self, template: VideoFrame, filters: list[tuple[str, str | None]]) -> None:
+        graph = Graph()
+        self._source = graph.add_buffer(
+            width=template.width,
+            height=template.height,
+            format=template.format,
+            time_base=template.time_base,
+        )
+        nodes = [graph.add(name, options) for name, options in filters]
+        self._sink = graph.add("buffersink")
+        graph.link_nodes(self._source, *nodes, self._sink)
+        graph.configure()
+        self._graph = graph  # which its filters do not keep alive
+
+    def through(self, picture: VideoFrame | None) -> Iterator[VideoFrame]:
+        """Push a picture, or None for the end, and give what comes out."""
+        self._source.push(picture)
+        while True:
+            try:
+                filtered: Any = self._sink.pull()
+            except (av.BlockingIOError, av.EOFError):
+                return
+            yield filtered
+
+
+def _decodable(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    """The frames that decode, without a word about the others."""
+    try:
+        for packet in container.demux(stream):
+            try:
+                yield from packet.decode()
+            except av.FFmpegError:
+                continue
+    except av.FFmpegError:
+        return
+
+
+def _again(first: VideoFrame, rest: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
+    yield first
+    yield from rest
+
+
+def _count(judged: VideoFrame, votes: Counter[str], repeats: Counter[str]) -> None:
+    votes[judged.metadata["lavfi.idet.multiple.current_frame"]] += 1
+    repeats[judged.metadata["lavfi.idet.repeated.current_frame"]] += 1
+
+
+def _luma(picture: VideoFrame) -> NDArray[np.int16]:
+    """Luma in 8 bits, of some 500 columns at most: combs run along the others too."""
+    gray = np.asarray(picture.reformat(format="gray").to_ndarray())
+    return gray[:, :: max(1, gray.shape[1] // 512)].astype(np.int16)
+
+
+def _comb(luma: NDArray[np.int16], before: NDArray[np.int16]) -> list[float]:
+    """How unlike moving lines are to their neighbours, by how unlike to those two lines away.
+
+    Neighbours are of the other field, and nearer: above 1 they are of another time. Empty where too
+    little moves.
+    """
+    here = luma[2:-2]
+    moved = np.abs(here - before[2:-2]) > _MOVED_LEVELS
+    if moved.sum() < _FEWEST_MOVED:
+        return []
+    near = np.abs(luma[1:-3] + luma[3:-1] - 2 * here)[moved].sum()
+    far = np.abs(luma[:-4] + luma[4:] - 2 * here)[moved].sum()
+    return [float(near / far)] if far else []

@@ -95,7 +95,8 @@ def test_feature_matching_is_the_mean_distance_and_leaves_true_maps_alone():
 
 
 @pytest.mark.parametrize(
-    "changes", [{"channels": 0}, {"head_start": -1}, {"lr": 0.0}, {"penalty_std": 0.0}]
+    "changes",
+    [{"channels": 0}, {"depth": 0}, {"r1": -1.0}, {"fraction": 0.0}, {"penalty_std": 0.0}],
 )
 def test_a_config_out_of_range_is_refused(changes: dict[str, float]):
     with pytest.raises(ConfigError, match=rf"adversarial\.{next(iter(changes))}"):

@@ -188,6 +188,13 @@ def test_the_average_of_constant_weights_is_those_weights():
     assert torch.equal(model.bias, own)
 
 
+def test_every_stage_trains_in_the_precision_of_the_config(tmp_path: Path):
+    recipe, seen = Regression(), list[torch.dtype]()
+    recipe.model[0].register_forward_hook(lambda _m, _i, output: seen.append(output.dtype))
+    run_training(config(tmp_path, precision="bf16", validation={"every": 99}), recipe)
+    assert seen == [torch.bfloat16] * 2 * sum(STEPS)
+
+
 class Duel(Regression):
     """The regression with a critic that learns to tell its answers from the true ones."""
 

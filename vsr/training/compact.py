@@ -18,6 +18,7 @@ from vsr.models.blocks import channels_innermost
 from vsr.models.unet import UNetVideoModel
 from vsr.models.vae import AutoencoderKLVideo, enlarged_latents
 from vsr.sampling import mix, sigma_timestep, start_latents
+from vsr.training.adversary import make_adversary
 from vsr.training.config import DataConfig, StageConfig, TrainConfig
 from vsr.training.data import TrainingClips, TrainingClipsConfig
 from vsr.training.losses import (
@@ -106,6 +107,18 @@ class CompactRecipe:
             beta_schedule="scaled_linear",
         )
         self.validator: Validator | None = None
+        self.adversary = make_adversary(config, in_channels=3, autocast=self.autocast)
+
+    @property
+    def critic(self) -> nn.Module | None:
+        """What tells the model's frames from true ones, where a stage asks for it."""
+        return None if self.adversary is None else self.adversary.critic
+
+    def critic_terms(self, batch: Batch, stage: StageConfig) -> dict[str, Tensor]:
+        """The terms of the critic's loss, on the frames of `terms`."""
+        assert self.adversary is not None
+        generator = _generator(self.config.seed + 3, int(batch["index"][0]))
+        return self.adversary.critic_terms(generator=generator)
 
     def dataset(self, stage: StageConfig) -> Dataset[dict[str, Tensor]]:
         """Endless samples of a stage, in another order in every stage."""
@@ -131,6 +144,8 @@ class CompactRecipe:
             terms["temporal"] = temporal_loss(
                 output, hr, flow_backward=batch["flow_backward"], mask=mask
             )
+        if stage.critic is not None and self.adversary is not None:
+            terms |= self.adversary.generator_terms(hr, output, generator=generator)
         if weights.perceptual or weights.prior or weights.prior_features:
             terms |= self._feature_terms(output, batch, stage, generator)
         return terms

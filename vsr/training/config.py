@@ -12,6 +12,7 @@ import yaml
 
 from vsr.degradation.config import DegradationConfig
 from vsr.errors import ConfigError
+from vsr.training.adversarial import AdversarialConfig
 from vsr.training.motion import MotionConfig
 
 
@@ -27,6 +28,15 @@ class LossWeights:
     prior_features: float = 0.0
     temporal: float = 0.0
     grid: float = 0.0
+    adversarial: float = 0.0
+    """What the critic makes the model pay; 0.05 to 0.1 beside pixels of weight 1."""
+    matching: float = 0.0
+    """Distance of the critic's maps of made and of true frames."""
+
+    @property
+    def asks_critic(self) -> bool:
+        """Whether a critic must learn beside the model."""
+        return bool(self.adversarial or self.matching)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +47,12 @@ class CriticConfig:
     """At its height; it rises and falls as the model's does."""
     betas: tuple[float, float] = (0.0, 0.99)
     weight_decay: float = 0.0
+    head_start: int = 100
+    """Steps of a stage in which the critic learns and what it says does not count yet."""
 
     def __post_init__(self) -> None:
         _require(self.lr > 0, "critic.lr", "above 0", self)
+        _require(self.head_start >= 0, "critic.head_start", "at least 0", self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +84,12 @@ class StageConfig:
     """Steps over which the feature losses rise from nothing, since they multiply gradients."""
     weights: LossWeights = field(default_factory=LossWeights)
     critic: CriticConfig | None = None
-    """How the recipe's critic learns in this stage; null: it does not."""
+    """How the recipe's critic learns in this stage; null: it does not, or by the defaults where a
+    weight asks for it."""
 
     def __post_init__(self) -> None:
+        if self.critic is None and self.weights.asks_critic:
+            object.__setattr__(self, "critic", CriticConfig())
         for name in ("steps", "crop", "frames", "batch", "accumulate"):
             _require(getattr(self, name) >= 1, f"stages: {self.name}.{name}", "at least 1", self)
         _require(self.lr > 0, f"stages: {self.name}.lr", "above 0", self)
@@ -191,6 +207,7 @@ class TrainConfig:
     noise: NoiseConfig = field(default_factory=NoiseConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
+    adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
     log_every: int = 20
     save_every: int = 500
     keep: int = 2

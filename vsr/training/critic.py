@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import nn
+from torch import Tensor, nn
 
+from vsr.errors import ConfigError
 from vsr.training.config import CriticConfig
 
 
@@ -34,6 +35,16 @@ class Critic:
         )
         if optimizer_state is not None:
             self.optimizer.load_state_dict(dict(optimizer_state))
+
+    def load(self, weights: Mapping[str, Tensor]) -> None:
+        """Take over the saved weights; raises `ConfigError` where they are another critic's."""
+        try:
+            self.module.load_state_dict(dict(weights))
+        except RuntimeError as error:
+            raise ConfigError(
+                "the checkpoint's critic is of another shape; give the config its values of "
+                "adversarial.discriminator, channels and depth, or take another run folder"
+            ) from error
 
     @contextmanager
     def frozen(self) -> Generator[None]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
-from vsr.models.blocks import FrameConv2d, TimeConv3d, unfold_time
+from vsr.models.blocks import FrameConv2d, unfold_time
 
 DiscriminatorKind = Literal["frame", "temporal"]
 
@@ -89,7 +89,7 @@ class TemporalDiscriminator(nn.Module):
         self.space = nn.ModuleList(
             spectral_norm(FrameConv2d(a, b, 4, stride=2, padding=1)) for a, b in pairwise(widths)
         )
-        self.time = nn.ModuleList(spectral_norm(TimeConv3d(width, 3)) for width in widths[1:])
+        self.time = nn.ModuleList(spectral_norm(_TimeConv(width)) for width in widths[1:])
         self.conv_out = FrameConv2d(widths[-1], 1, 3, padding=1)
 
     def forward(self, frames: Float[Tensor, "b c t h w"]) -> Verdict:
@@ -112,6 +112,19 @@ def make_discriminator(
     return shape(in_channels, channels, depth)
 
 
+class _TimeConv(nn.Conv2d):
+    """A convolution over three frames, by a 2-D kernel on maps whose places lie in a row.
+
+    oneDNN's 3-D form gives wrong gradients of its weights for clips of two frames in bf16.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__(channels, channels, (3, 1), padding=(1, 0))
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input.flatten(3)).unflatten(3, input.shape[-2:])
+
+
 def _norm_weights(module: nn.Module) -> None:
     """Compute all normed weights now, in full precision, for the `parametrize.cached` around.
 
@@ -119,7 +132,7 @@ def _norm_weights(module: nn.Module) -> None:
     """
     with torch.autocast(next(module.parameters()).device.type, enabled=False):
         for part in module.modules():
-            if isinstance(part, nn.Conv2d | nn.Conv3d) and parametrize.is_parametrized(part):
+            if isinstance(part, nn.Conv2d) and parametrize.is_parametrized(part):
                 _ = part.weight
 
 

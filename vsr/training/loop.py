@@ -54,6 +54,8 @@ logger = logging.getLogger(__name__)
 
 RAMPED = ("perceptual", "prior_features")
 """Terms whose weights rise over `StageConfig.ramp` steps."""
+JUDGED = ("adversarial", "matching")
+"""Terms that come from a critic; they rise likewise, after its head start."""
 LOWER_IS_BETTER = ("features",)
 """Validation figures that fall as the model gets better."""
 
@@ -91,9 +93,8 @@ class Trainer:
         self.model = recipe.model.to(accelerator.device)
         self.ema = Ema(self.model, config.optimizer.ema_decay)
         self.progress = Progress()
-        self.critic: Critic | None = None
-        if isinstance(recipe, AdversarialRecipe):
-            self.critic = Critic(recipe.critic, accelerator)
+        critic = recipe.critic if isinstance(recipe, AdversarialRecipe) else None
+        self.critic = None if critic is None else Critic(critic, accelerator)
         self.resumed: Checkpoint | None = None
         self.metrics = MetricsFile(self.run)
         self.watch, self.means = Stopwatch(), Means()
@@ -143,6 +144,8 @@ class Trainer:
                     return
         finally:
             self.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
+            # else the next stage's prepare leaves it as it is: in full precision
+            self.model.__dict__.pop("_is_accelerate_prepared", None)
             self.accelerator.free_memory()
         self.progress.stage += 1
         self.progress.step = self.progress.position = 0
@@ -225,15 +228,23 @@ class Trainer:
 
     def total(self, terms: dict[str, Tensor], stage: StageConfig) -> Tensor:
         """The weighted sum of the terms, the feature terms ramped in."""
-        ramp = min(1.0, (self.progress.step + 1) / stage.ramp) if stage.ramp else 1.0
         weights = {f.name: getattr(stage.weights, f.name) for f in fields(LossWeights)}
         return torch.stack(
             [
-                weights[name] * (ramp if name in RAMPED else 1.0) * term
+                weights[name] * self.ramp(name, stage) * term
                 for name, term in terms.items()
                 if weights[name]
             ]
         ).sum()
+
+    def ramp(self, name: str, stage: StageConfig) -> float:
+        """How much of a term counts at this step; the critic's word not before its head start."""
+        begin = stage.critic.head_start if stage.critic is not None and name in JUDGED else 0
+        if self.progress.step < begin:
+            return 0.0
+        if not stage.ramp or name not in (*RAMPED, *JUDGED):
+            return 1.0
+        return min(1.0, (self.progress.step - begin + 1) / stage.ramp)
 
     def after_step(self, stage: StageConfig, optimizer: torch.optim.Optimizer) -> None:
         """Whatever is due after this step: metrics, validation, a checkpoint."""
@@ -350,8 +361,8 @@ class Trainer:
             logger.warning("resumed with other values of %s", ", ".join(differing))
         self.model.load_state_dict(checkpoint.model)
         self.ema.load(checkpoint.ema, checkpoint.progress.ema_updates)
-        if self.critic is not None:
-            self.critic.module.load_state_dict(checkpoint.critic or {})
+        if self.critic is not None and checkpoint.critic is not None:
+            self.critic.load(checkpoint.critic)
         self.resumed = checkpoint
         self.progress = checkpoint.progress
         torch.set_rng_state(checkpoint.rng)

@@ -45,8 +45,8 @@ class AdversarialRecipe(Recipe, Protocol):
     """
 
     @property
-    def critic(self) -> nn.Module:
-        """All that judges, in one module (an `nn.ModuleDict` of several, say).
+    def critic(self) -> nn.Module | None:
+        """All that judges, in one module (an `nn.ModuleDict` of several, say); None: no stage asks.
 
         Parameters that do not need gradients when the run begins never train. Every process holds
         it whole and unwrapped: `terms` may use `self.critic` as it is, and gradients pass through

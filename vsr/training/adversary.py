@@ -1,0 +1,126 @@
+"""A recipe's critic at work: what both sides pay on a batch."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor
+
+from vsr.training.adversarial import (
+    AdversarialConfig,
+    difference_penalty,
+    discriminator_loss,
+    feature_matching,
+    generator_loss,
+    gradient_penalty,
+)
+from vsr.training.config import TrainConfig
+from vsr.training.discriminators import make_discriminator
+from vsr.training.losses import pick_frames
+
+
+def make_adversary(
+    config: TrainConfig,
+    *,
+    in_channels: int,
+    autocast: Callable[[], AbstractContextManager[Any]],
+) -> "Adversary | None":
+    """The adversary of a run; None where no stage has a critic."""
+    if all(stage.critic is None for stage in config.stages):
+        return None
+    return Adversary(
+        config.adversarial, in_channels=in_channels, seed=config.seed, autocast=autocast
+    )
+
+
+class Adversary:
+    """A recipe's critic and what both sides pay; `autocast` sets the number format of its passes.
+
+    `generator_terms` keeps what it was shown (detached) for the `critic_terms` of the same batch.
+    """
+
+    def __init__(
+        self,
+        config: AdversarialConfig,
+        *,
+        in_channels: int,
+        seed: int,
+        autocast: Callable[[], AbstractContextManager[Any]],
+    ) -> None:
+        self.config, self.autocast = config, autocast
+        with torch.random.fork_rng(devices=[]):  # the same weights in every process
+            torch.manual_seed(seed)
+            self.critic = make_discriminator(
+                config.discriminator,
+                in_channels=in_channels,
+                channels=config.channels,
+                depth=config.depth,
+            )
+        self._seen: tuple[Tensor, Tensor] | None = None
+
+    def generator_terms(
+        self,
+        real: Float[Tensor, "b c t h w"],
+        fake: Float[Tensor, "b c t h w"],
+        *,
+        generator: torch.Generator,
+    ) -> dict[str, Tensor]:
+        """`adversarial` and `matching` (of features), whose gradients reach `fake` alone."""
+        if self.config.discriminator == "frame":
+            real, fake = _picked_frames(real, fake, self.config.fraction, generator)
+        self._seen = (real, fake.detach())
+        with self.autocast():
+            with torch.no_grad():
+                true = self.critic(real)
+            made = self.critic(fake)
+        scores = (true.scores.float(), made.scores.float())
+        return {
+            "adversarial": generator_loss(*scores, self.config.loss),
+            "matching": feature_matching(true.maps, made.maps),
+        }
+
+    def critic_terms(self, *, generator: torch.Generator) -> dict[str, Tensor]:
+        """The critic's own loss, and its penalties with their weights where they have one."""
+        assert self._seen is not None, "generator_terms of the same batch comes first"
+        config, (real, fake) = self.config, self._seen
+        self._seen = None
+        exact, shown = config.penalty == "exact", [real, fake]
+        penalised = [
+            (name, weight, place)
+            for name, weight, place in (("r1", config.r1, 0), ("r2", config.r2, 1))
+            if weight
+        ]
+        if not exact:
+            shown += [
+                _moved(shown[place], config.penalty_std, generator) for _, _, place in penalised
+            ]
+        with self.autocast():
+            together = self.critic(torch.cat(shown)).scores.float()
+        scores = together.chunk(len(shown))
+        terms = {"critic": discriminator_loss(scores[0], scores[1], config.loss)}
+        for number, (name, weight, place) in enumerate(penalised):
+            terms[name] = weight * (
+                gradient_penalty(self._scores, shown[place], generator=generator)
+                if exact
+                else difference_penalty(scores[place], scores[2 + number], std=config.penalty_std)
+            )
+        return terms
+
+    def _scores(self, frames: Tensor) -> Tensor:
+        return self.critic(frames).scores
+
+
+def _picked_frames(
+    real: Tensor, fake: Tensor, fraction: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """The same random frames of both, each as a clip of one frame."""
+    frames = [rearrange(x, "b c t h w -> (b t) c 1 h w") for x in (real, fake)]
+    picks = pick_frames(len(frames[0]), fraction=fraction, generator=generator).to(real.device)
+    return frames[0][picks], frames[1][picks]
+
+
+def _moved(frames: Tensor, std: float, generator: torch.Generator) -> Tensor:
+    return frames + std * torch.randn(frames.shape, generator=generator).to(frames)

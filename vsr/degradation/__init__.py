@@ -1,19 +1,29 @@
-"""Low-quality clips from good ones: blur, resize, noise, JPEG and video codecs, from a seed."""
+"""Low-quality clips from good ones by a seed: blur, resize, noise, JPEG, codecs, worn film."""
 
 from vsr.degradation.config import (
     CodecConfig,
     CompressionConfig,
     DegradationConfig,
     StageConfig,
+)
+from vsr.degradation.film_config import FilmConfig
+from vsr.degradation.pipeline import degrade
+from vsr.degradation.presets import (
+    degradation_preset,
+    old_film_config,
+    preset_fields,
     published_config,
 )
-from vsr.degradation.pipeline import degrade
 
 __all__ = [
     "CodecConfig",
     "CompressionConfig",
     "DegradationConfig",
+    "FilmConfig",
     "StageConfig",
+    "degradation_preset",
     "degrade",
+    "old_film_config",
+    "preset_fields",
     "published_config",
 ]

@@ -8,9 +8,9 @@ the frames when they are blurred; noise is in grey levels of 255 at the size whe
 
 from dataclasses import dataclass, field
 
+from vsr.degradation.draw import Range, check_probabilities
+from vsr.degradation.film_config import FilmConfig
 from vsr.errors import ConfigError
-
-Range = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class CompressionConfig:
     jpeg_quality: Range = (97.0, 40.0)
 
     def __post_init__(self) -> None:
-        _check_probabilities(self, "codec_probability", "jpeg_probability")
+        check_probabilities(self, "codec_probability", "jpeg_probability")
         if self.codec_probability + self.jpeg_probability > 1:
             raise ConfigError(
                 f"{self.codec_probability = } and {self.jpeg_probability = } must not exceed 1 "
@@ -85,7 +85,7 @@ class StageConfig:
     compression: CompressionConfig = field(default_factory=CompressionConfig)
 
     def __post_init__(self) -> None:
-        _check_probabilities(
+        check_probabilities(
             self,
             "blur_probability",
             "sinc_probability",
@@ -121,7 +121,8 @@ class DegradationConfig:
     `severity` holds the two parameters of a Beta distribution; its default has mean 0.44, where
     the ranges give about blur 1.4, noise 6/255 and CRF 27. A clip is only reduced, and otherwise
     left as it is, with `clean_probability`. `drift` is the relative step a frame of the random
-    walk along which sigmas and qualities go in the course of a clip.
+    walk along which sigmas and qualities go in the course of a clip. A `film` is worn before
+    all else.
     """
 
     scale: int = 4
@@ -130,50 +131,12 @@ class DegradationConfig:
     drift: float = 0.03
     first: StageConfig = field(default_factory=StageConfig)
     second: StageConfig = field(default_factory=_second_stage)
+    film: FilmConfig | None = None
 
     def __post_init__(self) -> None:
-        _check_probabilities(self, "clean_probability")
+        check_probabilities(self, "clean_probability")
         if self.scale < 1 or min(self.severity) <= 0 or self.drift < 0:
             raise ConfigError(
                 f"{self.scale = } must be at least 1, {self.severity = } above 0, "
                 f"{self.drift = } not negative"
             )
-
-
-def published_config() -> DegradationConfig:
-    """The ranges of Real-ESRGAN (Wang et al. 2021) with RealBasicVSR's codecs (Chan et al. 2022).
-
-    Much harsher than the default: every severity is as likely as any other.
-    """
-    first = StageConfig(
-        blur_probability=1.0,
-        sinc_probability=0.1,
-        resize_probability=1.0,
-        resize_scale=(1.5, 0.15),
-        aliased_share=0.67,
-        noise_probability=1.0,
-        noise_sigma=(1.0, 30.0),
-        shot_noise_share=0.5,
-        grey_noise_share=0.4,
-        compression=CompressionConfig(jpeg_probability=1.0, jpeg_quality=(95.0, 30.0)),
-    )
-    second = StageConfig(
-        blur_probability=0.8,
-        blur_sigma=(0.2, 1.5),
-        sinc_probability=0.8,
-        aliased_share=0.67,
-        noise_probability=1.0,
-        noise_sigma=(1.0, 25.0),
-        shot_noise_share=0.5,
-        grey_noise_share=0.4,
-        compression=CompressionConfig(
-            codec_probability=0.5, jpeg_probability=0.5, jpeg_quality=(95.0, 30.0)
-        ),
-    )
-    return DegradationConfig(severity=(1.0, 1.0), clean_probability=0.0, first=first, second=second)
-
-
-def _check_probabilities(config: object, *names: str) -> None:
-    for name in names:
-        if not 0 <= (value := getattr(config, name)) <= 1:
-            raise ConfigError(f"{name} = {value} must lie between 0 and 1")

@@ -1,11 +1,10 @@
 """From a good clip to a bad one: two stages of random steps, drawn by a severity per clip.
 
 Real-ESRGAN (Wang et al. 2021) degrades twice; RealBasicVSR (Chan et al. 2022) lets the
-parameters drift over time and compresses with video codecs.
+parameters drift over time and compresses with video codecs. An old film is worn before that.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -14,9 +13,10 @@ from vsr.degradation import kernels, steps
 from vsr.degradation.config import (
     CompressionConfig,
     DegradationConfig,
-    Range,
     StageConfig,
 )
+from vsr.degradation.draw import Draw
+from vsr.degradation.film import wear
 from vsr.errors import InputError
 
 Frames = Float[np.ndarray, "_ _ _ 3"]
@@ -32,7 +32,8 @@ def degrade(
     """A bad, `config.scale` times smaller version of `clip` (RGB, [0, 1]).
 
     Frame borders stay aligned, so there is no sub-pixel shift: low-quality pixel i lies over
-    the centre of pixels `scale * i` to `scale * (i + 1) - 1`. The same clip, config and state of
+    the centre of pixels `scale * i` to `scale * (i + 1) - 1`. Only a film weaves around its place.
+    The same clip, config and state of
     `rng` give the same result in any process. Raises InputError where the size is no multiple
     of the scale.
     """
@@ -47,32 +48,14 @@ def degrade(
     if rng.random() < config.clean_probability:
         resampling = "antialiased" if rng.random() < 0.5 else "area"
         return steps.to_uint8(steps.resize(frames, target, resampling=resampling))
-    draw = _Draw(rng, float(rng.beta(*config.severity)), config.drift, (h, w))
+    draw = Draw(rng, float(rng.beta(*config.severity)), config.drift, (h, w))
+    if config.film is not None:
+        frames = wear(frames, config.film, draw)
     frames = _first_stage(frames, config.first, draw)
     return steps.to_uint8(_second_stage(frames, config.second, draw, target=target))
 
 
-@dataclass(frozen=True, slots=True)
-class _Draw:
-    """What one clip's parameters are drawn with."""
-
-    rng: np.random.Generator
-    severity: float
-    drift: float
-    full_size: tuple[int, int]
-
-    def chance(self, probability: float) -> bool:
-        return bool(self.rng.random() < probability)
-
-    def value(self, limits: Range) -> float:
-        strength = min(1.0, self.severity * self.rng.uniform(0.6, 1.4))
-        return limits[0] + (limits[1] - limits[0]) * strength
-
-    def drifting(self, value: float, t: int) -> Float[np.ndarray, "t"]:
-        return value * np.exp(np.cumsum(self.rng.normal(0.0, self.drift, t)))
-
-
-def _first_stage(frames: Frames, config: StageConfig, draw: _Draw) -> Frames:
+def _first_stage(frames: Frames, config: StageConfig, draw: Draw) -> Frames:
     changes: list[Step] = [
         lambda x: _blurred(x, config, draw),
         lambda x: _resized_at_random(x, config, draw),
@@ -84,7 +67,7 @@ def _first_stage(frames: Frames, config: StageConfig, draw: _Draw) -> Frames:
 
 
 def _second_stage(
-    frames: Frames, config: StageConfig, draw: _Draw, *, target: tuple[int, int]
+    frames: Frames, config: StageConfig, draw: Draw, *, target: tuple[int, int]
 ) -> Frames:
     # Noise comes after the last resize: before it, the reduction would take most of it away.
     changes: list[Step] = [
@@ -99,7 +82,7 @@ def _second_stage(
     return _ringing(_compressed(frames, config.compression, draw), config, draw)
 
 
-def _blurred(frames: Frames, config: StageConfig, draw: _Draw) -> Frames:
+def _blurred(frames: Frames, config: StageConfig, draw: Draw) -> Frames:
     if not draw.chance(config.blur_probability):
         return frames
     reduction = frames.shape[1] / draw.full_size[0]
@@ -125,7 +108,7 @@ def _blurred(frames: Frames, config: StageConfig, draw: _Draw) -> Frames:
     )
 
 
-def _resized_at_random(frames: Frames, config: StageConfig, draw: _Draw) -> Frames:
+def _resized_at_random(frames: Frames, config: StageConfig, draw: Draw) -> Frames:
     if not draw.chance(config.resize_probability):
         return frames
     scale = draw.value(config.resize_scale)
@@ -133,13 +116,13 @@ def _resized_at_random(frames: Frames, config: StageConfig, draw: _Draw) -> Fram
     return steps.resize(frames, (h, w), resampling=_resampling(config, draw))
 
 
-def _resampling(config: StageConfig, draw: _Draw) -> steps.Resampling:
+def _resampling(config: StageConfig, draw: Draw) -> steps.Resampling:
     if draw.chance(config.aliased_share):
         return "bilinear" if draw.chance(0.5) else "bicubic"
     return "area" if draw.chance(0.6) else "antialiased"
 
 
-def _noisy(frames: Frames, config: StageConfig, draw: _Draw) -> Frames:
+def _noisy(frames: Frames, config: StageConfig, draw: Draw) -> Frames:
     if not draw.chance(config.noise_probability):
         return frames
     sigmas = draw.drifting(draw.value(config.noise_sigma) / 255, len(frames))
@@ -147,14 +130,14 @@ def _noisy(frames: Frames, config: StageConfig, draw: _Draw) -> Frames:
     return steps.add_noise(frames, sigmas, grey=grey, shot=shot, rng=draw.rng)
 
 
-def _ringing(frames: Frames, config: StageConfig, draw: _Draw) -> Frames:
+def _ringing(frames: Frames, config: StageConfig, draw: Draw) -> Frames:
     if not draw.chance(config.sinc_probability):
         return frames
     kernel = kernels.sinc_kernel(draw.rng.uniform(*config.sinc_cutoff))
     return steps.blur(frames, [kernel] * len(frames))
 
 
-def _compressed(frames: Frames, config: CompressionConfig, draw: _Draw) -> Frames:
+def _compressed(frames: Frames, config: CompressionConfig, draw: Draw) -> Frames:
     choice = draw.rng.random()
     if choice < config.codec_probability:
         weights = np.array([codec.weight for codec in config.codecs])

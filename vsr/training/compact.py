@@ -4,7 +4,6 @@ import logging
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from einops import rearrange
@@ -35,7 +34,7 @@ from vsr.training.losses import (
 from vsr.training.networks import existing_file, initial_networks
 from vsr.training.prelu import quicken_prelu
 from vsr.training.recipe import Batch
-from vsr.training.sampler import Numbered
+from vsr.training.sampler import Numbered, sample_generator
 from vsr.training.validate import Validator
 
 logger = logging.getLogger(__name__)
@@ -117,7 +116,7 @@ class CompactRecipe:
     def critic_terms(self, batch: Batch, stage: StageConfig) -> dict[str, Tensor]:
         """The terms of the critic's loss, on the frames of `terms`."""
         assert self.adversary is not None
-        generator = _generator(self.config.seed + 3, int(batch["index"][0]))
+        generator = sample_generator(self.config.seed + 3, int(batch["index"][0]))
         return self.adversary.critic_terms(generator=generator)
 
     def dataset(self, stage: StageConfig) -> Dataset[dict[str, Tensor]]:
@@ -128,7 +127,7 @@ class CompactRecipe:
     def terms(self, model: nn.Module, batch: Batch, stage: StageConfig) -> dict[str, Tensor]:
         """The terms of the loss that have a weight in this stage."""
         weights, hr = stage.weights, batch["hr"]
-        generator = _generator(self.config.seed, int(batch["index"][0]))
+        generator = sample_generator(self.config.seed, int(batch["index"][0]))
         noisy, noise, levels = self.draw_noise(batch["lr"], batch["index"])
         sigma = draw_sigmas(self.config, batch["index"]).to(hr.device)
         output = model(batch["lr"], noise, levels, noisy=noisy, sigma=sigma, clean=hr)
@@ -158,11 +157,11 @@ class CompactRecipe:
         frames, latents, levels = [], [], []
         for sample, number in zip(lr, index.tolist(), strict=True):
             # Drawn where it is used: a batch of noise is too much for a CPU that feeds a GPU.
-            generator = _generator(self.config.seed, number, lr.device)
+            generator = sample_generator(self.config.seed, number, lr.device)
             latents.append(
                 torch.randn(LATENT_CHANNELS, t, h, w, generator=generator, device=lr.device)
             )
-            draw = _generator(self.config.seed + 2, number)
+            draw = sample_generator(self.config.seed + 2, number)
             levels.append(_draw_level(config.level_probability, config.max_level, draw))
             if levels[-1]:
                 noise = torch.randn(sample.shape, generator=generator, device=lr.device)
@@ -189,7 +188,7 @@ class CompactRecipe:
 
     def _restore(self, model: nn.Module, sample: Batch) -> Tensor:
         lr = sample["lr"][None].to(self.device)
-        generator = _generator(self.config.seed + HELD_OUT, int(sample["index"]))
+        generator = sample_generator(self.config.seed + HELD_OUT, int(sample["index"]))
         noise = torch.randn(1, LATENT_CHANNELS, *lr.shape[2:], generator=generator)
         level = torch.zeros(1, dtype=torch.long, device=self.device)
         with self.autocast():
@@ -249,7 +248,7 @@ class CompactRecipe:
 
 def draw_sigmas(config: TrainConfig, index: Int[Tensor, " b"]) -> Float[Tensor, " b"]:
     """Where on the way each sample starts: mostly at 1, as the first of several steps does."""
-    generators = [_generator(config.seed + 1, number) for number in index.tolist()]
+    generators = [sample_generator(config.seed + 1, number) for number in index.tolist()]
     draws = torch.stack([torch.rand(2, generator=generator) for generator in generators])
     later = draws[:, 0] < config.noise.later_probability
     return torch.where(later, draws[:, 1].clamp(min=0.1), torch.ones(len(draws)))
@@ -293,12 +292,6 @@ def _load_teacher(path: str) -> nn.Module:
 
 def _frozen(module: M, device: torch.device) -> M:
     return channels_innermost(module.requires_grad_(False).eval().to(device))
-
-
-def _generator(seed: int, number: int, device: torch.device | str = "cpu") -> torch.Generator:
-    """Randomness of one sample: the same in every run, whatever the batches and processes."""
-    state = np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0]
-    return torch.Generator(device).manual_seed(int(state))
 
 
 def _draw_level(probability: float, maximum: int, generator: torch.Generator) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
@@ -39,3 +40,9 @@ class Numbered(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         return {**self.samples[index], "index": torch.tensor(index)}
+
+
+def sample_generator(seed: int, number: int, device: torch.device | str = "cpu") -> torch.Generator:
+    """Randomness of one sample: the same in every run, whatever the batches and processes."""
+    state = np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0]
+    return torch.Generator(device).manual_seed(int(state))

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import yaml
 
-from vsr.degradation.config import DegradationConfig
+from vsr.degradation import DegradationConfig, preset_fields
 from vsr.errors import ConfigError
 from vsr.training.adversarial import AdversarialConfig
 from vsr.training.motion import MotionConfig
@@ -123,6 +123,7 @@ class DataConfig:
     """Batches that each worker keeps ready."""
     motion: MotionConfig = field(default_factory=MotionConfig)
     degradation: DegradationConfig = field(default_factory=DegradationConfig)
+    """A preset's name (default, published, old_film), or fields, laid over those of `preset`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,6 +335,8 @@ def _build_plain(kind: type, value: Any, where: str) -> Any:
 
 def _build_dataclass(kind: type, values: Any, where: str) -> Any:
     values = {} if values is None else values
+    if kind is DegradationConfig:
+        values = preset_fields(values)
     _check(isinstance(values, Mapping), where, values, "a mapping")
     kinds = typing.get_type_hints(kind)
     for key in values:

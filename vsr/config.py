@@ -65,6 +65,8 @@ class UpscaleConfig:
     start: Annotated[float, "seconds of the source to skip"] = 0.0
     duration: Annotated[float | None, "seconds of the source to upscale"] = None
     overwrite: Annotated[bool, "replace an output that exists"] = False
+    restart: Annotated[bool, "begin anew instead of going on with what is finished"] = False
+    share: Annotated[bool, "make one output together with other processes with --share"] = False
     tolerant: Annotated[bool, "a damaged source is no error: what decodes is the result"] = False
 
     def __post_init__(self) -> None:

@@ -174,7 +174,9 @@ def test_every_stage_is_timed(tmp_path: Path, source: Path, config: UpscaleConfi
     assert stages <= set(timer.seconds)
 
 
-def test_an_interrupt_leaves_no_output(tmp_path: Path, source: Path, config: UpscaleConfig) -> None:
+def test_after_an_interrupt_the_same_call_goes_on_to_the_same_bytes(
+    tmp_path: Path, source: Path, config: UpscaleConfig
+) -> None:
     @contextmanager
     def progress(total: int | None) -> Generator[Advance]:
         def advance(frames: int) -> None:
@@ -182,9 +184,15 @@ def test_an_interrupt_leaves_no_output(tmp_path: Path, source: Path, config: Ups
 
         yield advance
 
-    with pytest.raises(KeyboardInterrupt):
-        upscale(source, tmp_path / "out.mp4", config, progress=progress)
-    assert list(tmp_path.iterdir()) == []
+    whole, broken = tmp_path / "whole.mp4", tmp_path / "broken.mp4"
+    upscale(source, whole, config)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt, match="the same command goes on"):
+            upscale(source, broken, config, progress=progress)
+        assert not broken.exists()
+    upscale(source, broken, config)
+    assert broken.read_bytes() == whole.read_bytes()
+    assert sorted(tmp_path.iterdir()) == [broken, whole]
 
 
 @pytest.mark.parametrize("network", ["unet", "vae"])

@@ -1,28 +1,43 @@
-"""File to file: reading, upscaling and writing run at the same time, one clip each."""
+"""File to file: a film is made shot by shot, kept on the disk clip by clip, and joined at the end.
+
+    source ─ shots ─ clips ─ larger ─ kept in OUT.vsr/ (states, pictures, parts) ─ joined ─ OUT
+
+Whatever ends a run, the same command goes on where it stopped. Several processes claim shot by shot
+and one of them joins. The bytes of the output are the same in any case, since they are those of the
+parts, and a part is the same whoever makes it.
+"""
 
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from vsr.config import UpscaleConfig
-from vsr.errors import InputError
+from vsr.errors import InputError, OutputError
+from vsr.jobs.identity import options_identity, source_identity
+from vsr.jobs.launch import launched_with_others, made_by_this_launch
+from vsr.jobs.maker import ConfiguredModel, Model
+from vsr.jobs.making import ShotMaker
 from vsr.jobs.model_folder import native_scale
-from vsr.jobs.overlap import ahead, behind
 from vsr.jobs.progress import ShowProgress, no_progress
 from vsr.jobs.target import Size, clip_length, default_output, encoder_settings, output_size
+from vsr.jobs.work_folder import Film, WorkFolder, finish_after_crash
 from vsr.timing import NullTimer, Timer
-from vsr.video.clips import Clip, clips
+from vsr.video.encoding import Encoding
+from vsr.video.parts import Part
 from vsr.video.probe import VideoInfo, probe
-from vsr.video.reader import Frame, VideoReader
-from vsr.video.shots import ShotDetector
-from vsr.video.writer import VideoWriter
+from vsr.video.reader import exact_seconds
+from vsr.video.streams import source_range
+from vsr.video.writer import OutputFile, check_output, encoding_of
+
+_POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class UpscaleReport:
-    """What a run made, and in how many seconds, without those of loading the model."""
+    """What a run made, and in how many seconds, without those of loading the model.
+
+    No frames: it was found finished, or the others of this launch have made it.
+    """
 
     output: Path
     frames: int
@@ -32,6 +47,8 @@ class UpscaleReport:
     def __str__(self) -> str:
         files = [path for path in (self.output, *self.output.rglob("*")) if path.is_file()]
         megabytes = sum(path.stat().st_size for path in files) / 1e6
+        if self.frames == 0:
+            return f"{self.output} was finished before ({megabytes:.1f} MB)"
         return (
             f"{self.frames} frames at {self.size.width}x{self.size.height} in {self.seconds:.1f} s "
             f"({self.frames / self.seconds:.2f} frames/s): {self.output} ({megabytes:.1f} MB)"
@@ -43,92 +60,151 @@ def upscale(
     output: Path | None = None,
     config: UpscaleConfig | None = None,
     *,
+    model: Model | None = None,
     timer: Timer | None = None,
     progress: ShowProgress = no_progress,
 ) -> UpscaleReport:
     """Upscale the video or image folder `source` into `output`, and return what was made.
 
-    The output appears under its name when it is complete. A damaged source gives the frames that
-    decode, and then an InputError unless `config.tolerant`.
+    The output appears under its name when it is complete. Until then finished clips are kept in
+    `OUTPUT.vsr`: called again after whatever ended it, it goes on there, to the same bytes. With
+    `config.share`, or under a launcher, several processes make one output. `model` stands in for
+    the one that `config` names. A damaged source gives the frames that decode, and then an
+    InputError unless `config.tolerant`.
     """
-    config = config or UpscaleConfig()
-    timer = timer or NullTimer()
-    info = probe(source)
-    scale = native_scale(config.model)
-    size = output_size(Size(info.height, info.width), config, native=scale)
-    output = output or default_output(source, config, native=scale)
-    with ExitStack() as stack:
-        reader = stack.enter_context(_reader(source, config))
-        writer = stack.enter_context(_writer(output, info, size, config))
-        # Here, so that what is wrong with the files is known before seconds of imports.
-        from vsr.jobs.upscaler import UpscaledClip, Upscaler
-
-        upscaler = Upscaler.load(config, size, timer)
-        began = time.monotonic()
-        advance = stack.enter_context(progress(_expected_frames(info, config)))
-
-        def write(clip: UpscaledClip) -> None:
-            for pixels, pts in zip(clip.pixels, clip.pts, strict=True):
-                with timer("encode"):
-                    writer.write(pixels, pts)
-                advance(1)
-
-        frames = 0
-        coming = stack.enter_context(ahead(_decoded(reader, config, timer)))
-        put = stack.enter_context(behind(write))
-        for clip in coming:
-            put(upscaler(clip))
-            frames += len(clip.frames)
-    report = UpscaleReport(output, frames, size, time.monotonic() - began)
-    try:
-        reader.check_damage()
-    except InputError as error:
-        raise InputError(f"{error}; the {frames} frames that decode are in {output}") from error
+    report = upscale_or_leave(
+        source, output, config, model=model, timer=timer, progress=progress, wait=True
+    )
+    assert report is not None
     return report
 
 
-def _reader(source: Path, config: UpscaleConfig) -> VideoReader:
-    return VideoReader(
-        source,
-        start=config.start,
-        duration=config.duration,
-        tolerant=config.tolerant,
-        deinterlace=config.deinterlace,
-    )
+def upscale_or_leave(
+    source: Path,
+    output: Path | None = None,
+    config: UpscaleConfig | None = None,
+    *,
+    model: Model | None = None,
+    timer: Timer | None = None,
+    progress: ShowProgress = no_progress,
+    wait: bool,
+) -> UpscaleReport | None:
+    """As `upscale`, but without `wait` None where other processes are at all that is left."""
+    config = config or UpscaleConfig()
+    job = _Job.of(source, output, config)
+    if finish_after_crash(job.output) or made_by_this_launch(job.output):
+        return UpscaleReport(job.output, 0, job.size, 0)
+    job.check()
+    model = model or ConfiguredModel(config)
+    work = job.work_folder(model)
+    timer = timer or NullTimer()
+    began = time.monotonic()
+    try:
+        with work, progress(_expected_frames(job.info, config)) as advance:
+            maker = ShotMaker(
+                source=source,
+                config=config,
+                clip_frames=job.clip_frames,
+                encoding=job.encoding,
+                work=work,
+                load=lambda: model.load(job.size, timer),
+                timer=timer,
+                advance=advance,
+            )
+            film = maker.make_all(wait=wait)
+            made = film is not None and _joined(job, work, film, wait=wait)
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt(_kept(work)) from interrupt
+    if film is None or not made:
+        return UpscaleReport(job.output, 0, job.size, 0) if job.output.exists() and wait else None
+    _check_damage(job, film)
+    seconds = time.monotonic() - began - maker.load_seconds
+    return UpscaleReport(job.output, film.frames, job.size, seconds)
 
 
-def _writer(output: Path, info: VideoInfo, size: Size, config: UpscaleConfig) -> VideoWriter:
-    return VideoWriter(
-        output,
-        source=info,
-        width=size.width,
-        height=size.height,
-        settings=encoder_settings(config),
-        overwrite=config.overwrite,
-        start=config.start,
-        duration=config.duration,
-    )
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What is to be made of what, with every choice made."""
+
+    source: Path
+    output: Path
+    config: UpscaleConfig
+    info: VideoInfo
+    size: Size
+    clip_frames: int
+    encoding: Encoding | None
+
+    @classmethod
+    def of(cls, source: Path, output: Path | None, config: UpscaleConfig) -> "_Job":
+        info = probe(source)
+        small = Size(info.height, info.width)
+        scale = native_scale(config.model)
+        size = output_size(small, config, native=scale)
+        output = output or default_output(source, config, native=scale)
+        encoding = encoding_of(output, info, (size.width, size.height), encoder_settings(config))
+        return cls(source, output, config, info, size, clip_length(small, config), encoding)
+
+    def check(self) -> None:
+        check_output(
+            self.output,
+            source_path=self.source,
+            settings=encoder_settings(self.config),
+            overwrite=self.config.overwrite,
+        )
+
+    def work_folder(self, model: Model) -> WorkFolder:
+        identity = {
+            **source_identity(self.source),
+            **options_identity(self.config),
+            **model.identity(),
+            "size": str(self.size),
+            "clip_frames": self.clip_frames,
+        }
+        share = self.config.share or launched_with_others()
+        return WorkFolder(self.output, identity, share=share, restart=self.config.restart)
 
 
-def _decoded(reader: VideoReader, config: UpscaleConfig, timer: Timer) -> Iterator[Clip]:
-    """The clips of the reader, numbered from the first frame of the source: noise depends on it."""
-    length = clip_length(Size(reader.info.height, reader.info.width), config)
-    found = clips(reader, max_frames=length, detector=ShotDetector())
-    skipped = None
-    while True:
-        with timer("decode"):
-            clip = next(found, None)
-        if clip is None:
-            return
-        if skipped is None:
-            skipped = _frame_number(clip.frames[0], reader.info)
-        yield replace(clip, first_frame_index=skipped + clip.first_frame_index)
+def _joined(job: _Job, work: WorkFolder, film: Film, *, wait: bool) -> bool:
+    """Join the parts, or let another process do it; False where that has not ended."""
+    while (partial := work.claim_join()) is None:
+        if work.is_gone or not wait:
+            return work.is_gone
+        time.sleep(_POLL_SECONDS)
+    config = job.config
+    length = None if config.duration is None else exact_seconds(config.duration)
+    with OutputFile(
+        job.output,
+        source=job.info,
+        encoding=job.encoding,
+        span=source_range(job.info, exact_seconds(config.start), length),
+        delay=max((part.delay for _, part in work.parts(film)), default=0),
+        partial=partial,
+        note_whole=work.note_joined,
+    ) as output:
+        for folder, fact in work.parts(film):
+            if not fact.part.is_whole(folder):
+                (folder / fact.part.name).unlink(missing_ok=True)
+                raise OutputError(
+                    f"a part in {folder} is damaged: run the same command again, to make it anew"
+                )
+            output.add(Part.load(folder / fact.part.name))
+    work.finish()
+    return True
 
 
-def _frame_number(frame: Frame, info: VideoInfo) -> int:
-    """How many frames the source shows before `frame`, by its average rate."""
-    seconds = frame.seconds - info.start_pts * info.time_base
-    return 0 if info.average_rate is None else round(seconds * info.average_rate)
+def _check_damage(job: _Job, film: Film) -> None:
+    if film.damage and not job.config.tolerant:
+        raise InputError(
+            f"{job.source} is damaged: {film.damage}; the {film.frames} frames that decode are in "
+            f"{job.output}"
+        )
+
+
+def _kept(work: WorkFolder) -> str:
+    frames = work.finished_frames()
+    if not frames:
+        return ""
+    return f"interrupted; {frames} frames are kept in {work.path}: the same command goes on"
 
 
 def _expected_frames(info: VideoInfo, config: UpscaleConfig) -> int | None:

@@ -16,6 +16,7 @@ from jaxtyping import UInt8, UInt16
 from vsr.config import Color, Dtype, UpscaleConfig
 from vsr.errors import ConfigError, DeviceError, NumericalError
 from vsr.image_pipeline import ImageUpscalePipeline
+from vsr.jobs.carried import from_bytes, to_bytes
 from vsr.jobs.device import choose_device, choose_dtype, smaller_dtype
 from vsr.jobs.model_folder import find_model, is_network
 from vsr.jobs.shortage import (
@@ -175,6 +176,14 @@ class Upscaler:
             else:
                 return UpscaledClip(pixels, tuple(f.pts for f in clip.frames), self.reduced)
             self._reduce(clip, reason)  # here, since the error holds the tensors of the attempt
+
+    def carried(self) -> bytes:
+        """What the clip that was made last hands to the next one of its shot, as bytes."""
+        return to_bytes(self._state, self.reduced)
+
+    def resume(self, carried: bytes) -> None:
+        """Go on as the upscaler did that carried these bytes."""
+        self._state, self.reduced = from_bytes(carried, self._device)
 
     def _shown(self, clip: Clip) -> _Made:
         """The frames of the clip: in float32 where the networks' format shows nothing."""

@@ -7,7 +7,6 @@ from types import MappingProxyType
 from typing import Literal
 
 import av
-import cv2
 import numpy as np
 from av.codec.context import CodecContext
 from av.packet import Packet
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from vsr.errors import ConfigError
 from vsr.video.color import LIMITED, MATRIX_BT601, ColorTags, frame_from_rgb, rgb_from_frame
+from vsr.video.encoders import STEADY_X264
 from vsr.video.pixels import as_uint8
 
 
@@ -32,8 +32,7 @@ class _Codec:
 # The lookahead of x265 on frames below 48 pixels, and that of x264 in AVX-512, read memory that
 # nobody wrote: the same frames came back in up to six versions.
 _STEADY_SIDE = 48
-_OPENCV_AVX_512F = 13
-_X264_STEADY = ":asm=AVX2" if cv2.checkHardwareSupport(_OPENCV_AVX_512F) else ""
+_X264_STEADY = "".join(f":{parameters}" for parameters in STEADY_X264.values())
 _X265_QUIET = "log-level=error:pools=none:frame-threads=1:wpp=0"
 _CODECS = MappingProxyType(
     {

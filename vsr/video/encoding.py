@@ -25,6 +25,7 @@ from vsr.video.probe import VideoInfo, reason_of
 
 _log = logging.getLogger(__name__)
 
+_INTRA = ("prores", "ffv1")
 _THREADS = 8
 """x264 writes other bytes with another number of threads, so it cannot be that of the machine."""
 _USUAL_RATE = Fraction(25)
@@ -71,6 +72,11 @@ class Encoding:
             sample_aspect_ratio=source.sample_aspect_ratio,
             options=encoder_options(encoder, settings, pix_fmt=pix_fmt, hdr=source.hdr),
         )
+
+    @property
+    def is_intra(self) -> bool:
+        """Whether every frame is a keyframe, so that parts can be short at no cost."""
+        return self.codec in _INTRA
 
     @property
     def frame_duration(self) -> int:

@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -48,11 +49,18 @@ class OutputFile:
         encoding: Encoding | None,
         span: TimeRange,
         delay: int | None = None,
+        partial: Path | None = None,
+        note_whole: Callable[[Path], None] | None = None,
     ) -> None:
-        """Open the output for parts encoded by `encoding` (None: as PNG); `delay` as Muxer's."""
+        """Open the output for parts encoded by `encoding` (None: as PNG); `delay` as Muxer's.
+
+        `partial`: another name for the time being, on the same disk; `note_whole` is called with it
+        before it is changed for the last one.
+        """
         self.path = path
         self.frame_count = 0
-        self._partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+        self._partial = partial or path.with_name(f".{path.stem}.partial{path.suffix}")
+        self._note_whole = note_whole
         _remove(self._partial)
         try:
             self._sink: Muxer | _PngFolder = (
@@ -85,7 +93,7 @@ class OutputFile:
             if self.frame_count == 0:
                 raise OutputError(f"{self.path}: there was no frame to write")
             self._sink.finish()
-            _put_in_place(self._partial, self.path)
+            _put_in_place(self._partial, self.path, self._note_whole)
         except BaseException:
             self._discard()
             raise
@@ -229,8 +237,13 @@ def _check_replaceable(path: Path, *, is_folder: bool) -> None:
         raise OutputError(f"{path} holds more than PNG files and is not replaced; remove it first")
 
 
-def _put_in_place(partial: Path, path: Path) -> None:
+def _put_in_place(partial: Path, path: Path, note: Callable[[Path], None] | None) -> None:
     try:
+        for file in partial.iterdir() if partial.is_dir() else (partial,):
+            with file.open("rb") as opened:
+                os.fsync(opened.fileno())
+        if note is not None:
+            note(partial)
         if partial.is_dir() and path.is_dir():
             shutil.rmtree(path)
         partial.replace(path)

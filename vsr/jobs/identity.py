@@ -1,0 +1,128 @@
+"""What decides the bytes of an output: a broken-off run goes on only where all of it is equal."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from vsr import __version__
+from vsr.config import UpscaleConfig
+from vsr.errors import InputError, ModelError
+from vsr.video.images import list_images
+
+Identity = Mapping[str, Any]
+"""Names, as they are told to the user, and values that JSON holds."""
+
+_CHUNK = 1 << 20
+_SAMPLES = 64
+_WITHOUT_EFFECT = ("overwrite", "tolerant", "restart", "share")
+_BY_CONTENT = ("model", "preset", "flow_weights", "device", "dtype")
+"""Options that are names: what they name is in the identity instead."""
+
+
+def source_identity(path: Path) -> Identity:
+    """Size and hash of a video, by its beginning, its end and places between, or of a folder's."""
+    try:
+        files = list_images(path) if path.is_dir() else (path,)
+        sizes = [file.stat().st_size for file in files]
+        digest = hashlib.sha256()
+        for file, size in zip(files, sizes, strict=True):
+            digest.update(f"{file.name if path.is_dir() else ''} {size}\n".encode())
+            _hash_samples(file, size, digest.update)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+    return {"size of the source": sum(sizes), "content of the source": digest.hexdigest()}
+
+
+def files_identity(name: str, path: Path | None) -> Identity:
+    """The hash of a file, or of all files in a folder but its texts, as the content of `name`."""
+    if path is None:
+        return {f"content of {name}": None}
+    digest = hashlib.sha256()
+    try:
+        for file in _files(path):
+            digest.update(f"{file.relative_to(path).as_posix()}\n".encode())
+            with file.open("rb") as opened:
+                while chunk := opened.read(_CHUNK):
+                    digest.update(chunk)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
+    return {f"content of {name}": digest.hexdigest()}
+
+
+def options_identity(config: UpscaleConfig) -> Identity:
+    """The version of this program and every option that decides what comes out."""
+    names = [field.name for field in fields(config)]
+    chosen = [name for name in names if name not in _WITHOUT_EFFECT + _BY_CONTENT]
+    values = {name: getattr(config, name) for name in chosen}
+    return {"version of vsr": __version__, **json.loads(json.dumps(values))}
+
+
+def differences(old: Identity, new: Identity) -> list[str]:
+    """What has changed, in words: `crf was 16 and is 20`."""
+    names = dict.fromkeys((*old, *new))
+    return [
+        f"{name} was {_shown(old.get(name))} and is {_shown(new.get(name))}"
+        for name in names
+        if old.get(name) != new.get(name)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceGuard:
+    """Notices a source that is replaced, changed or taken away while it is read."""
+
+    path: Path
+    _marks: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def of(cls, path: Path) -> "SourceGuard":
+        """Remember the source as it is now."""
+        return cls(path, _marks(path))
+
+    def check(self) -> None:
+        """Raise InputError if the source is not the file that it was."""
+        if _marks(self.path) != self._marks:
+            raise InputError(
+                f"{self.path} was changed or replaced while it was read: bring it back and run the "
+                "same command again, or give --restart to begin with what is there now"
+            )
+
+
+def _marks(path: Path) -> tuple[tuple[int, ...], ...]:
+    """Number, size and time of change of a file, or of a folder and its pictures."""
+    try:
+        entries = sorted(os.scandir(path), key=lambda e: e.name) if path.is_dir() else ()
+        stats = [path.stat(), *(entry.stat() for entry in entries)]
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read any more: {error.strerror or error}; run the same command "
+            "again when it can"
+        ) from error
+    return tuple((stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in stats)
+
+
+def _hash_samples(path: Path, size: int, update: Any) -> None:
+    """Give `update` the whole of a small file, and evenly spaced pieces of a large one."""
+    piece = _CHUNK if size > _SAMPLES * _CHUNK else size
+    last = size - piece
+    places = range(0, last + 1, max(1, last // (_SAMPLES - 1))) if last else (0,)
+    with path.open("rb") as file:
+        for place in (*places, last):
+            file.seek(place)
+            update(file.read(piece))
+
+
+def _files(path: Path) -> Iterable[Path]:
+    if not path.is_dir():
+        return [path]
+    found = [file for file in path.rglob("*") if file.is_file() and file.suffix != ".md"]
+    return sorted(file for file in found if not file.name.startswith("."))
+
+
+def _shown(value: Any) -> str:
+    text = "not set" if value is None else str(value)
+    return text if len(text) <= 40 else f"{text[:12]}..."

@@ -1,6 +1,7 @@
 """Checkpoints of a run: folders, complete or not there at all; the newest and the best are kept."""
 
 import json
+import logging
 import os
 import shutil
 from collections.abc import Mapping
@@ -13,7 +14,33 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from vsr.errors import ConfigError, InputError, OutputError
+from vsr.training.config import (
+    TrainConfig,
+    build_train_config,
+    config_to_dict,
+    differing_fields,
+)
 
+logger = logging.getLogger(__name__)
+
+FIXED = ("model.", "recipe", "seed")
+"""Fields without which a checkpoint's tensors mean nothing; with dots, all below them."""
+FREE = (
+    "compile",
+    "data.cache",
+    "data.photo_memory",
+    "data.prefetch",
+    "data.workers",
+    "device",
+    "gradient_checkpointing",
+    "keep",
+    "log_every",
+    "run",
+    "save_every",
+    "trackers",
+    "validation.",
+)
+"""Fields that may differ on resume without a word: the weights come out the same."""
 BEST = "best"
 CRITIC = "critic.safetensors"
 _PREFIX = "step_"
@@ -49,12 +76,15 @@ class Checkpoint:
     ema: dict[str, Tensor]
     optimizer: dict[str, Any] | None
     """None between stages, which begin with a fresh optimiser."""
-    rng: Tensor
+    rng: list[dict[str, Any]]
+    """States of the random generators of each process, `cpu` and `cuda`."""
     progress: Progress
     config: Mapping[str, Any]
     critic: dict[str, Tensor] | None = None
     """Weights of an adversarial recipe's critic."""
     critic_optimizer: dict[str, Any] | None = None
+    scaler: dict[str, Any] | None = None
+    """How losses are scaled, in fp16."""
 
 
 def save_checkpoint(run: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
@@ -75,6 +105,7 @@ def save_checkpoint(run: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
         state = {
             "optimizer": checkpoint.optimizer,
             "critic_optimizer": checkpoint.critic_optimizer,
+            "scaler": checkpoint.scaler,
             "rng": checkpoint.rng,
         }
         torch.save(state, partial / "optimizer.pt")
@@ -128,27 +159,41 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     """A checkpoint read back, on the CPU."""
     about = json.loads((folder / "state.json").read_text(encoding="utf-8"))
     state = torch.load(folder / "optimizer.pt", map_location="cpu", weights_only=True)
+    rng = state["rng"]
     return Checkpoint(
         model=load_file(folder / "model.safetensors"),
         ema=load_file(folder / "ema.safetensors"),
         optimizer=state["optimizer"],
-        rng=state["rng"],
+        rng=[{"cpu": rng, "cuda": None}] if isinstance(rng, Tensor) else rng,
         progress=Progress(**about["progress"]),
         config=about["config"],
         critic=load_file(folder / CRITIC) if (folder / CRITIC).is_file() else None,
         critic_optimizer=state.get("critic_optimizer"),
+        scaler=state.get("scaler"),
     )
 
 
-def check_same_networks(folder: Path, fields: list[str]) -> None:
-    """Raise `ConfigError` where fields that shape the networks or the data differ."""
-    fixed = ("model.", "recipe", "seed")
-    wrong = [name for name in fields if name.startswith(fixed)]
+def check_resumable(folder: Path, checkpoint: Checkpoint, config: TrainConfig) -> None:
+    """Raise `ConfigError` where a run of `config` cannot go on from a checkpoint of another one.
+
+    What shapes the networks, the seed and the stages up to the present one must be the same. What
+    only says where and how often things are done may differ; all else may too, with a warning
+    that names it, since the result is then another than that of either config alone.
+    """
+    old, new = config_to_dict(build_train_config(checkpoint.config)), config_to_dict(config)
+    differing = differing_fields(old, new)
+    begun = checkpoint.progress.stage + 1
+    names = [[stage["name"] for stage in values["stages"][:begun]] for values in (old, new)]
+    wrong = [name for name in differing if name.startswith(FIXED)]
+    if names[0] != names[1]:
+        wrong.append(f"order of stages ({', '.join(names[0])} here, now {', '.join(names[1])})")
     if wrong:
         raise ConfigError(
             f"{folder} was made with another {', '.join(wrong)}; take another run folder "
             "(run=...) or the old values"
         )
+    if changed := [name for name in differing if not name.startswith(FREE)]:
+        logger.warning("resumed with other values of %s", ", ".join(changed))
 
 
 def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

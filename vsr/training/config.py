@@ -14,12 +14,15 @@ from vsr.degradation import DegradationConfig, preset_fields
 from vsr.errors import ConfigError
 from vsr.training.adversarial import AdversarialConfig
 from vsr.training.motion import MotionConfig
+from vsr.training.recipe_config import DistillConfig, VaeDecoderConfig
 
 
 @dataclass(frozen=True, slots=True)
 class LossWeights:
     """Weight of each term of the loss; a term of weight 0 is not computed."""
 
+    denoise: float = 1.0
+    """Mean square of what the denoising network misses; only diffusion recipes have this term."""
     pixel: float = 1.0
     gradient: float = 0.0
     frequency: float = 0.0
@@ -28,6 +31,8 @@ class LossWeights:
     prior_features: float = 0.0
     temporal: float = 0.0
     grid: float = 0.0
+    latent: float = 0.0
+    """Mean square of what a student's latents miss of its teacher's."""
     adversarial: float = 0.0
     """What the critic makes the model pay; 0.05 to 0.1 beside pixels of weight 1."""
     matching: float = 0.0
@@ -158,9 +163,31 @@ class NoiseConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class DiffusionConfig:
+    """What diffusion recipes are told in words, and how their validation samples."""
+
+    prompts: str | None = None
+    """A safetensors file of prompt embeddings `tokens channels`, the empty prompt's under the name
+    `empty`; null: the model folder's text encoder makes that one."""
+    prompt_dropout: float = 0.1
+    """How often a sample is trained on the empty prompt in place of its own."""
+    sampling_steps: int = 8
+    """DDIM steps from pure noise to the validation clips."""
+    sampling_level: int = 20
+    """Noise level of the small frames of validation clips."""
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.prompt_dropout <= 1, "diffusion.prompt_dropout", "0 to 1", self)
+        _require(self.sampling_steps >= 1, "diffusion.sampling_steps", "at least 1", self)
+        _require(self.sampling_level >= 0, "diffusion.sampling_level", "at least 0", self)
+
+
+@dataclass(frozen=True, slots=True)
 class OptimizerConfig:
     """AdamW, its clipping, and what is done with steps that explode."""
 
+    kind: Literal["adamw", "adamw8bit"] = "adamw"
+    """adamw8bit keeps its states in 8 bits (bitsandbytes, extra `8bit`): 6 bytes a weight less."""
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = 0.01
     clip_norm: float = 1.0
@@ -182,7 +209,7 @@ class ValidationConfig:
     pictures: int = 4
     crop: int = 64
     frames: int = 5
-    best: Literal["features", "psnr"] = "features"
+    best: Literal["features", "psnr", "loss", "tdiff"] = "features"
     """The figure that picks the best checkpoint."""
 
 
@@ -191,24 +218,36 @@ class TrainConfig:
     """A whole run: a recipe, its networks, its material and its stages."""
 
     stages: tuple[StageConfig, ...]
-    recipe: Literal["compact"] = "compact"
+    recipe: Literal["compact", "temporal", "vae_decoder", "distill"] = "compact"
     run: str = "runs/compact"
     seed: int = 0
     device: Literal["auto", "cpu"] = "auto"
     precision: Literal["no", "bf16", "fp16"] = "bf16"
+    gradient_checkpointing: bool = False
+    """Make the networks' inner maps again in the backward pass: a third more time, far less
+    memory."""
+    compile: bool = False
+    """Compile the model by torch.compile; the first step of a stage then takes minutes."""
+    trackers: tuple[str, ...] | None = None
+    """Who else gets the figures of metrics.jsonl, by accelerate's names (tensorboard, wandb, ...);
+    null: TensorBoard where it is installed."""
     init: str | None = None
     """Where the networks start: a model folder, a run or one of its checkpoints; or a file that
     spandrel loads, an image network whose layers the U-Net takes over."""
     teacher: str | None = None
-    """An image network that the prior losses learn from: any file spandrel loads."""
+    """An image network that the prior losses learn from: any file spandrel loads. The recipe
+    `distill`: the model folder that the student learns from; null: `init`."""
     teacher_fraction: float = 0.34
     """Share of the frames that feature and prior losses look at."""
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     noise: NoiseConfig = field(default_factory=NoiseConfig)
+    diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
+    vae_decoder: VaeDecoderConfig = field(default_factory=VaeDecoderConfig)
+    distill: DistillConfig = field(default_factory=DistillConfig)
     log_every: int = 20
     save_every: int = 500
     keep: int = 2
@@ -256,15 +295,27 @@ def config_to_dict(config: TrainConfig) -> dict[str, Any]:
 
 
 def differing_fields(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Dotted names of the keys whose values differ between two configs in plain form."""
+    """Dotted names of the keys whose values differ between two configs in plain form.
+
+    Stages are told apart by their names.
+    """
     found: list[str] = []
     for key in sorted({*old, *new}):
-        a, b = old.get(key), new.get(key)
+        a, b = (_by_name(values.get(key)) for values in (old, new))
         if isinstance(a, Mapping) and isinstance(b, Mapping):
             found += differing_fields(a, b, f"{prefix}{key}.")
         elif a != b:
             found.append(f"{prefix}{key}")
     return found
+
+
+def _by_name(value: Any) -> Any:
+    """A list of named mappings as one mapping; anything else as it is."""
+    if not isinstance(value, list) or not all(
+        isinstance(v, Mapping) and "name" in v for v in value
+    ):
+        return value
+    return {item["name"]: item for item in value}
 
 
 def _lay_over(values: dict[str, Any], override: str) -> None:

@@ -1,20 +1,22 @@
 """Which parameters train, how fast, and how the learning rate moves: pure functions of the step."""
 
+import importlib
 import math
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from typing import Any
 
 import torch
 from torch import nn
 
-from vsr.errors import ConfigError
+from vsr.errors import ConfigError, DependencyError
 from vsr.training.config import OptimizerConfig, StageConfig
 
 
-def choose_parameters(model: nn.Module, stage: StageConfig) -> int:
-    """Set which parameters need gradients in this stage; returns how many numbers they hold.
+def names_that_train(model: nn.Module, stage: StageConfig) -> set[str]:
+    """The names of the parameters that train in a stage.
 
-    Raises `ConfigError` for a pattern that matches no parameter.
+    Raises `ConfigError` for a pattern that matches no parameter, and where nothing trains.
     """
     names = [name for name, _ in model.named_parameters()]
     for pattern in (*stage.train, *stage.freeze, *stage.lr_scales):
@@ -23,38 +25,45 @@ def choose_parameters(model: nn.Module, stage: StageConfig) -> int:
             raise ConfigError(
                 f"stage {stage.name!r}: no parameter is called like {pattern!r}; there are {some}"
             )
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(_matches(name, stage.train) and not _matches(name, stage.freeze))
-    count = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    if not count:
+    chosen = {n for n in names if _matches(n, stage.train) and not _matches(n, stage.freeze)}
+    if not chosen:
         raise ConfigError(
             f"stage {stage.name!r}: nothing trains; see its train and freeze patterns"
         )
-    return count
+    return chosen
+
+
+def choose_parameters(model: nn.Module, stage: StageConfig) -> int:
+    """Set which parameters need gradients in this stage; returns how many numbers they hold.
+
+    Raises `ConfigError` as `names_that_train`.
+    """
+    chosen = names_that_train(model, stage)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name in chosen)
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def make_optimizer(
     model: nn.Module, stage: StageConfig, config: OptimizerConfig
-) -> torch.optim.AdamW:
+) -> torch.optim.Optimizer:
     """AdamW over the parameters that need gradients, grouped by factor on the learning rate.
 
     Vectors and scalars (biases, slopes, gains) do not decay. A group holds its factor as
-    `lr_scale`.
+    `lr_scale`. Raises `DependencyError` where 8-bit states are asked for and nobody keeps them.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             decay = config.weight_decay if parameter.ndim > 1 else 0.0
             groups.setdefault((_lr_scale(name, stage), decay), []).append(parameter)
-    return torch.optim.AdamW(
-        [
-            {"params": params, "lr_scale": scale, "weight_decay": decay}
-            for (scale, decay), params in sorted(groups.items(), key=lambda item: item[0])
-        ],
-        lr=stage.lr,
-        betas=config.betas,
-        fused=True,
-    )
+    sorted_groups = [
+        {"params": params, "lr_scale": scale, "weight_decay": decay}
+        for (scale, decay), params in sorted(groups.items(), key=lambda item: item[0])
+    ]
+    if config.kind == "adamw8bit":
+        return _adamw_8bit()(sorted_groups, lr=stage.lr, betas=config.betas)
+    return torch.optim.AdamW(sorted_groups, lr=stage.lr, betas=config.betas, fused=True)
 
 
 def learning_rate(step: int, stage: StageConfig) -> float:
@@ -72,6 +81,16 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
     """Give every group its share of the learning rate."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group["lr_scale"]
+
+
+def _adamw_8bit() -> Any:
+    try:
+        return importlib.import_module("bitsandbytes").optim.AdamW8bit
+    except ImportError as error:
+        raise DependencyError(
+            "optimizer.kind: adamw8bit needs bitsandbytes, which is not installed: "
+            "pip install 'vsr[8bit]', or take kind: adamw"
+        ) from error
 
 
 def _lr_scale(name: str, stage: StageConfig) -> float:

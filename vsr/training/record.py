@@ -6,6 +6,7 @@ import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -70,6 +71,17 @@ class Means:
         means = {name: value / self._counts[name] for name, value in self._sums.items()}
         self._sums, self._counts = {}, {}
         return means
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, int | float | str | bool]:
+    """A config in plain form as one mapping of dotted names, as trackers take it."""
+    found: dict[str, int | float | str | bool] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value if isinstance(value, int | float | bool) else str(value)
+    return found
 
 
 def save_comparison(

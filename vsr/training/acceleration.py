@@ -1,0 +1,55 @@
+"""The accelerator that a config asks for; what cannot work is refused before anything starts."""
+
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
+from accelerate.utils import DistributedType, is_tensorboard_available
+
+from vsr.config import nearest
+from vsr.errors import ConfigError, DependencyError
+from vsr.training.config import TrainConfig
+
+
+def make_accelerator(config: TrainConfig) -> Accelerator:
+    """The accelerator of a run: devices and processes as launched, the rest as configured.
+
+    Raises `ConfigError` for a way of sharing the work in which this loop cannot run, and
+    `DependencyError` for a tracker that is not installed.
+    """
+    accelerator = Accelerator(
+        mixed_precision=config.precision,
+        cpu=config.device == "cpu",
+        dynamo_backend="inductor" if config.compile else None,
+        log_with=_trackers(config),
+        project_dir=config.run,
+    )
+    kind = accelerator.distributed_type
+    if kind == DistributedType.DEEPSPEED:
+        raise ConfigError(
+            "DeepSpeed moves the weights by itself, so that no step can be skipped and no run "
+            "resumes to the bit; FSDP version 2 spreads as much (see docs/training.md)"
+        )
+    if kind == DistributedType.FSDP and not accelerator.is_fsdp2:
+        raise ConfigError(
+            "FSDP version 1 flattens parameters, and stages choose them by name; set fsdp_version: "
+            "2 in accelerate's config"
+        )
+    if accelerator.device.type == "cuda":
+        torch.backends.cudnn.benchmark = True  # crops of a stage are all of one size
+    return accelerator
+
+
+def _trackers(config: TrainConfig) -> Any:
+    if config.trackers is None:
+        return ["tensorboard"] if is_tensorboard_available() else []
+    for name in config.trackers:
+        known = sorted(LOGGER_TYPE_TO_CLASS)
+        if name not in known:
+            raise ConfigError(
+                f"trackers: unknown {name!r}{nearest(name, known)}; there are {', '.join(known)}"
+            )
+        if name not in [str(tracker) for tracker in get_available_trackers()]:
+            raise DependencyError(f"trackers: {name} is not installed: pip install {name}")
+    return list(config.trackers)

@@ -79,12 +79,11 @@ class ClipPredictor:
     def _tile(
         self, latents: Tensor, noisy: Tensor, timestep: Tensor, text: Tensor | None
     ) -> Tensor:
-        batch = 1 if text is None else text.shape[0]
         output = self.unet(
-            latents.to(self.unet.dtype).expand(batch, *latents.shape[1:]),
+            latents.to(self.unet.dtype),
             timestep,
-            low_res=noisy.expand(batch, *noisy.shape[1:]),
-            class_labels=self.level.expand(batch),
+            low_res=noisy,
+            class_labels=self.level,
             encoder_hidden_states=self._memory(text),
         ).sample
         return self.guidance.combine(output.to(latents.dtype))

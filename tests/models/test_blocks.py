@@ -13,6 +13,7 @@ from vsr.models.blocks import (
     ResnetBlock,
     TemporalBlock,
     TemporalResnetBlock,
+    TimeConv3d,
     Upsample,
     fold_time,
     unfold_time,
@@ -46,6 +47,16 @@ def test_a_frame_convolution_is_the_2d_one_of_each_frame():
     x = _map(2, 3, 4, 6, 7)
     each = [F.conv2d(frame, conv.weight, conv.bias, padding=1) for frame in x.unbind(2)]
     torch.testing.assert_close(conv(x), torch.stack(each, dim=2))
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("frames", [1, 2, 9])
+def test_a_convolution_along_time_is_the_3d_one_with_channels_innermost(kernel, frames):
+    conv = TimeConv3d(4, kernel)
+    x = _map(2, 4, frames, 6, 7).contiguous(memory_format=torch.channels_last_3d)
+    expected = F.conv3d(x, conv.weight, conv.bias, padding=(kernel // 2, 0, 0))
+    torch.testing.assert_close(conv(x), expected)
+    assert conv(x).is_contiguous(memory_format=torch.channels_last_3d)
 
 
 @pytest.mark.parametrize(("norm", "axes"), [("clip", (2, 3, 4, 5)), ("frame", (2, 4, 5))])

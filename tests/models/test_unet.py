@@ -166,6 +166,19 @@ def test_entries_of_a_batch_do_not_see_each_other():
     )
 
 
+@pytest.mark.parametrize("kinds", ["published", "windowed"])
+def test_one_entry_with_several_texts_gives_what_each_text_gives_alone(kinds):
+    config = dict(NARROW)
+    if kinds == "windowed":
+        config |= {"attention": ("window", "none", "window", "window"), "skip": "add"}
+    unet = _unet(**config)
+    inputs = _inputs(unet, 2, 17, 9)
+    texts = torch.randn(3, 5, NARROW["cross_attention_dim"])
+    alone = [_run(unet, inputs | {"encoder_hidden_states": text[None]}) for text in texts]
+    together = _run(unet, inputs | {"encoder_hidden_states": texts})
+    torch.testing.assert_close(together, torch.cat(alone), atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize("name", ["encoder_hidden_states", "class_labels", "timestep", "low_res"])
 def test_every_condition_changes_what_it_predicts(name):
     unet = _unet(**NARROW)

@@ -89,16 +89,27 @@ class FrameConv2d(nn.Conv2d):
 
 
 class TimeConv3d(nn.Conv3d):
-    """A convolution along time alone, over `kernel` frames; beyond the ends lies zero."""
+    """A convolution along time alone, over `kernel` frames; beyond the ends lies zero.
+
+    It runs as a 2-D one over (t, h w), a view of the map: for 3-D ones in float32 a CPU has no
+    kernel but a generic one, at half the speed, whose result has its channels outermost.
+    """
 
     def __init__(self, channels: int, kernel: int):
         super().__init__(channels, channels, (kernel, 1, 1), padding=(kernel // 2, 0, 0))
+
+    def forward(self, input: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b out t h w"]:
+        """The convolved map."""
+        return self.biased(input, self.bias)
 
     def biased(
         self, input: Float[Tensor, "b c t h w"], bias: Float[Tensor, " out"] | None
     ) -> Float[Tensor, "b out t h w"]:
         """The convolved map, with another bias than the layer's own."""
-        return self._conv_forward(input, self.weight, bias)
+        rows = rearrange(input, "b c t h w -> b c t (h w)")
+        weight = rearrange(self.weight, "out c t 1 1 -> out c t 1")
+        convolved = F.conv2d(rows, weight, bias, padding=(self.weight.shape[2] // 2, 0))
+        return rearrange(convolved, "b c t (h w) -> b c t h w", h=input.shape[3])
 
 
 class ResnetBlock(nn.Module):
@@ -134,21 +145,12 @@ class ResnetBlock(nn.Module):
             else None
         )
         self.norm_3d = style.make_norm(out_channels) if temporal_kernel else None
-        self.conv_3d = (
-            nn.Conv3d(
-                out_channels,
-                out_channels,
-                temporal_kernel,
-                padding=(temporal_kernel[0] // 2, temporal_kernel[1] // 2, temporal_kernel[2] // 2),
-            )
-            if temporal_kernel
-            else None
-        )
+        self.conv_3d = _centred_conv3d(out_channels, temporal_kernel) if temporal_kernel else None
         if self.conv_3d is not None:
             zero_parameters(self.conv_3d)
 
     def forward(
-        self, x: Float[Tensor, "b c t h w"], time_embedding: Float[Tensor, "b e"] | None = None
+        self, x: Float[Tensor, "b c t h w"], time_embedding: Float[Tensor, "#b e"] | None = None
     ) -> Float[Tensor, "b out t h w"]:
         """The next map; `time_embedding` is required where the block was made for one."""
         y = _timed(self.conv1, self.act1(self.norm1(x)), self.time_emb_proj, time_embedding)
@@ -181,7 +183,7 @@ class TemporalResnetBlock(nn.Module):
         self.conv2 = TimeConv3d(channels, kernels[1])
 
     def forward(
-        self, x: Float[Tensor, "b c t h w"], time_embedding: Float[Tensor, "b e"] | None = None
+        self, x: Float[Tensor, "b c t h w"], time_embedding: Float[Tensor, "#b e"] | None = None
     ) -> Float[Tensor, "b c t h w"]:
         """The next map; frames beyond the ends of the segment count as zero."""
         y = _timed(self.conv1, self.act1(self.norm1(x)), self.time_emb_proj, time_embedding)
@@ -217,7 +219,7 @@ class TemporalBlock(nn.Module):
         zero_parameters(self.shift_conv)
 
     def forward(
-        self, x: Float[Tensor, "b c t h w"], time_embedding: Float[Tensor, "b e"]
+        self, x: Float[Tensor, "b c t h w"], time_embedding: Float[Tensor, "#b e"]
     ) -> Float[Tensor, "b c t h w"]:
         """The map with what its neighbours in time add."""
         y = self.resblocks_3d_temporal(x, time_embedding)
@@ -278,6 +280,14 @@ def zero_parameters(module: nn.Module) -> None:
     """Set every parameter of `module` to zero: a branch that starts as nothing."""
     for parameter in module.parameters():
         nn.init.zeros_(parameter)
+
+
+def _centred_conv3d(channels: int, kernel: tuple[int, int, int]) -> nn.Conv3d:
+    """A convolution that keeps the size of its map; beyond its borders lies zero."""
+    t, h, w = kernel
+    if h == w == 1:
+        return TimeConv3d(channels, t)
+    return nn.Conv3d(channels, channels, kernel, padding=(t // 2, h // 2, w // 2))
 
 
 def _timed(

@@ -54,7 +54,7 @@ class TextMemory:
         return self._made[layer]
 
 
-Text = Float[Tensor, "b n d"] | TextMemory
+Text = Float[Tensor, "texts n d"] | TextMemory
 """What attention to text looks at: embeddings, or a memory of them that spares work."""
 
 
@@ -62,7 +62,8 @@ class VideoTransformer(nn.Module):
     """Temporal resnet, then attention and feed-forward layers on a residual branch.
 
     What mixes frames other than windows starts as nothing, so that an inflated image network still
-    gives its own result.
+    gives its own result. A map of one entry that looks at several texts becomes one for each: until
+    then the work is done once for all of them.
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class VideoTransformer(nn.Module):
         x: Float[Tensor, "b c t h w"],
         text: Text | None = None,
         rotary: Float[Tensor, " f"] | None = None,
-    ) -> Float[Tensor, "b c t h w"]:
+    ) -> Float[Tensor, "texts c t h w"]:
         """The next map; `text` where the level attends to it, `rotary` the temporal frequencies."""
         if self.resblock_temporal is not None:
             x = self.resblock_temporal(x)
@@ -146,7 +147,7 @@ class TransformerBlock(nn.Module):
         x: Float[Tensor, "b t h w c"],
         text: Text | None,
         rotary: Float[Tensor, " f"] | None,
-    ) -> Float[Tensor, "b t h w c"]:
+    ) -> Float[Tensor, "texts t h w c"]:
         """The next tokens."""
         x = x + self.attn1(self.norm1(x), text)
         if self.attn2 is not None and self.norm2 is not None:
@@ -201,13 +202,14 @@ class TextAttention(Attention):
 
     def forward(
         self, x: Float[Tensor, "b t h w c"], text: Text | None
-    ) -> Float[Tensor, "b t h w c"]:
-        """The attended tokens."""
+    ) -> Float[Tensor, "texts t h w c"]:
+        """The attended tokens, for every text."""
         assert text is not None, "this level attends to text embeddings"
         _, t, h, w, _ = x.shape
         q = self.to_q(rearrange(x, "b t h w c -> b (t h w) c"))
         memory = text if isinstance(text, TextMemory) else TextMemory(text)
-        y = self.attend(q, *memory.keys_values(self))
+        k, v = memory.keys_values(self)
+        y = self.attend(q.expand(len(k), -1, -1), k, v)
         return self.to_out[0](rearrange(y, "b (t h w) c -> b t h w c", t=t, h=h, w=w))
 
 

@@ -275,7 +275,9 @@ class UNetVideoModel(CheckpointMixin, ModelMixin, ConfigMixin):
 
         `timestep`: of the scheduler, a scalar or one for each batch entry. `class_labels`: the
         noise level of `low_res`, an integer. `encoder_hidden_states`: text embeddings, where the
-        config attends to text; a `TextMemory` of them spares work where they are seen again.
+        config attends to text; a `TextMemory` of them spares work where they are seen again. For
+        one entry and several texts there is a prediction for each text, and what lies before the
+        first attention to text is computed once.
         """
         time = self._embed_time(sample, timestep, class_labels)
         rotary = getattr(self.temporal_rotary_emb, "freqs", None)
@@ -314,7 +316,7 @@ class UNetVideoModel(CheckpointMixin, ModelMixin, ConfigMixin):
         x = self._middle(x, time, context)
         for level, temporal in zip(self._up(), self.up_temp_blocks, strict=True):
             for i in range(len(level.resnets)):
-                x = level.layer(i, torch.cat([x, skips.pop()], dim=1), time, *context)
+                x = level.layer(i, _beside(x, skips.pop()), time, *context)
             if level.upsamplers is not None:
                 x = level.upsamplers[0](x, skips[-1].shape[-2:])
             x = self._in_time(temporal, x, time)
@@ -361,3 +363,9 @@ class UNetVideoModel(CheckpointMixin, ModelMixin, ConfigMixin):
 
     def _up(self) -> list[Level]:
         return cast("list[Level]", list(self.up_blocks))
+
+
+def _beside(x: Tensor, skip: Tensor) -> Tensor:
+    """Both maps, channel by channel; a skip from before the texts parted serves each of them."""
+    skip = skip.expand(x.shape[0], *skip.shape[1:])
+    return torch.cat([x, skip.contiguous(memory_format=torch.channels_last_3d)], dim=1)

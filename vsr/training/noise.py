@@ -1,0 +1,40 @@
+"""Noise of training samples, by their numbers: the same in every batch, process and restart."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from vsr.training.config import NoiseConfig
+
+
+def normal_like(
+    like: Float[Tensor, "b *rest"], generators: Sequence[torch.Generator]
+) -> Float[Tensor, "b *rest"]:
+    """Unit noise of the shape of a batch, every sample from its own generator."""
+    draws = [torch.randn(like.shape[1:], generator=g, device=g.device) for g in generators]
+    return torch.stack(draws).to(like)
+
+
+def draw_levels(config: NoiseConfig, generators: Sequence[torch.Generator]) -> Int[Tensor, " b"]:
+    """Noise levels: 1 to the highest with `level_probability`, else 0."""
+    levels: list[int] = []
+    for generator in generators:
+        noisy = float(torch.rand((), generator=generator)) < config.level_probability
+        level = int(torch.randint(1, config.max_level + 1, (), generator=generator))
+        levels.append(level if noisy else 0)
+    return torch.tensor(levels)
+
+
+def noise_low_res(
+    low_res: Float[Tensor, "b 3 t h w"],
+    levels: Int[Tensor, " b"],
+    *,
+    scheduler: Any,
+    generators: Sequence[torch.Generator],
+) -> Float[Tensor, "b 3 t h w"]:
+    """Small frames with noise of their levels, as `scheduler` adds it; level 0 adds none."""
+    noisy = scheduler.add_noise(low_res, normal_like(low_res, generators), levels)
+    return torch.where((levels > 0).to(low_res.device).view(-1, 1, 1, 1, 1), noisy, low_res)

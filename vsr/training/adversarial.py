@@ -116,8 +116,9 @@ def gradient_penalty(
     """
     frames = frames.detach().requires_grad_()
     scores = discriminate(frames)
-    signs = torch.randint(0, 2, scores.shape, generator=generator).mul_(2).sub_(1).to(scores)
-    (gradient,) = torch.autograd.grad((scores * signs).sum(), frames, create_graph=True)
+    signs = torch.randint(0, 2, scores.shape, generator=generator, device=generator.device)
+    weighted = scores * (2 * signs - 1).to(scores)
+    (gradient,) = torch.autograd.grad(weighted.sum(), frames, create_graph=True)
     return gradient.square().sum() / scores.numel()
 
 

@@ -123,4 +123,5 @@ def _picked_frames(
 
 
 def _moved(frames: Tensor, std: float, generator: torch.Generator) -> Tensor:
-    return frames + std * torch.randn(frames.shape, generator=generator).to(frames)
+    noise = torch.randn(frames.shape, generator=generator, device=generator.device)
+    return frames + std * noise.to(frames)

@@ -182,7 +182,7 @@ def check_resumable(folder: Path, checkpoint: Checkpoint, config: TrainConfig) -
     """
     old, new = config_to_dict(build_train_config(checkpoint.config)), config_to_dict(config)
     differing = differing_fields(old, new)
-    begun = checkpoint.progress.stage + 1
+    begun = checkpoint.progress.stage + bool(checkpoint.progress.step)
     names = [[stage["name"] for stage in values["stages"][:begun]] for values in (old, new)]
     wrong = [name for name in differing if name.startswith(FIXED)]
     if names[0] != names[1]:

@@ -116,7 +116,7 @@ class CompactRecipe:
     def critic_terms(self, batch: Batch, stage: StageConfig) -> dict[str, Tensor]:
         """The terms of the critic's loss, on the frames of `terms`."""
         assert self.adversary is not None
-        generator = sample_generator(self.config.seed + 3, int(batch["index"][0]))
+        generator = sample_generator(self.config.seed + 3, int(batch["index"][0]), self.device)
         return self.adversary.critic_terms(generator=generator)
 
     def dataset(self, stage: StageConfig) -> Dataset[dict[str, Tensor]]:

@@ -1,36 +1,54 @@
 """The networks of a training run as a model folder."""
 
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from diffusers.schedulers.scheduling_flow_match_euler_discrete import (
     FlowMatchEulerDiscreteScheduler,
 )
 
+from vsr.errors import ConfigError
+from vsr.loading import load_pipeline
 from vsr.models.unet import UNetVideoModel
 from vsr.models.vae import AutoencoderKLVideo
 from vsr.pipeline import VideoUpscalePipeline
 from vsr.training.checkpoint import BEST, find_checkpoint, load_checkpoint
-from vsr.training.compact import OneStepModel
-from vsr.training.config import NoiseConfig, build_train_config
-from vsr.training.networks import build_networks
+from vsr.training.config import NoiseConfig, TrainConfig, build_train_config
+from vsr.training.distill import student_pipeline, teacher_folder
+from vsr.training.networks import load_networks, model_folder_of
 
 
 def export(run: Path, target: Path, *, best: bool = False) -> Path:
-    """Write the model folder of a run of the compact recipe; returns the checkpoint it took.
+    """Write the model folder of a run; returns the checkpoint it took.
 
     The averaged weights of the newest checkpoint (or of the best one) go out as float16
-    safetensors; what else the folder holds, such as its card, is left alone. Raises `InputError`
-    for a run without a checkpoint.
+    safetensors; what the run did not train comes from the model folder that it began with. What
+    else the target holds, such as its card, is left alone. Raises `InputError` for a run without a
+    checkpoint, `ConfigError` where the run's `init` is no model folder and must be.
     """
     folder = find_checkpoint(run / "checkpoints" / BEST if best else run)
-    checkpoint = load_checkpoint(folder)
-    config = build_train_config(checkpoint.config)
-    model = OneStepModel(*build_networks(config.model), kappa=config.noise.kappa)
-    model.load_state_dict({**checkpoint.model, **checkpoint.ema})
-    model.half()
-    one_step_pipeline(model.unet, model.vae, config.noise).save_pretrained(target)
+    config = build_train_config(load_checkpoint(folder).config)
+    unet, vae = load_networks(folder)
+    trained_pipeline(config, unet.half(), vae.half()).save_pretrained(target)
     return folder
+
+
+def trained_pipeline(
+    config: TrainConfig, unet: UNetVideoModel, vae: AutoencoderKLVideo
+) -> VideoUpscalePipeline:
+    """The pipeline that samples as the recipe of `config` trains."""
+    if config.recipe == "compact":
+        return one_step_pipeline(unet, vae, config.noise)
+    if config.recipe == "distill":
+        teacher = load_pipeline(teacher_folder(config), device="cpu")
+        return student_pipeline(teacher, unet, vae, steps=config.distill.steps)
+    if config.init is None:
+        raise ConfigError("init is null; schedulers and settings come from a model folder there")
+    pipe = load_pipeline(model_folder_of(Path(config.init)), device="cpu")
+    parts: dict[str, Any] = pipe.components | {"unet": unet, "vae": vae}
+    return VideoUpscalePipeline(**parts, sampling=asdict(pipe.settings))
 
 
 def one_step_pipeline(

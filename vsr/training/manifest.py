@@ -49,6 +49,8 @@ class ClipRow:
     end: Fraction = Fraction(0)
     rate: Fraction | None = None
     """Frames per second on average; None for pictures."""
+    shot: int | None = None
+    """Its number in the video; None before the video was searched for cuts."""
     motion: float | None = None
     sharpness: float | None = None
     bar_top: int | None = None
@@ -159,10 +161,8 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
         _META_VERSION: str(SCHEMA_VERSION).encode(),
         _META_ROOT: (root.relative_to(folder).as_posix() if inside else str(root)).encode(),
     }
-    columns = {
-        name: [_to_plain(getattr(row, name)) for row in manifest.rows] for name in _columns()
-    }
-    table = arrow.table(columns, schema=_schema(arrow).with_metadata(meta))
+    rows = [row_to_plain(row) for row in manifest.rows]
+    table = arrow.Table.from_pylist(rows, schema=_schema(arrow).with_metadata(meta))
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -200,6 +200,24 @@ def read_manifest(path: Path, *, root: Path | None = None) -> Manifest:
     return Manifest(root or path.absolute().parent / named, tuple(rows))
 
 
+def row_to_plain(row: ClipRow) -> dict[str, Any]:
+    """The row as plain values by its columns' names, as JSON and parquet have them."""
+    return {name: _to_plain(getattr(row, name)) for name in _columns()}
+
+
+def row_from_plain(values: dict[str, Any]) -> ClipRow:
+    """The row of plain values; raises ConfigError that names the column of a wrong one."""
+    values = dict(values)
+    for name, allowed in {"kind": typing.get_args(Kind), "split": typing.get_args(Split)}.items():
+        _require(values[name] in allowed, name, values[name], f"one of {', '.join(allowed)}")
+    for name, kind in _columns().items():
+        if kind is Fraction and values[name] is not None:
+            values[name] = _fraction(name, values[name])
+        elif values[name] is None and not _optional(name):
+            raise ConfigError(f"column {name} is empty")
+    return ClipRow(**values)
+
+
 def require_rows(rows: Sequence[ClipRow], path: Path, what: str) -> None:
     """Raise ConfigError where there are no rows to train on, and say what the manifest has."""
     if not rows:
@@ -211,17 +229,7 @@ def require_rows(rows: Sequence[ClipRow], path: Path, what: str) -> None:
 
 def _row(path: Path, number: int, values: dict[str, Any]) -> ClipRow:
     try:
-        for name, allowed in {
-            "kind": typing.get_args(Kind),
-            "split": typing.get_args(Split),
-        }.items():
-            _require(values[name] in allowed, name, values[name], f"one of {', '.join(allowed)}")
-        for name, kind in _columns().items():
-            if kind is Fraction and values[name] is not None:
-                values[name] = _fraction(name, values[name])
-            elif values[name] is None and not _optional(name):
-                raise ConfigError(f"column {name} is empty")
-        return ClipRow(**values)
+        return row_from_plain(values)
     except ConfigError as error:
         raise InputError(f"{path}, row {number}: {error}") from error
 

@@ -25,8 +25,8 @@ from vsr.video.reader import Frame, VideoReader
 from vsr.video.shots import ShotDetector
 
 _log = logging.getLogger(__name__)
-_PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
-_VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".mpg", ".ts"})
+PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".mpg", ".ts"})
 _PART_SECONDS = 2.0
 _TOLERANCE = 1e-3
 """Seconds by which the times of a file may be rounded."""
@@ -269,12 +269,12 @@ class VideoLibrary:
 
 def photo_files(folders: Sequence[Path]) -> list[Path]:
     """The photographs below the folders; raises ConfigError where one of these is none."""
-    return _files(folders, _PHOTO_SUFFIXES)
+    return _files(folders, PHOTO_SUFFIXES)
 
 
 def video_files(folders: Sequence[Path]) -> list[Path]:
     """The videos below the folders; raises ConfigError where one of these is none."""
-    return _files(folders, _VIDEO_SUFFIXES)
+    return _files(folders, VIDEO_SUFFIXES)
 
 
 def _one_shot(frames: Iterable[Frame]) -> Iterator[tuple[Frame, bool]]:

@@ -1,0 +1,155 @@
+"""Fixed pairs of good and bad clips for validation and tests, and sheets of examples to look at."""
+
+import hashlib
+import json
+import shutil
+import zlib
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from vsr.degradation import DegradationConfig, degrade
+from vsr.errors import InputError, OutputError
+from vsr.training.manifest import Manifest, Split, require_rows
+from vsr.training.preparation.clips import clip_frames
+from vsr.training.preparation.work import finished, work_through
+from vsr.video.images import encode_png, list_images, read_image
+from vsr.video.pixels import as_uint8
+
+Clip = UInt8[np.ndarray, "t h w 3"]
+
+INDEX = "pairs.json"
+_LABEL = 18
+
+
+def write_pairs(
+    manifest: Manifest,
+    folder: Path,
+    *,
+    split: Split | None,
+    degradation: DegradationConfig,
+    frames: int = 8,
+    max_side: int = 512,
+    seed: int = 0,
+    workers: int = 0,
+) -> dict[str, Any]:
+    """Writes `NAME/hq` and `NAME/lq` as PNG files for each kept clip of a split, and an index.
+
+    The index (`pairs.json`) names each pair's clip and the SHA-256 of the pixels of either side.
+    Good frames are the middle of the clip's first `frames`, at most `max_side` wide and high, in
+    multiples of the scale. A pair depends on the clip's key, the seed and the config alone. Pairs
+    that are there stay; one whose pixels are not those of the index is an InputError.
+    """
+    rows = manifest.select(split=split)
+    require_rows(rows, manifest.root, f"of the split {split!r}" if split else "at all")
+    index = folder / INDEX
+    known: dict[str, Any] = json.loads(index.read_text()) if index.is_file() else {}
+    settings = {
+        "degradation": hashlib.sha256(repr(degradation).encode()).hexdigest(),
+        "frames": frames,
+        "max_side": max_side,
+        "seed": seed,
+    }
+    if known and known["settings"] != settings:
+        raise InputError(
+            f"{folder} holds pairs of other settings ({known['settings']}); take another folder"
+        )
+    for name, pair in known.get("pairs", {}).items():
+        check_pair(folder / name, pair)
+    done = {pair["clip"] for pair in known.get("pairs", {}).values()}
+    work = partial(
+        _write_pair, manifest=Manifest(manifest.root, ()), folder=folder, degradation=degradation,
+        frames=frames, max_side=max_side, seed=seed,
+    )  # fmt: skip
+    journal = folder / ".pairs.journal"
+    missing = {row.key: row for row in rows if row.key not in done}
+    found = work_through(missing, work, journal=journal, settings=settings, workers=workers)
+    pairs = known.get("pairs", {}) | {pair.pop("name"): pair for pair in found.values()}
+    everything = {"settings": settings, "pairs": dict(sorted(pairs.items()))}
+    partial_index = index.with_name(f".{INDEX}.partial")
+    partial_index.write_text(json.dumps(everything, indent=1))
+    partial_index.replace(index)
+    finished(journal)
+    return everything
+
+
+def check_pair(folder: Path, pair: dict[str, Any]) -> None:
+    """Raise InputError where the pixels of a pair are not those of the index any more."""
+    for side in ("hq", "lq"):
+        frames = np.stack([as_uint8(read_image(path)) for path in list_images(folder / side)])
+        if pixel_hash(frames) != pair[side]:
+            raise InputError(
+                f"{folder / side} does not hold the pixels that {INDEX} names; remove the folder "
+                "of the pairs and make them anew"
+            )
+
+
+def pixel_hash(frames: Clip) -> str:
+    """SHA-256 of the shape and the pixels."""
+    return hashlib.sha256(repr(frames.shape).encode() + frames.tobytes()).hexdigest()
+
+
+def example_sheet(clips: Sequence[Clip], *, config: DegradationConfig, seed: int = 0) -> np.ndarray:
+    """A picture with a row a clip: its first good frame, then what becomes of its first three.
+
+    Bad frames are shown as large as the good one, by their pixels; each row says its seed.
+    """
+    rows = [_example_row(clip, config, seed + number) for number, clip in enumerate(clips)]
+    width = max(row.shape[1] for row in rows)
+    return np.concatenate(
+        [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows]
+    )
+
+
+def _example_row(clip: Clip, config: DegradationConfig, seed: int) -> np.ndarray:
+    bad = degrade(clip.astype(np.float32) / 255, config=config, rng=np.random.default_rng(seed))
+    size = (clip.shape[2], clip.shape[1])
+    shown = [cv2.resize(f, size, interpolation=cv2.INTER_NEAREST) for f in bad[:3]]
+    row = np.concatenate([clip[0], *shown], axis=1)
+    label = np.zeros((_LABEL, row.shape[1], 3), np.uint8)
+    text = f"seed {seed}: good, then frames 0, 1, 2"
+    cv2.putText(label, text, (4, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255), 1)
+    return np.concatenate([label, row])
+
+
+def good_frames(frames: np.ndarray, *, max_side: int, multiple: int) -> Clip:
+    """The middle of the frames, at most `max_side` wide and high, in multiples of `multiple`."""
+    h, w = (min(side, max_side) // multiple * multiple for side in frames.shape[1:3])
+    if not h or not w:
+        raise InputError(f"frames of {frames.shape[2]}x{frames.shape[1]} are too small for a pair")
+    y, x = (frames.shape[1] - h) // 2, (frames.shape[2] - w) // 2
+    return np.ascontiguousarray(frames[:, y : y + h, x : x + w])
+
+
+def _write_pair(
+    row: Any,
+    *,
+    manifest: Manifest,
+    folder: Path,
+    degradation: DegradationConfig,
+    frames: int,
+    max_side: int,
+    seed: int,
+) -> dict[str, Any]:
+    name = f"{Path(row.source).stem}-{hashlib.sha256(row.key.encode()).hexdigest()[:12]}"
+    source = clip_frames(row, manifest.root, frames=frames)
+    good = good_frames(source, max_side=max_side, multiple=degradation.scale)
+    rng = np.random.default_rng([seed, zlib.crc32(row.key.encode())])
+    bad = degrade(good.astype(np.float32) / 255, config=degradation, rng=rng)
+    partial_folder = folder / f".{name}.partial"
+    try:
+        shutil.rmtree(partial_folder, ignore_errors=True)
+        for side, pictures in (("hq", good), ("lq", bad)):
+            (partial_folder / side).mkdir(parents=True)
+            for number, pixels in enumerate(pictures):
+                (partial_folder / side / f"{number:04d}.png").write_bytes(encode_png(pixels))
+        shutil.rmtree(folder / name, ignore_errors=True)
+        partial_folder.rename(folder / name)
+    except OSError as error:
+        raise OutputError(f"{folder / name} cannot be written: {error.strerror}") from error
+    return {"name": name, "clip": row.key, "hq": pixel_hash(good), "lq": pixel_hash(bad)}

@@ -13,7 +13,7 @@ Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Flow = Literal["auto", "dis", "raft"]
 Attention = Literal["sdpa", "xformers"]
 Deinterlace = Literal["off", "auto", "on"]
-Codec = Literal["x264", "x265", "av1", "prores", "ffv1", "png"]
+Codec = Literal["x264", "x265", "av1", "prores", "ffv1", "png", "gif", "apng"]
 
 NATIVE_SCALE = 4
 """How many times larger the frames of a model folder are."""

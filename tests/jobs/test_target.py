@@ -87,3 +87,32 @@ def test_another_container_than_the_source_has_is_said(
 def test_clips_of_large_frames_are_shorter(source: Size, length: int) -> None:
     assert clip_length(source, UpscaleConfig()) == length
     assert clip_length(source, UpscaleConfig(max_clip_frames=9)) == 9
+
+
+@pytest.mark.parametrize(
+    ("source", "config", "name"),
+    [
+        ("cat.gif", UpscaleConfig(), "cat_x4.gif"),
+        ("cat.apng", UpscaleConfig(), "cat_x4.apng"),
+        ("cat.jpg", UpscaleConfig(), "cat_x4.png"),
+        ("cat.png", UpscaleConfig(), "cat_x4.png"),
+        ("cat.gif", UpscaleConfig(codec="x264"), "cat_x4.mkv"),
+        ("cat.mp4", UpscaleConfig(codec="gif"), "cat_x4.gif"),
+        ("cat.gif", UpscaleConfig(lossless=True), "cat_x4.mkv"),
+    ],
+)
+def test_animations_and_pictures_stay_what_they_are(
+    tmp_path: Path, source: str, config: UpscaleConfig, name: str
+) -> None:
+    assert default_output(tmp_path / source, config) == tmp_path.resolve() / name
+
+
+def test_a_container_that_cannot_hold_all_streams_gives_way_to_one_that_can(
+    tmp_path: Path, source: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """AAC is what WebM cannot hold."""
+    webm = tmp_path / "film.webm"
+    webm.write_bytes(source.read_bytes())
+    with caplog.at_level("INFO"):
+        assert default_output(webm, UpscaleConfig()).name == "film_x4.mkv"
+    assert ".webm does not hold all streams of film.webm: writing" in caplog.text

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from vsr.errors import ConfigError
-from vsr.video.encoders import CODECS, ENCODERS, EncoderSettings, check_codec
+from vsr.video.encoders import ANIMATIONS, CODECS, ENCODERS, EncoderSettings, check_codec
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,9 @@ from vsr.video.encoders import CODECS, ENCODERS, EncoderSettings, check_codec
         ("out.mkv", True, "ffv1"),
         ("out", False, "png"),
         ("out", True, "png"),
+        ("out.gif", False, "gif"),
+        ("out.apng", False, "apng"),
+        ("out.PNG", False, "apng"),
     ],
 )
 def test_the_name_of_the_output_suggests_the_codec(name, lossless, codec):
@@ -23,7 +26,8 @@ def test_the_name_of_the_output_suggests_the_codec(name, lossless, codec):
 
 @pytest.mark.parametrize("codec", CODECS)
 def test_a_codec_that_is_asked_for_is_taken(codec):
-    suffix = ENCODERS[codec].suffixes[0] if codec in ENCODERS else ""
+    suffixes = ENCODERS[codec].suffixes if codec in ENCODERS else ANIMATIONS.get(codec, ("",))
+    suffix = suffixes[0]
     assert check_codec(Path(f"out{suffix}"), EncoderSettings(codec=codec)) == codec
 
 

@@ -6,8 +6,8 @@ import av
 import pytest
 
 from vsr.errors import OutputError
+from vsr.video.fates import stream_fates
 from vsr.video.probe import probe
-from vsr.video.streams import stream_fates
 
 
 @pytest.fixture

@@ -6,11 +6,14 @@ from pathlib import Path
 
 from vsr.config import NATIVE_SCALE, UpscaleConfig
 from vsr.errors import ConfigError
-from vsr.video.encoders import ENCODERS, PNG, EncoderSettings
+from vsr.video.encoders import ANIMATIONS, ENCODERS, PNG, EncoderSettings
+from vsr.video.fates import fullest_suffix
+from vsr.video.images import IMAGE_SUFFIXES
 
 _log = logging.getLogger(__name__)
 
 _ANY_CODEC = ".mkv"
+_ANY_STREAMS = (_ANY_CODEC, ".mov")
 
 _CLIP_FRAMES = range(4, 17)
 # A clip's large frames, latents and their copies take about 2.4 kB for each pixel of the source.
@@ -64,17 +67,26 @@ def clip_length(source: Size, config: UpscaleConfig) -> int:
 def default_output(source: Path, config: UpscaleConfig, *, native: int = NATIVE_SCALE) -> Path:
     """Return the path beside `source` for an output that was not named.
 
-    Its container is the source's where that holds the codec, else Matroska, and the log says so.
+    Its container is the source's where that holds the codec and the other streams, else one that
+    does, Matroska first, and the log says so. A picture becomes a PNG file.
     """
     source = source.resolve()
     scale = f"{config.height}p" if config.height else f"x{config.scale or native:g}"
     if config.codec == PNG:
         return source.with_name(f"{_stem(source)}_{scale}")
     codec = encoder_settings(config).codec_for(Path(source.name).with_suffix(_suffix(source)))
-    suffix = _suffix(source) if _suffix(source) in ENCODERS[codec].suffixes else _ANY_CODEC
+    allowed = ANIMATIONS[codec] if codec in ANIMATIONS else ENCODERS[codec].suffixes
+    fitting = [suffix for suffix in (_suffix(source), *_ANY_STREAMS) if suffix in allowed]
+    suffix = fitting[0] if fitting else allowed[0]
+    reason = f"{source.suffix or 'a folder'} does not hold {codec}"
+    if codec in ENCODERS and source.is_file():
+        fullest = fullest_suffix(source, fitting)
+        if fullest != suffix:
+            reason = f"{suffix} does not hold all streams of {source.name}"
+        suffix = fullest
     output = source.with_name(f"{_stem(source)}_{scale}{suffix}")
     if suffix != source.suffix.lower():
-        _log.info("%s does not hold %s: writing %s", source.suffix or "a folder", codec, output)
+        _log.info("%s: writing %s", reason, output)
     return output
 
 
@@ -88,7 +100,10 @@ def _stem(source: Path) -> str:
 
 
 def _suffix(source: Path) -> str:
-    return _ANY_CODEC if source.is_dir() else source.suffix.lower() or _ANY_CODEC
+    suffix = source.suffix.lower()
+    if source.is_dir() or not suffix:
+        return _ANY_CODEC
+    return ".png" if suffix in IMAGE_SUFFIXES else suffix
 
 
 def _even(value: float) -> int:

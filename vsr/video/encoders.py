@@ -15,6 +15,10 @@ from vsr.video.pixels import chroma_of, depth_of, is_gray, is_rgb
 CONTAINER_SUFFIXES = (".mp4", ".mkv", ".mov", ".m4v", ".webm")
 """The file types that can be written: those that hold any frame time."""
 PNG = "png"
+ANIMATIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"gif": (".gif",), "apng": (".apng", ".png")}
+)
+"""The codecs of animated pictures, each with its file types."""
 
 _EXACT_TIME_SUFFIXES = (".mp4", ".mov", ".m4v")
 
@@ -87,7 +91,7 @@ ENCODERS: Mapping[str, Encoder] = MappingProxyType(
         ),
     }
 )
-CODECS = (*ENCODERS, PNG)
+CODECS = (*ENCODERS, PNG, *ANIMATIONS)
 """Every value of `EncoderSettings.codec`."""
 
 
@@ -95,7 +99,8 @@ CODECS = (*ENCODERS, PNG)
 class EncoderSettings:
     """How the output is encoded; None leaves a choice to the codec, and the codec to the output.
 
-    Without a codec, folders get PNG files, `.webm` gets AV1 and all else x264. `lossless` is FFV1
+    Without a codec, folders get PNG files, `.webm` gets AV1, animations what their name says, and
+    all else x264. `lossless` is FFV1
     in RGB (a PNG folder is lossless anyway). Smaller `crf` is better quality and a larger file.
     """
 
@@ -123,6 +128,9 @@ class EncoderSettings:
             return PNG
         if self.lossless:
             return "ffv1"
+        for codec, suffixes in ANIMATIONS.items():
+            if path.suffix.lower() in suffixes:
+                return codec
         return "av1" if path.suffix.lower() == ".webm" else "x264"
 
 
@@ -137,14 +145,13 @@ def check_codec(path: Path, settings: EncoderSettings) -> str:
             )
         _check_quality_settings(codec, settings, None)
         return codec
-    encoder = ENCODERS[codec]
-    if suffix not in encoder.suffixes:
+    encoder = ENCODERS.get(codec)
+    suffixes = ANIMATIONS[codec] if encoder is None else encoder.suffixes
+    if suffix not in suffixes:
         found = f"the ending {suffix}" if suffix else "no ending"
         others = [name for name, other in ENCODERS.items() if suffix in other.suffixes]
         hint = f", and {suffix} holds {', '.join(others)}" if others else ""
-        raise OutputError(
-            f"{path} has {found}; {codec} is written to {', '.join(encoder.suffixes)}{hint}"
-        )
+        raise OutputError(f"{path} has {found}; {codec} is written to {', '.join(suffixes)}{hint}")
     _check_quality_settings(codec, settings, encoder)
     return codec
 

@@ -32,18 +32,25 @@ def list_images(folder: Path) -> tuple[Path, ...]:
 
 def read_image(path: Path) -> Pixels:
     """The picture as RGB `h w 3`, upright, its alpha channel dropped; uint16 if it has 16 bits."""
-    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH
     try:
-        pixels = cv2.imdecode(np.fromfile(path, dtype=np.uint8), flags)
+        return decode_image(path.read_bytes())
+    except ValueError as error:
+        raise InputError(f"{path} {error}") from error
     except (OSError, cv2.error) as error:
         raise InputError(f"{path} cannot be read: {error}") from error
+
+
+def decode_image(content: bytes) -> Pixels:
+    """The picture in the content of a file, as `read_image`; ValueError if there is none."""
+    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH
+    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags) if content else None
     if pixels is None:
-        raise InputError(f"{path} is not a picture that can be read, or it is damaged")
+        raise ValueError("is not a picture that can be read, or it is damaged")
     if pixels.dtype == np.uint16:
-        return np.asarray(pixels, dtype=np.uint16)
+        return np.asarray(pixels, np.uint16)
     if pixels.dtype != np.uint8:
-        raise InputError(f"{path} has {pixels.dtype} pixels; images of 8 and 16 bits can be read")
-    return np.asarray(pixels, dtype=np.uint8)
+        raise ValueError(f"has {pixels.dtype} pixels; those of 8 and 16 bits can be read")
+    return np.asarray(pixels, np.uint8)
 
 
 def read_images(paths: tuple[Path, ...]) -> Iterator[Pixels]:

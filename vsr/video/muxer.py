@@ -16,14 +16,14 @@ from av.video.stream import VideoStream
 from vsr.errors import OutputError
 from vsr.video.encoders import ENCODERS, holds_exact_times
 from vsr.video.encoding import Encoding
+from vsr.video.fates import FORMATS, streams_to_copy
 from vsr.video.parts import Part
 from vsr.video.probe import VideoInfo, open_video, reason_of
 from vsr.video.streams import (
     StreamCopier,
     TimeRange,
     kept_tags,
-    log_left_out,
-    streams_to_copy,
+    tag_options,
 )
 
 _log = logging.getLogger(__name__)
@@ -121,12 +121,18 @@ class Muxer:
         options = {"fflags": "+bitexact"}
         if holds_exact_times(self._path):
             options["video_track_timescale"] = str(source.time_base.denominator)
+            options |= tag_options(source, self._path)
         else:
             # Sound often begins a little before zero, and all times would be moved for it. So a
             # packet before zero loses its time, which Matroska cannot hold, but nothing else.
             options["avoid_negative_ts"] = "disabled"
         self._output: OutputContainer = self._stack.enter_context(
-            av.open(str(self._path.absolute()), "w", container_options=options)
+            av.open(
+                str(self._path.absolute()),
+                "w",
+                format=FORMATS[self._path.suffix.lower()],
+                container_options=options,
+            )
         )
         self._stream = self._add_video()
         if source.is_image_folder:
@@ -135,7 +141,6 @@ class Muxer:
             container, video = self._stack.enter_context(open_video(source.path))
             self._stream.metadata.update(kept_tags(video))
             kept = streams_to_copy(source, container, self._path)
-            log_left_out(source, container, kept)
             self._copier = StreamCopier(
                 source, container, self._output, streams=kept, span=self._span
             )

@@ -158,7 +158,7 @@ def _main_stream(path: Path, container: InputContainer) -> VideoStream:
     if container.format.name == "tty":
         raise InputError(f"{path} is a text file, not a video")
     streams = container.streams.video
-    moving = [stream for stream in streams if not stream.disposition & Disposition.attached_pic]
+    moving = [stream for stream in streams if not is_cover(stream)]
     if not moving:
         found = ", ".join(sorted({stream.type for stream in container.streams})) or "no stream"
         what = "only a cover picture" if streams else "no video stream"
@@ -271,6 +271,11 @@ def _tagged_duration(text: str) -> Fraction | None:
 def codec_context(stream: Stream) -> CodecContext | None:
     """The stream's decoder, or None where FFmpeg knows none: PyAV's types leave that out."""
     return stream.codec_context
+
+
+def is_cover(stream: Stream) -> bool:
+    """Whether a stream is a picture that stands for the film."""
+    return stream.type == "video" and bool(stream.disposition & Disposition.attached_pic)
 
 
 def _stream_info(stream: Stream) -> StreamInfo:

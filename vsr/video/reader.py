@@ -193,8 +193,9 @@ class VideoReader:
 
     def _note_reductions(self, picture: VideoFrame) -> None:
         """Say in the log what of the source RGB does not hold."""
-        path, components = self.info.path, picture.format.components
-        if any(component.is_alpha for component in components):
+        path = self.info.path
+        tags = self.info.streams[self.info.stream_index].metadata
+        if tags.get("alpha_mode") == "1" or _has_visible_alpha(picture):
             _log.warning("%s has an alpha channel, which is left out", path)
         tags = self.info.color
         if tags.matrix not in (UNSPECIFIED, self.info.resolved_color.matrix):
@@ -331,6 +332,13 @@ class _Clock:
         gap = info.duration - (end - info.start_pts) * info.time_base
         usual = max(self._longest_gap, self._frame_duration) * info.time_base
         return gap if gap > _EARLY_END_GAPS * usual else Fraction(0)
+
+
+def _has_visible_alpha(picture: VideoFrame) -> bool:
+    """Whether a picture has an alpha channel that is used: GIF and others have it always."""
+    if not any(component.is_alpha for component in picture.format.components):
+        return False
+    return bool(picture.reformat(format="rgba").to_ndarray()[..., 3].min() < 255)
 
 
 def _others_may_last_longer(info: VideoInfo) -> bool:

@@ -12,12 +12,15 @@ from av.container.output import OutputContainer
 from av.packet import Packet
 from av.stream import Discard, Stream
 
-from vsr.errors import OutputError
-from vsr.video.probe import StreamInfo, VideoInfo, codec_context, open_video, reason_of
+from vsr.video.probe import VideoInfo, is_cover, open_video, reason_of
 
 _log = logging.getLogger(__name__)
 
-_STALE_TAGS = ("duration", "encoder", "bps", "number_of_", "_statistics")
+_STALE_TAGS = ("duration", "encoder", "bps", "number_of_", "_statistics", "alpha_mode")
+_MOV_TAGS = {"title", "artist", "album", "date", "comment", "genre", "copyright", "creation_time"}
+_MP4_TAGS = _MOV_TAGS | {"album_artist", "composer", "description", "synopsis", "show", "network"}
+_MP4_TAGS |= {"episode_id", "grouping", "lyrics", "keywords", "track", "disc", "media_type"}
+"""The tags for which these have names of their own."""
 _FILE_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder")
 _REORDER_SECONDS = 5
 """Packets this far past the end of the range show that nothing of it is still to come."""
@@ -44,69 +47,6 @@ def source_range(source: VideoInfo, start: Fraction, duration: Fraction | None) 
     )
 
 
-def streams_to_copy(source: VideoInfo, container: InputContainer, path: Path) -> list[Stream]:
-    """The streams beside the video that the output at `path` can hold.
-
-    Raises OutputError for an audio stream that it cannot hold.
-    """
-    with av.open(f"any{path.suffix}", "w") as output:
-        supported = output.supported_codecs
-    others = [stream for stream in container.streams if stream.index != source.stream_index]
-    kept = [stream for stream in others if _can_hold(path, supported, stream)]
-    for stream in others:
-        if stream.type == "audio" and stream not in kept:
-            raise OutputError(
-                f"{path.suffix} cannot hold audio stream {stream.index} ({_codec_name(stream)}) of "
-                f"{source.path}; write to .mkv, which can"
-            )
-    return kept
-
-
-@dataclass(frozen=True, slots=True)
-class StreamFate:
-    """What becomes of one stream beside the video; `reason`: why it is left out, None if kept."""
-
-    stream: StreamInfo
-    reason: str | None
-    bit_rate: int | None
-    """Bits per second, where the file says it."""
-
-    @property
-    def is_kept(self) -> bool:
-        """Whether it is copied into the output."""
-        return self.reason is None
-
-
-def stream_fates(source: VideoInfo, path: Path) -> tuple[StreamFate, ...]:
-    """What becomes of every stream beside the video in an output at `path`.
-
-    Raises OutputError for an audio stream that it cannot hold.
-    """
-    if source.is_image_folder:
-        return ()
-    with open_video(source.path) as (container, _):
-        kept = streams_to_copy(source, container, path) if path.suffix else []
-        return tuple(
-            StreamFate(source.streams[stream.index], _reason(path, stream, kept), _rate(stream))
-            for stream in container.streams
-            if stream.index != source.stream_index
-        )
-
-
-def log_left_out(source: VideoInfo, container: InputContainer, kept: list[Stream]) -> None:
-    """A line in the log for every stream that is neither the video nor copied."""
-    for stream in container.streams:
-        if stream.index != source.stream_index and stream not in kept:
-            _log.warning(
-                "stream %d of %s (%s, %s) is left out: the output cannot hold it%s",
-                stream.index,
-                source.path,
-                stream.type,
-                _codec_name(stream),
-                "; the chapters are kept" if stream.type == "data" and container.chapters() else "",
-            )
-
-
 class StreamCopier:
     """Brings the packets of the other streams into the output, in step with the video."""
 
@@ -122,8 +62,17 @@ class StreamCopier:
         self._container = container
         self._output = output
         self._span = span
+        attached = [s for s in streams if is_cover(s) and output.format.name == "matroska"]
+        for stream in attached:
+            _attached_cover(source, output, stream)
+        streams = [stream for stream in streams if stream not in attached]
         self._targets = {stream.index: _copied_stream(output, stream) for stream in streams}
-        self._sources = [stream for stream in streams if stream.type != "attachment"]
+        self._covers = [
+            (self._targets[stream.index], _cover_content(source, stream))
+            for stream in streams
+            if is_cover(stream)
+        ]
+        self._sources = [s for s in streams if s.type != "attachment" and not is_cover(s)]
         for stream in container.streams:
             if stream not in self._sources:
                 stream.discard = Discard.all
@@ -133,6 +82,12 @@ class StreamCopier:
 
     def copy_until(self, seconds: Fraction | None, *, shift: Fraction) -> None:
         """Mux all packets up to a time on the source's clock (None: all), `shift` s earlier."""
+        while self._covers:
+            target, content = self._covers.pop()
+            cover = Packet(content)
+            cover.stream, cover.pts, cover.dts = target, 0, 0
+            cover.is_keyframe = True
+            self._output.mux_one(cover)
         while self._next is not None:
             packet = self._next
             if seconds is not None and _seconds(packet) > seconds:
@@ -164,6 +119,29 @@ class StreamCopier:
             yield from self._container.demux(self._sources)
         except av.FFmpegError as error:
             _log.warning("the streams beside the video are cut off: %s", reason_of(error))
+
+
+def tag_options(source: VideoInfo, path: Path) -> dict[str, str]:
+    """The muxer's options with which MP4 and MOV keep tags that they have no names for.
+
+    Then they hold no cover picture: of a film with both these tags are left out, as the log says.
+    """
+    named = {".mov": _MOV_TAGS, ".mp4": _MP4_TAGS, ".m4v": _MP4_TAGS}.get(path.suffix.lower())
+    if named is None:
+        return {}
+    others = [key for key in source.metadata if key.lower() not in {*named, *_FILE_TAGS}]
+    videos = [stream for stream in source.streams if stream.kind == "video"]
+    if not others:
+        return {}
+    if len(videos) > 1:
+        _log.warning(
+            "%s: these tags are left out, as %s cannot hold them beside a cover picture: %s",
+            source.path,
+            path.suffix,
+            ", ".join(others),
+        )
+        return {}
+    return {"movflags": "use_metadata_tags"}
 
 
 def copy_metadata(
@@ -199,38 +177,23 @@ def kept_tags(stream: Stream) -> dict[str, str]:
     }
 
 
-def _can_hold(path: Path, supported: set[str], stream: Stream) -> bool:
-    if stream.type == "attachment":
-        return path.suffix.lower() == ".mkv"
-    context = codec_context(stream)
-    if stream.type not in ("audio", "subtitle") or context is None:
-        return False
-    return context.codec.name in supported
+def _cover_content(source: VideoInfo, stream: Stream) -> bytes:
+    """The content of a cover picture, read by another reader so that nothing else is lost."""
+    with open_video(source.path) as (container, _):
+        return bytes(next(iter(container.demux(container.streams[stream.index]))))
 
 
-def _reason(path: Path, stream: Stream, kept: list[Stream]) -> str | None:
-    if stream in kept:
-        return None
-    if not path.suffix:
-        return "a folder of pictures holds no other streams"
-    if stream.type == "video":
-        return "a second video stream is not copied"
-    return f"{path.suffix} cannot hold {stream.type} in {_codec_name(stream)}"
-
-
-def _rate(stream: Stream) -> int | None:
-    context = codec_context(stream)
-    tagged = stream.metadata.get("BPS", "")
-    return (context and context.bit_rate) or (int(tagged) if tagged.isdigit() else None)
-
-
-def _codec_name(stream: Stream) -> str:
-    context = codec_context(stream)
-    return "unknown codec" if context is None else context.codec.canonical_name
+def _attached_cover(source: VideoInfo, output: OutputContainer, stream: Stream) -> None:
+    """Attach a cover picture as a file, as Matroska has them."""
+    codec = stream.codec_context.codec.canonical_name
+    ending = {"mjpeg": "jpg"}.get(codec, codec)
+    mimetype = stream.metadata.get("mimetype", f"image/{'jpeg' if ending == 'jpg' else ending}")
+    name = stream.metadata.get("filename", f"cover.{ending}")
+    output.add_attachment(name, mimetype, _cover_content(source, stream))
 
 
 def _copied_stream(output: OutputContainer, template: Stream) -> Stream:
-    stream = output.add_stream_from_template(template)
+    stream = output.add_stream_from_template(template, opaque=True)
     stream.metadata.update(kept_tags(template))
     stream.disposition = template.disposition
     return stream

@@ -10,14 +10,16 @@ from types import TracebackType
 from typing import Self
 
 from vsr.errors import OutputError
-from vsr.video.encoders import PNG, EncoderSettings, check_codec
+from vsr.video.animation import AnimationFile
+from vsr.video.encoders import ENCODERS, PNG, EncoderSettings, check_codec
 from vsr.video.encoding import Encoding
+from vsr.video.fates import check_audio
 from vsr.video.muxer import Muxer
 from vsr.video.parts import PART_FRAMES, Part, part_encoder
 from vsr.video.pixels import Pixels
 from vsr.video.probe import VideoInfo, open_video, probe
 from vsr.video.reader import exact_seconds
-from vsr.video.streams import TimeRange, source_range, streams_to_copy
+from vsr.video.streams import TimeRange, source_range
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +56,8 @@ class OutputFile:
     ) -> None:
         """Open the output for parts encoded by `encoding` (None: as PNG); `delay` as Muxer's.
 
+        The parts of an animation are PNG too; the ending of `path` says which it is.
+
         `partial`: another name for the time being, on the same disk; `note_whole` is called with it
         before it is changed for the last one.
         """
@@ -63,11 +67,16 @@ class OutputFile:
         self._note_whole = note_whole
         _remove(self._partial)
         try:
-            self._sink: Muxer | _PngFolder = (
-                _PngFolder(self._partial, source)
-                if encoding is None
-                else Muxer(self._partial, source=source, encoding=encoding, span=span, delay=delay)
-            )
+            self._sink: Muxer | _PngFolder | AnimationFile
+            if encoding is not None:
+                self._sink = Muxer(
+                    self._partial, source=source, encoding=encoding, span=span, delay=delay
+                )
+            elif path.suffix:
+                codec = EncoderSettings().codec_for(path)
+                self._sink = AnimationFile(self._partial, source=source, codec=codec)
+            else:
+                self._sink = _PngFolder(self._partial, source)
         except BaseException:
             _remove(self._partial)
             raise
@@ -171,9 +180,12 @@ class VideoWriter:
 def encoding_of(
     path: Path, source: VideoInfo, size: tuple[int, int], settings: EncoderSettings
 ) -> Encoding | None:
-    """How the output at `path`, of a size (width, height), is encoded; None for a PNG folder."""
+    """How the output at `path`, of a size (width, height), is encoded; None for PNG pictures.
+
+    Those make a folder or an animation.
+    """
     codec = settings.codec_for(path)
-    return None if codec == PNG else Encoding.of(source, codec, size, settings)
+    return Encoding.of(source, codec, size, settings) if codec in ENCODERS else None
 
 
 class _PngFolder:
@@ -222,9 +234,9 @@ def _check(path: Path, *, source: VideoInfo, settings: EncoderSettings, overwrit
         raise OutputError(f"the folder {folder} of the output does not exist; make it first")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"the folder {folder} is not writable; choose another one")
-    if codec != PNG and not source.is_image_folder:
+    if codec in ENCODERS and not source.is_image_folder:
         with open_video(source.path) as (container, _):
-            streams_to_copy(source, container, path)
+            check_audio(source, container, path)
 
 
 def _check_replaceable(path: Path, *, is_folder: bool) -> None:

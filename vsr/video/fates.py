@@ -1,0 +1,163 @@
+"""What becomes of the streams beside the video: copied, carried in another form, or refused."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import av
+from av.container.input import InputContainer
+from av.stream import Stream
+
+from vsr.errors import OutputError
+from vsr.video.probe import StreamInfo, VideoInfo, codec_context, is_cover, open_video
+
+_log = logging.getLogger(__name__)
+
+FORMATS = {".mkv": "matroska", ".mp4": "mp4", ".mov": "mov", ".m4v": "mp4", ".webm": "webm"}
+"""FFmpeg's muxer for each file type; that which it takes for .m4v holds next to nothing."""
+
+_COVER_CODECS = ("mjpeg", "png", "bmp")
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFate:
+    """What becomes of one stream beside the video; `reason`: why it is left out, None if kept."""
+
+    stream: StreamInfo
+    reason: str | None
+    bit_rate: int | None
+    """Bits per second, where the file says it."""
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the output has it."""
+        return self.reason is None
+
+
+def stream_fates(source: VideoInfo, path: Path) -> tuple[StreamFate, ...]:
+    """What becomes of every stream beside the video in an output at `path`.
+
+    Raises OutputError for an audio stream that it cannot hold.
+    """
+    if source.is_image_folder:
+        return ()
+    with open_video(source.path) as (container, _):
+        if path.suffix.lower() in FORMATS:
+            check_audio(source, container, path)
+        return tuple(
+            StreamFate(source.streams[stream.index], refusal(path, stream), _rate(stream))
+            for stream in _others(source, container)
+        )
+
+
+def check_audio(source: VideoInfo, container: InputContainer, path: Path) -> None:
+    """Raise OutputError for an audio stream that the output at `path` cannot hold."""
+    for stream in _others(source, container):
+        if stream.type == "audio" and refusal(path, stream) is not None:
+            holder = next((suffix for suffix in FORMATS if _holds(suffix, stream)), None)
+            hint = (
+                "nothing that can be written holds it: convert the sound first"
+                if holder is None
+                else f"write to {holder}, which can"
+            )
+            raise OutputError(
+                f"{path.suffix} cannot hold audio stream {stream.index} ({_codec_name(stream)}) of "
+                f"{source.path}; {hint}"
+            )
+
+
+def streams_to_copy(source: VideoInfo, container: InputContainer, path: Path) -> list[Stream]:
+    """The streams beside the video of which the output at `path` gets the packets or the file.
+
+    Raises OutputError for an audio stream that it cannot hold; other streams that it cannot hold
+    are named in the log.
+    """
+    check_audio(source, container, path)
+    copied: list[Stream] = []
+    for stream in _others(source, container):
+        reason = refusal(path, stream)
+        if reason is not None:
+            _log.warning(
+                "stream %d of %s (%s, %s) is left out: %s",
+                stream.index,
+                source.path,
+                "cover" if is_cover(stream) else stream.type,
+                _codec_name(stream),
+                reason,
+            )
+        elif _holds(path.suffix.lower(), stream):
+            copied.append(stream)
+    return copied
+
+
+def refusal(path: Path, stream: Stream) -> str | None:
+    """Why the output at `path` does not get a stream; None: it does.
+
+    Titles of chapters are written anew with them, and a time code goes along as a tag.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        pictures = "an animation" if suffix else "a folder of pictures"
+        return f"{pictures} holds no other streams"
+    if _holds(suffix, stream) or _has_chapter_titles(stream) or _is_time_code(stream):
+        return None
+    what = f"{stream.type} in {_codec_name(stream)}"
+    if is_cover(stream) or stream.type == "attachment":
+        what = "cover pictures of this kind" if is_cover(stream) else "attachments"
+    return f"{suffix} cannot hold {what}"
+
+
+def fullest_suffix(source: Path, suffixes: Sequence[str]) -> str:
+    """The first of some file types that holds as much as any: sound counts first."""
+    with open_video(source) as (container, video):
+        others = [stream for stream in container.streams if stream.index != video.index]
+
+        def refused(suffix: str) -> tuple[int, int]:
+            kinds = [s.type for s in others if refusal(Path(f"any{suffix}"), s) is not None]
+            return kinds.count("audio"), len(kinds)
+
+        return min(suffixes, key=refused)
+
+
+def _others(source: VideoInfo, container: InputContainer) -> list[Stream]:
+    return [stream for stream in container.streams if stream.index != source.stream_index]
+
+
+def _holds(suffix: str, stream: Stream) -> bool:
+    """Whether the file type takes the stream's packets, or its content as an attached file."""
+    if stream.type == "attachment":
+        return suffix == ".mkv"
+    if is_cover(stream):
+        return suffix == ".mkv" or (
+            FORMATS[suffix] == "mp4" and _codec_name(stream) in _COVER_CODECS
+        )
+    if _has_chapter_titles(stream) or _is_time_code(stream):
+        return False
+    try:
+        with av.open(BytesIO(), "w", format=FORMATS[suffix]) as trial:
+            trial.add_stream_from_template(stream, opaque=True)
+            trial.start_encoding()
+    except (av.FFmpegError, ValueError):
+        return False
+    return True
+
+
+def _has_chapter_titles(stream: Stream) -> bool:
+    return stream.type == "data" and stream.name == "bin_data" and bool(stream.container.chapters())
+
+
+def _is_time_code(stream: Stream) -> bool:
+    return stream.type == "data" and "timecode" in stream.metadata
+
+
+def _codec_name(stream: Stream) -> str:
+    context = codec_context(stream)
+    return stream.name or "unknown codec" if context is None else context.codec.canonical_name
+
+
+def _rate(stream: Stream) -> int | None:
+    context = codec_context(stream)
+    tagged = stream.metadata.get("BPS", "")
+    return (context and context.bit_rate) or (int(tagged) if tagged.isdigit() else None)

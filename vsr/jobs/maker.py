@@ -13,7 +13,7 @@ from vsr.timing import Timer
 from vsr.video.clips import Clip
 
 if TYPE_CHECKING:  # they bring torch
-    from vsr.jobs.upscaler import UpscaledClip
+    from vsr.jobs.upscaler import UpscaledClip, Upscaler
 
 
 class ClipMaker(Protocol):
@@ -44,28 +44,36 @@ class Model(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ConfiguredModel:
-    """The model that a config names."""
+    """The model that a config names, read once for all films of a batch."""
 
     config: UpscaleConfig
+    _identity: Identity | None = None
+    _upscaler: "Upscaler | None" = None
 
     def identity(self) -> Identity:
         """The content of all files that it is loaded from, and the kind of device; see Model."""
         from vsr.jobs.device import choose_device, choose_dtype
 
+        if self._identity is not None:
+            return self._identity
         config, device = self.config, choose_device(self.config.device)
         weights = Path(config.flow_weights) if config.flow_weights else None
-        return {
+        self._identity = {
             **files_identity("the model", find_model(config.model)),
             **files_identity("the flow weights", weights),
             "values of the preset": read_preset(config.preset) if config.preset else None,
             "kind of device": device.type,
             "number format": str(choose_dtype(config.dtype, device)),
         }
+        return self._identity
 
     def load(self, size: Size, timer: Timer) -> ClipMaker:
         """See Model."""
         from vsr.jobs.upscaler import Upscaler
 
-        return Upscaler.load(self.config, size, timer)
+        if self._upscaler is None:
+            self._upscaler = Upscaler.load(self.config, size, timer)
+        self._upscaler.size = size
+        return self._upscaler

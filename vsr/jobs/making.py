@@ -67,7 +67,7 @@ class ShotMaker:
         self._passes += 1
         guard = SourceGuard.of(self.source)
         with ExitStack() as stack:
-            reader = stack.enter_context(_reader(self.source, self.config))
+            reader = stack.enter_context(source_reader(self.source, self.config))
             coming = stack.enter_context(ahead(_decoded(reader, self.clip_frames, self.timer)))
             soon = stack.enter_context(behind(_do))
             shot: ShotWork | None = None
@@ -136,7 +136,8 @@ def _after(clip: Clip, place: int) -> Clip | None:
     return Clip(rest, place, starts_shot=False) if rest else None
 
 
-def _reader(source: Path, config: UpscaleConfig) -> VideoReader:
+def source_reader(source: Path, config: UpscaleConfig) -> VideoReader:
+    """The frames of the part of the source that `config` asks for."""
     return VideoReader(
         source,
         start=config.start,

@@ -183,13 +183,23 @@ def _joined(job: _Job, work: WorkFolder, film: Film, *, wait: bool) -> bool:
     ) as output:
         for folder, fact in work.parts(film):
             if not fact.part.is_whole(folder):
-                (folder / fact.part.name).unlink(missing_ok=True)
-                raise OutputError(
-                    f"a part in {folder} is damaged: run the same command again, to make it anew"
-                )
+                raise _damaged(work, film)
             output.add(Part.load(folder / fact.part.name))
     work.finish()
     return True
+
+
+def _damaged(work: WorkFolder, film: Film) -> OutputError:
+    """Delete all parts that are damaged, so that they are made again."""
+    damaged = [
+        folder / f.part.name for folder, f in work.parts(film) if not f.part.is_whole(folder)
+    ]
+    for path in damaged:
+        path.unlink(missing_ok=True)
+    return OutputError(
+        f"{len(damaged)} parts in {work.path} are damaged, and deleted now: run the same command "
+        "again, to make them anew"
+    )
 
 
 def _check_damage(job: _Job, film: Film) -> None:
@@ -201,10 +211,10 @@ def _check_damage(job: _Job, film: Film) -> None:
 
 
 def _kept(work: WorkFolder) -> str:
-    frames = work.finished_frames()
-    if not frames:
+    finished = work.finished()
+    if not finished:
         return ""
-    return f"interrupted; {frames} frames are kept in {work.path}: the same command goes on"
+    return f"interrupted; {finished} are kept in {work.path}: the same command goes on"
 
 
 def _expected_frames(info: VideoInfo, config: UpscaleConfig) -> int | None:

@@ -18,7 +18,7 @@ LAYERS = (
     ("config", "segments", "presets"),
     ("ops", "video"),
     ("models", "propagation", "degradation", "restoration"),
-    ("sampling", "prediction"),
+    ("sampling", "prediction", "clip"),
     ("pipeline", "image_pipeline"),
     ("loading",),
     ("jobs", "training", "evaluation"),
@@ -89,10 +89,17 @@ def test_importing_vsr_is_free() -> None:
     assert not loaded_after("import vsr") & {"torch", "numpy", "av", "jsonargparse", "rich"}
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["upscale", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["upscale", "--help"], ["plan", "--help"], ["--version"]]
+)
 def test_help_loads_no_torch(arguments: list[str]) -> None:
     loaded = loaded_after(f"from vsr.cli import main\nmain({arguments!r})")
     assert not loaded & {"torch", "numpy", "av", "diffusers"}
+
+
+def test_a_plan_that_fails_early_loads_no_torch() -> None:
+    loaded = loaded_after('from vsr.cli import main\nmain(["plan", "missing.mp4"])')
+    assert "torch" not in loaded
 
 
 def test_every_public_name_loads() -> None:

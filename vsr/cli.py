@@ -18,7 +18,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from vsr import __version__
 from vsr.config import UpscaleConfig, nearest
-from vsr.errors import ConfigError, VsrError
+from vsr.errors import ConfigError, DeviceError, VsrError
 
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
@@ -33,6 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except VsrError as error:
         _report(error, debug="--debug" in args)
         return EXIT_USAGE if isinstance(error, ConfigError) else EXIT_ERROR
+    except MemoryError as error:
+        _report(_without_memory(error), debug="--debug" in args)
+        return EXIT_ERROR
     except KeyboardInterrupt as interrupt:
         _report(interrupt, debug="--debug" in args)
         return EXIT_INTERRUPTED
@@ -66,15 +69,57 @@ def _run(args: Sequence[str]) -> int:
 
 
 def _upscale(options: Namespace) -> None:
-    # Read by OpenMP when torch loads: threads that spin while they wait take the cores from the
-    # decoder and the encoder, which work at the same time.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    _let_threads_sleep()
+    if options.dry_run:
+        _show_plan(options, as_json=False)
+        return
+    if options.preview is not None:
+        from vsr.jobs.preview import preview
+        from vsr.jobs.progress import show_progress
+
+        source, output, config = _job(options)
+        print(preview(source, output, config, seconds=options.preview, progress=show_progress))
+        return
+    from vsr.jobs.batch import batch_of, upscale_batch
     from vsr.jobs.progress import show_progress
     from vsr.jobs.upscale import upscale
 
+    source, output, config = _job(options)
+    batch = batch_of(source, output, config)
+    if batch is None:
+        print(upscale(source, output, config, progress=show_progress))
+        return
+    report = upscale_batch(batch, config, progress=show_progress)
+    print(report)
+    report.check()
+
+
+def _plan(options: Namespace) -> None:
+    _let_threads_sleep()
+    _show_plan(options, as_json=options.json)
+
+
+def _show_plan(options: Namespace, *, as_json: bool) -> None:
+    from vsr.jobs.plan import plan
+
+    found = plan(*_job(options))
+    print(found.to_json() if as_json else found)
+    if found.refusal is not None:
+        raise found.refusal
+
+
+def _job(options: Namespace) -> tuple[Path, Path | None, UpscaleConfig]:
+    """The source, the output and every choice that is on the command line."""
     config = UpscaleConfig(**{field.name: options[field.name] for field in fields(UpscaleConfig)})
-    output = Path(options.output) if options.output else None
-    print(upscale(Path(options.input), output, config, progress=show_progress))
+    return Path(options.input), Path(options.output) if options.output else None, config
+
+
+def _let_threads_sleep() -> None:
+    """Let OpenMP's threads not spin while they wait, which it is told before torch loads.
+
+    They took the cores from the decoder and the encoder, which work at the same time.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def _info(options: Namespace) -> None:
@@ -100,6 +145,7 @@ def _train(options: Namespace) -> None:
 
 _COMMANDS: dict[str, Callable[[Namespace], None]] = {
     "upscale": _upscale,
+    "plan": _plan,
     "info": _info,
     "convert": _convert,
     "train": _train,
@@ -110,13 +156,34 @@ def _parsers() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
     upscale = _parser(
         "upscale INPUT [OUTPUT]", "Upscale a video, or a folder of images, four times."
     )
-    upscale.add_argument("input", type=str, help="video file, or folder of images")
     upscale.add_argument(
-        "output", type=str, nargs="?", help="default: the input's name with _x4 beside it"
+        "input", type=str, help="video file, folder of images, folder of videos, or list (.txt)"
     )
-    upscale.add_argument("--config", action="config", help="YAML file with any of these options")
-    for name, hint in get_type_hints(UpscaleConfig, include_extras=True).items():
-        _add_option(upscale, name, hint)
+    upscale.add_argument(
+        "output",
+        type=str,
+        nargs="?",
+        help="default: the input's name with _x4 beside it; a folder"
+        " for a folder of videos or a list",
+    )
+    upscale.add_argument(
+        "--dry-run", action="store_true", help="say what would be made, as vsr plan does"
+    )
+    upscale.add_argument(
+        "--preview",
+        type=_seconds,
+        metavar="SECONDS",
+        help="make so many seconds from --start on and a picture to compare, and stop",
+    )
+    _add_choices(upscale)
+
+    plan = _parser(
+        "plan INPUT [OUTPUT]", "Say what upscale with the same options makes, and what it takes."
+    )
+    plan.add_argument("input", type=str, help="video file, or folder of images")
+    plan.add_argument("output", type=str, nargs="?", help="as of upscale")
+    plan.add_argument("--json", action="store_true", help="for programs")
+    _add_choices(plan)
 
     info = _parser("info PATH", "Say what is in a video or a model folder.")
     info.add_argument("path", type=str, help="video file, folder of images, or model")
@@ -140,7 +207,7 @@ def _parsers() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
     train.add_argument("config", type=str, help="YAML file of the training run")
     train.add_argument("overrides", type=str, nargs="*", help="KEY=VALUE, in place of the file's")
 
-    commands = {"upscale": upscale, "info": info, "convert": convert, "train": train}
+    commands = {"upscale": upscale, "plan": plan, "info": info, "convert": convert, "train": train}
     parser = ArgumentParser(
         usage="vsr COMMAND ...",
         exit_on_error=False,
@@ -157,6 +224,32 @@ def _parsers() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
 def _parser(usage: str, description: str) -> ArgumentParser:
     return ArgumentParser(
         usage=f"vsr {usage} [options]", exit_on_error=False, description=description
+    )
+
+
+def _add_choices(parser: ArgumentParser) -> None:
+    """Make the flags of a run: one for each field of its config."""
+    parser.add_argument("--config", action="config", help="YAML file with any of these options")
+    for name, hint in get_type_hints(UpscaleConfig, include_extras=True).items():
+        _add_option(parser, name, hint)
+
+
+def _seconds(value: str | float) -> float:
+    """The seconds of `2`, `2.5` or `2s`."""
+    try:
+        seconds = float(str(value).removesuffix("s"))
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise ConfigError(f"--preview {value} is not understood; it can be seconds, as 2s")
+    return seconds
+
+
+def _without_memory(error: MemoryError) -> DeviceError:
+    """What to do where memory does not suffice to read or to write."""
+    return DeviceError(
+        f"memory does not suffice to read or write a clip ({str(error) or 'no reason given'}): end "
+        "other programs, or give a smaller --max-clip-frames; finished clips are kept"
     )
 
 

@@ -98,13 +98,14 @@ class TrainingClips(Dataset[dict[str, Tensor]]):
     A sample holds `lr` `3 t h w` and `hr` `3 t 4*h 4*w` in [-1, 1], `flow_backward`
     `2 t-1 4*h 4*w` (pixels of hr, frame k + 1 to k), `valid` `t-1 4*h 4*w` (1 where that motion is
     exact and its origin visible) and `has_flow` (0 for real clips, whose flow and valid are 0).
+    Where the manifest has captions it holds `caption` too, a place in `captions`.
     """
 
     def __init__(self, config: TrainingClipsConfig, *, photos: PhotoLibrary | None = None) -> None:
         """`photos` may come from other clips of the same folders, so that they are held once."""
         self.config = config
-        photo_paths, video_sources = _sources(config)
-        self.photos = photos or PhotoLibrary(photo_paths, memory=config.photo_memory)
+        photo_captions, video_sources = _sources(config)
+        self.photos = photos or PhotoLibrary([*photo_captions], memory=config.photo_memory)
         self.photos.preload()
         self.videos = VideoLibrary(
             video_sources,
@@ -115,6 +116,9 @@ class TrainingClips(Dataset[dict[str, Tensor]]):
             min_frames=config.frames + config.lead_in_frames,
             access=config.video_access,
         )
+        self._photo_captions = photo_captions
+        texts = {*photo_captions.values(), *self.videos.captions} - {""}
+        self.captions: tuple[str, ...] = ("", *sorted(texts)) if texts else ()
         if not len(self.photos) - len(self.photos.skipped) + len(self.videos):
             folders = ", ".join(map(str, (*config.photos, *config.videos)))
             raise ConfigError(
@@ -157,26 +161,29 @@ class TrainingClips(Dataset[dict[str, Tensor]]):
         from_video = rng.random() < self.config.video_probability
         has_flow = bool(len(self.photos)) and not (from_video and len(self.videos))
         draw = self._photo_clip if has_flow else self._video_clip
-        clip = draw(lead, rng)
+        clip, caption = draw(lead, rng)
         if (
             rng.random() > _FLAT_SHARE
             and detail_map(clip.frames[-1]).mean() < self.config.min_detail
         ):
-            clip = draw(lead, rng)
+            clip, caption = draw(lead, rng)
         good = clip.frames.astype(np.float32) / 255
         bad = degrade(good, config=self.config.degradation, rng=rng)
-        return {
+        sample = {
             "lr": _to_tensor(bad[lead:]),
             "hr": _to_tensor(clip.frames[lead:]),
             "flow_backward": torch.from_numpy(np.ascontiguousarray(clip.flow_backward[:, lead:])),
             "valid": torch.from_numpy(clip.valid[lead:].astype(np.float32)),
             "has_flow": torch.tensor(float(has_flow)),
         }
+        if self.captions:
+            sample["caption"] = torch.tensor(self.captions.index(caption))
+        return sample
 
-    def _photo_clip(self, lead: int, rng: np.random.Generator) -> MovingClip:
+    def _photo_clip(self, lead: int, rng: np.random.Generator) -> tuple[MovingClip, str]:
         first, second = map(int, rng.integers(len(self.photos), size=2))
         other = first if rng.random() < 0.5 else second
-        return moving_clip(
+        clip = moving_clip(
             self.photos[first],
             self.photos[other],
             frames=self.config.frames + lead,
@@ -184,15 +191,18 @@ class TrainingClips(Dataset[dict[str, Tensor]]):
             config=self.config.motion,
             rng=rng,
         )
+        return clip, self._photo_captions.get(self.photos.paths[first], "")
 
-    def _video_clip(self, lead: int, rng: np.random.Generator) -> MovingClip:
-        run = self.videos.run(int(rng.integers(len(self.videos))), rng)
+    def _video_clip(self, lead: int, rng: np.random.Generator) -> tuple[MovingClip, str]:
+        video = int(rng.integers(len(self.videos)))
+        run = self.videos.run(video, rng)
         frames = _random_frames(len(run), self.config.frames + lead, rng)
         if rng.random() < 0.5:
             frames = frames[::-1]
         clip = _textured_crop(run, frames, self._hr_size, self.config.motion.crop_tries, rng)
         shape = (len(clip) - 1, *clip.shape[1:3])
-        return MovingClip(clip, np.zeros((2, *shape), np.float32), np.zeros(shape, bool))
+        still = MovingClip(clip, np.zeros((2, *shape), np.float32), np.zeros(shape, bool))
+        return still, self.videos.captions[video]
 
 
 def clip_loader(
@@ -214,30 +224,34 @@ def clip_loader(
     )
 
 
-def _sources(config: TrainingClipsConfig) -> tuple[list[Path], list[VideoSource]]:
+def _sources(config: TrainingClipsConfig) -> tuple[dict[Path, str], list[VideoSource]]:
+    """Photographs with their captions, and videos."""
     if config.manifest is not None:
         return _manifest_sources(config.manifest, config.split)
     photos = photo_files(config.photos)
     videos = [VideoSource(path) for path in video_files(config.videos)]
-    if config.split is None:
-        return photos, videos
     every = config.held_out_every
     held_out = [path for i, path in enumerate(photos) if i % every == every - 1]
     if config.split == "train":
-        return [path for path in photos if path not in set(held_out)], videos
-    return held_out, []
+        photos = [path for path in photos if path not in set(held_out)]
+    elif config.split is not None:
+        photos, videos = held_out, []
+    return dict.fromkeys(photos, ""), videos
 
 
-def _manifest_sources(path: Path, split: Split | None) -> tuple[list[Path], list[VideoSource]]:
+def _manifest_sources(path: Path, split: Split | None) -> tuple[dict[Path, str], list[VideoSource]]:
+    """Shots of a video that have captions of their own count as videos of their own."""
     manifest = read_manifest(path)
     rows = manifest.select(split=split)
     require_rows(rows, path, f"of the split {split!r}" if split else "at all")
-    shots: dict[str, list[Shot]] = {}
+    shots: dict[tuple[Path, str], list[Shot]] = {}
     for row in rows:
         if row.kind == "video":
-            shots.setdefault(row.source, []).append(Shot(row.start, row.end, row.bars))
-    videos = [VideoSource(manifest.root / name, tuple(shots[name])) for name in shots]
-    return [manifest.path(row) for row in rows if row.kind == "image"], videos
+            shot = Shot(row.start, row.end, row.bars)
+            shots.setdefault((manifest.path(row), row.caption or ""), []).append(shot)
+    videos = [VideoSource(file, tuple(found), text) for (file, text), found in shots.items()]
+    photos = {manifest.path(row): row.caption or "" for row in rows if row.kind == "image"}
+    return photos, videos
 
 
 def _use_one_thread(worker: int) -> None:

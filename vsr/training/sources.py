@@ -106,6 +106,7 @@ class VideoSource:
 
     path: Path
     shots: tuple[Shot, ...] = ()
+    caption: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +142,11 @@ class VideoLibrary:
         self._scale, self._parts, self._min_side = scale, parts, min_side
         self._cache = cache.expanduser()
         self.videos: list[list[Path]] = []
+        self.captions: list[str] = []
         for source in sources:
             try:
                 self.videos.append(self._long_runs(source, min_frames))
+                self.captions.append(source.caption)
             except VsrError as error:
                 self._skip(source.path, str(error))
 

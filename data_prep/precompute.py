@@ -1,0 +1,92 @@
+"""Computes the latents of training samples, and the embeddings of their captions, once.
+
+    python data_prep/precompute.py clips.parquet LATENTS --model MODEL --samples 4096 --crop 80
+
+Training with `data.latents=LATENTS` then needs no decoder, no degradation and no autoencoder.
+`--measure` says what a sample costs either way. LATENTS may grow: a later run with more samples
+goes on where this one ended.
+"""
+
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from vsr.degradation import degradation_preset
+from vsr.degradation.presets import PRESETS
+from vsr.loading import load_pipeline
+from vsr.training.data import TrainingClips, TrainingClipsConfig
+from vsr.training.latent_clips import LatentClips
+from vsr.training.preparation.command import run, script
+from vsr.training.preparation.latents import encode_sample, write_latents, write_prompts
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = script(__doc__)
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("latents", type=Path, help="folder for the shards")
+    parser.add_argument("--model", type=Path, required=True, help="model folder")
+    parser.add_argument("--samples", type=int, default=1024)
+    parser.add_argument("--shard-samples", type=int, default=64)
+    parser.add_argument("--crop", type=int, default=80, help="side of the small frames: 80")
+    parser.add_argument("--frames", type=int, default=8)
+    parser.add_argument("--degradation", choices=tuple(PRESETS), default="default")
+    parser.add_argument("--video-probability", type=float, default=0.25)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--cache", type=Path, default=TrainingClipsConfig.cache)
+    parser.add_argument("--measure", type=int, help="only time so many samples, both ways")
+    return run(parser, precompute, argv)
+
+
+def precompute(options: Namespace) -> str:
+    clips = TrainingClips(
+        TrainingClipsConfig(
+            manifest=options.manifest,
+            split="train",
+            crop=options.crop,
+            frames=options.frames,
+            seed=options.seed,
+            video_probability=options.video_probability,
+            degradation=degradation_preset(options.degradation),
+            cache=options.cache,
+        )
+    )
+    pipe = load_pipeline(options.model, device=options.device)
+    if options.measure is not None:
+        return measure(clips, pipe.vae, options)
+    index = write_latents(
+        clips,
+        pipe.vae,
+        options.latents,
+        samples=options.samples,
+        shard_samples=options.shard_samples,
+        workers=options.workers,
+    )
+    if pipe.text_encoder is not None:
+        write_prompts(options.latents, pipe.text_encoder, pipe.tokenizer, clips.captions)
+    size = sum(path.stat().st_size for path in options.latents.iterdir())
+    return f"{index.samples} samples in {index.shards} shards, {size / 2**20:.1f} MiB"
+
+
+def measure(clips: TrainingClips, vae: torch.nn.Module, options: Namespace) -> str:
+    """Milliseconds a sample: made and encoded now, and read from the shards."""
+    stored = LatentClips(options.latents, crop=options.crop, frames=options.frames)
+    began = time.perf_counter()
+    samples = [clips[number] for number in range(options.measure)]
+    made = time.perf_counter()
+    for sample in samples:
+        encode_sample(sample, vae)
+    encoded = time.perf_counter()
+    for number in range(options.measure):
+        stored[number]
+    read = time.perf_counter()
+    times = [1000 * t / options.measure for t in (made - began, encoded - made, read - encoded)]
+    return "ms a sample: {:.0f} made, {:.0f} encoded; {:.1f} read from shards".format(*times)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -92,6 +92,8 @@ class DistillRecipe(ClipRecipe):
         self.teacher = load_pipeline(folder, device=device)
         for network in (self.teacher.unet, self.teacher.vae):
             network.requires_grad_(False)
+        if config.gradient_checkpointing:
+            self.teacher.vae.enable_gradient_checkpointing()
         self.settings = self.teacher.settings
         self.positive, self.negative = self._embed_prompts(folder)
         scale = config.distill.guidance_scale

@@ -37,18 +37,6 @@ def load_pipeline(
     return pipe.to(device, torch_dtype)
 
 
-def load_surroundings(folder: Path) -> VideoUpscalePipeline:
-    """The pipeline of a model folder without its networks: schedulers, text and settings.
-
-    Raises ModelError for a folder that is incomplete.
-    """
-    _check_parts(folder)
-    try:
-        return VideoUpscalePipeline.from_pretrained(folder, unet=None, vae=None)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ModelError(f"{folder} cannot be loaded: {_reason(error)}") from error
-
-
 def _check_parts(folder: Path) -> None:
     file = folder / "model_index.json"
     try:

@@ -171,6 +171,9 @@ class DiffusionConfig:
     `empty`; null: the model folder's text encoder makes that one."""
     prompt_dropout: float = 0.1
     """How often a sample is trained on the empty prompt in place of its own."""
+    prediction: Literal["v_prediction", "epsilon", "sample"] = "v_prediction"
+    """What the U-Net predicts where no model folder says it. Narrow ones learn `sample` (the clean
+    latents) best: velocity holds noise, which few channels cannot pass on."""
     sampling_steps: int = 8
     """DDIM steps from pure noise to the validation clips."""
     sampling_level: int = 20

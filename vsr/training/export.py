@@ -18,6 +18,7 @@ from vsr.training.checkpoint import BEST, find_checkpoint, load_checkpoint
 from vsr.training.config import NoiseConfig, TrainConfig, build_train_config
 from vsr.training.distill import student_pipeline, teacher_folder
 from vsr.training.networks import load_networks, model_folder_of
+from vsr.training.temporal import fresh_pipeline
 
 
 def export(run: Path, target: Path, *, best: bool = False) -> Path:
@@ -44,6 +45,8 @@ def trained_pipeline(
     if config.recipe == "distill":
         teacher = load_pipeline(teacher_folder(config), device="cpu")
         return student_pipeline(teacher, unet, vae, steps=config.distill.steps)
+    if config.recipe == "temporal" and config.init is None:
+        return fresh_pipeline(config, unet, vae)
     if config.init is None:
         raise ConfigError("init is null; schedulers and settings come from a model folder there")
     pipe = load_pipeline(model_folder_of(Path(config.init)), device="cpu")

@@ -72,7 +72,7 @@ def build_networks(config: ModelConfig) -> Networks:
 def load_networks(source: Path) -> Networks:
     """U-Net and autoencoder, in float32, of a model folder, a run or a checkpoint.
 
-    A network that a run did not train comes from that run's own `init`.
+    A network that a run did not train is as it was when that run began.
     """
     if (source / INDEX).is_file():
         unet, vae = (load_network(kind, source / name) for name, kind in _KINDS.items())
@@ -84,8 +84,7 @@ def load_networks(source: Path) -> Networks:
     for name, network in (("unet", unet), ("vae", vae)):
         prefix = f"{name}."
         part = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
-        if not part and config.init is not None:
-            part = dict(zip(_KINDS, initial_networks(config), strict=True))[name].state_dict()
+        part = part or _at_start(config)[name].state_dict()
         _load_weights(network, part, source)
     return unet, vae
 
@@ -125,6 +124,13 @@ def _shapes(source: Path) -> ModelConfig:
             raise ModelError(f"{source} has no {name}/config.json that can be read") from error
         configs[name] = {k: v for k, v in values.items() if not k.startswith("_")}
     return ModelConfig(**configs)
+
+
+def _at_start(config: TrainConfig) -> dict[str, nn.Module]:
+    """The networks with which a run of the config begins: fresh ones come from its seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return dict(zip(_KINDS, initial_networks(config), strict=True))
 
 
 def _in_full(values: Mapping[str, Any], name: str) -> dict[str, Any]:

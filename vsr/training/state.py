@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
+from diffusers.models.modeling_utils import ModelMixin
 from torch import nn
 
 from vsr.training.checkpoint import (
@@ -37,6 +38,8 @@ class TrainingState:
         self.config, self.accelerator = config, accelerator
         self.run = Path(config.run)
         self.model = recipe.model.to(accelerator.device)
+        if config.gradient_checkpointing:
+            remember_less(self.model)
         names = set[str]().union(*(names_that_train(self.model, s) for s in config.stages))
         self.ema = Ema(self.model, config.optimizer.ema_decay, names=names)
         critic = recipe.critic if isinstance(recipe, AdversarialRecipe) else None
@@ -144,3 +147,10 @@ class TrainingState:
         torch.set_rng_state(states[number]["cpu"])
         if self.accelerator.device.type == "cuda" and states[number]["cuda"] is not None:
             torch.cuda.set_rng_state(states[number]["cuda"], self.accelerator.device)
+
+
+def remember_less(model: nn.Module) -> None:
+    """Let all diffusers networks inside make their inner maps again in the backward pass."""
+    for module in model.modules():
+        if isinstance(module, ModelMixin):
+            module.enable_gradient_checkpointing()

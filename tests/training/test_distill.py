@@ -7,15 +7,23 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
+from tests.training import small
 from tests.training.folders import OneSample, save_folder
 from vsr.errors import ConfigError
 from vsr.loading import load_pipeline
 from vsr.pipeline import VideoUpscalePipeline
 from vsr.training.checkpoint import checkpoint_folders, load_checkpoint
-from vsr.training.config import StageConfig, TrainConfig, build_train_config
+from vsr.training.config import (
+    ModelConfig,
+    NoiseConfig,
+    StageConfig,
+    TrainConfig,
+    build_train_config,
+)
 from vsr.training.distill import DistillRecipe
-from vsr.training.export import export
+from vsr.training.export import export, one_step_pipeline
 from vsr.training.loop import run_training
+from vsr.training.networks import build_networks
 from vsr.training.recipes import completed
 
 STEPS = 10
@@ -167,6 +175,30 @@ def test_a_model_that_starts_at_the_small_frames_is_distilled_likewise(
     torch.testing.assert_close(start.latents.std(), start.base.std(), atol=0.2, rtol=0)
 
 
+def test_a_flow_matching_model_of_packed_latents_is_distilled_likewise(
+    photos: Path, tmp_path: Path
+):
+    shapes = ModelConfig(unet=small.UNET, vae=small.VAE)
+    unet, vae = build_networks(shapes)
+    torch.nn.init.normal_(unet.conv_out.weight, std=0.05)
+    one_step_pipeline(unet, vae, NoiseConfig()).save_pretrained(tmp_path / "m")
+    chosen = {"distill": {"steps": 2, "teacher_steps": 3}, "noise": {"level_probability": 0.0}}
+    distill = recipe(tmp_path / "m", photos, tmp_path, **chosen)
+    lr = torch.rand(1, 3, 2, 8, 8) * 2 - 1
+    start = distill.start(lr, torch.tensor([4]))
+    taught = distill.teach(start)
+    assert distill.scheduler.timesteps.tolist() == [1000, 500]
+    pipe = load_pipeline(tmp_path / "m", device="cpu")
+    call = {"latents": start.latents, "propagation_steps": (), "output_type": "pt"}
+    torch.testing.assert_close(taught, pipe(lr, num_inference_steps=3, **call).latents)
+    middle = 0.5 * taught + 0.5 * start.latents
+    found = distill.predict(distill.model, start, taught, step=1)
+    wanted = (
+        start.base + unet(middle, torch.tensor(500.0), low_res=lr, class_labels=start.level).sample
+    )
+    torch.testing.assert_close(found, wanted)
+
+
 def test_an_exported_student_samples_in_its_few_steps(run: Path, folder: Path, tmp_path: Path):
     export(run, tmp_path)
     pipe = load_pipeline(tmp_path, device="cpu")
@@ -183,5 +215,7 @@ def test_an_exported_student_samples_in_its_few_steps(run: Path, folder: Path, t
 def test_a_teacher_that_is_no_model_folder_is_named(folder: Path, photos: Path, tmp_path: Path):
     with pytest.raises(ConfigError, match="teacher is 'nowhere'; it must be a model folder"):
         recipe(folder, photos, tmp_path, teacher="nowhere")
+    with pytest.raises(ConfigError, match=r"max_level is 900; this U-Net takes 0 to 350"):
+        recipe(folder, photos, tmp_path, noise={"max_level": 900})
     with pytest.raises(ConfigError, match=r"distill\.steps is 5"):
         config(folder, photos, tmp_path, distill={"steps": 5})

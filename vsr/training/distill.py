@@ -95,6 +95,11 @@ class DistillRecipe(ClipRecipe):
         if config.gradient_checkpointing:
             self.teacher.vae.enable_gradient_checkpointing()
         self.settings = self.teacher.settings
+        highest = student.config["max_noise_level"]
+        if config.noise.max_level > highest:
+            raise ConfigError(
+                f"noise.max_level is {config.noise.max_level}; this U-Net takes 0 to {highest}"
+            )
         self.positive, self.negative = self._embed_prompts(folder)
         scale = config.distill.guidance_scale
         self.guidance_scale = self.settings.guidance_scale if scale is None else scale
@@ -264,10 +269,10 @@ def student_scheduler(teacher: Any) -> Any:
     """The teacher's noise schedule for few steps.
 
     They begin at its noisiest timestep and end without noise (trailing timesteps, Lin et al. 2024);
-    flow matching does so anyway.
+    flow matching does so anyway. It is another object: schedulers hold their timesteps.
     """
     if is_flow_matching(teacher):
-        return teacher
+        return type(teacher).from_config(teacher.config)
     return DDIMScheduler.from_config(
         teacher.config, timestep_spacing="trailing", set_alpha_to_one=True
     )

@@ -56,7 +56,7 @@ class UpscaleConfig:
     ] = None
     tile: Annotated[int | None, "size of the spatial tiles, in pixels of the source"] = None
     color: Annotated[Color | None, "how colours are matched to the source"] = None
-    codec: Annotated[Codec | None, "x264 by default; png writes a folder of images"] = None
+    codec: Annotated[Codec | None, "x264 by default; png: a folder of images; gif, apng"] = None
     crf: Annotated[int | None, "quality of x264, x265 and av1: lower is better and larger"] = None
     lossless: Annotated[bool, "FFV1 in RGB"] = False
     deinterlace: Annotated[

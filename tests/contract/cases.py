@@ -17,6 +17,7 @@ from tests.contract.films import (
     images,
     joined,
     pgs,
+    photograph,
     red_png,
     remuxed,
     then,
@@ -266,6 +267,8 @@ CASES = {
         ),
         10,
     ),
+    "a photograph with EXIF data": Case(photograph(".tiff"), 1, suffix=".png"),
+    "a JPEG": Case(photograph(".jpg"), 1, suffix=".png"),
     "folder of pictures": Case(images(".png"), 5, suffix=".mkv"),
     "folder of pictures with 16 bits": Case(
         images(".png", dtype=np.uint16), 5, suffix=".mkv", depth=10

@@ -82,7 +82,7 @@ def contents(path: Path) -> Contents:
             rotation=first.rotation,
             color=(first.color_primaries, first.color_trc, first.colorspace, first.color_range),
             depth=first.format.components[0].bits,
-            hdr=tuple(bytes(s) for s in first.side_data if s.type.name in _HDR),
+            hdr=_hdr(first),
             tags=_tags(container.metadata, _OF_THE_FILE),
             video_tags=_tags(video.metadata, _OF_THE_MAKING),
             chapters=tuple(_chapter(chapter) for chapter in container.chapters()),
@@ -133,6 +133,13 @@ def _tags(metadata, left_out: tuple[str, ...]) -> dict[str, str]:
         for key, value in metadata.items()
         if not key.lower().startswith(left_out)
     }
+
+
+def _hdr(frame) -> tuple[bytes, ...]:
+    try:
+        return tuple(bytes(data) for data in frame.side_data if data.type.name in _HDR)
+    except ValueError:  # PyAV does not know EXIF
+        return ()
 
 
 def _track(stream, packets) -> Track:

@@ -145,6 +145,15 @@ def images(suffix: str, *, count: int = 5, dtype: type = np.uint8) -> Make:
     return make
 
 
+def photograph(suffix: str) -> Make:
+    """One picture as a file."""
+
+    def make(folder: Path) -> Path:
+        return next(images(suffix, count=1)(folder).iterdir()).rename(folder / f"photo{suffix}")
+
+    return make
+
+
 def red_png() -> bytes:
     """A small picture as a file."""
     return cv2.imencode(".png", np.full((16, 16, 3), (0, 0, 255), np.uint8))[1].tobytes()

@@ -98,6 +98,20 @@ def test_times_that_fall_together_are_kept_apart(make_video, tmp_path):
     assert len(delays(tmp_path / "out.gif")) == 6
 
 
+@pytest.mark.parametrize("rotation", [90, 180, 270])
+@pytest.mark.parametrize("name", ["out", "out.apng"])
+def test_pictures_are_upright_since_they_have_no_tag_for_a_rotation(
+    make_video, tmp_path, name, rotation
+):
+    source = make_video(frames=2, rotation=rotation)
+    assert probe(source).rotation % 360 == rotation
+    enlarge(source, tmp_path / name)
+    with VideoReader(source) as before, VideoReader(tmp_path / name) as after:
+        assert after.info.rotation == 0
+        turned = np.rot90(next(before).pixels, rotation // 90)
+        np.testing.assert_array_equal(next(after).pixels[::2, ::2], turned)
+
+
 def test_an_animation_broken_off_leaves_nothing(make_video, tmp_path):
     info = probe(make_video(frames=2))
     with (

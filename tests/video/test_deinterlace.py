@@ -5,11 +5,15 @@ from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 
 from tests.video.conftest import pictures
-from vsr.video.deinterlace import Evidence, Fields, fields_of
+from vsr.errors import InputError
+from vsr.video.color import ColorTags, rgb_from_frame
+from vsr.video.deinterlace import Evidence, Fields, deinterlaced, fields_of, recognise_fields
+from vsr.video.pixels import as_uint8
 from vsr.video.reader import VideoReader
 
 HEIGHT, WIDTH = 64, 96
@@ -160,3 +164,41 @@ def test_deep_frames_stay_deep(make_video):
 
 def test_pictures_of_the_other_tests_are_progressive(make_video):
     assert fields_of(make_video(pixels=list(pictures(30)))).kind == "progressive"
+
+
+@pytest.mark.parametrize(
+    "pix_fmt", ["yuv411p", "uyvy422", "nv12", "p010le", "gray", "gray10le", "yuva420p", "gbrp"]
+)
+@pytest.mark.parametrize("kind", ["interlaced", "telecined"])
+def test_every_pixel_format_comes_out_as_it_went_in(pix_fmt, kind):
+    frames = []
+    for number in range(6):
+        frame = av.VideoFrame.from_ndarray(moment(number)).reformat(format=pix_fmt)
+        frame.pts, frame.time_base = number, Fraction(1, 25)
+        frames.append((frame, 3 * number))
+    whole = list(deinterlaced(frames, Fields(kind)))
+    assert [pts for _, pts in whole] == [0, 3, 6, 9, 12, 15]
+    assert {frame.format.name for frame, _ in whole} == {pix_fmt}
+    wanted = as_uint8(rgb_from_frame(frames[3][0], ColorTags().resolved(HEIGHT, pix_fmt)))
+    found = as_uint8(rgb_from_frame(whole[3][0], ColorTags().resolved(HEIGHT, pix_fmt)))
+    assert np.abs(wanted[4:-4].astype(int) - found[4:-4]).mean() < 3
+
+
+def test_a_change_of_the_pixel_format_in_mid_stream_goes_through():
+    frames = []
+    for number in range(8):
+        frame = av.VideoFrame.from_ndarray(moment(number))
+        frame = frame.reformat(format="yuv420p" if number < 5 else "yuv422p")
+        frame.pts, frame.time_base = number, Fraction(1, 25)
+        frames.append((frame, number))
+    whole = list(deinterlaced(frames, Fields("interlaced")))
+    assert [pts for _, pts in whole] == list(range(8))
+    assert [frame.format.name for frame, _ in whole] == ["yuv420p"] * 5 + ["yuv422p"] * 3
+
+
+def test_what_cannot_be_deinterlaced_is_an_input_error():
+    frame = av.VideoFrame(64, 48, "bayer_rggb8")
+    frame.pts, frame.time_base = 0, Fraction(1, 25)
+    with pytest.raises(InputError, match="frames in bayer_rggb8 cannot be deinterlaced"):
+        list(deinterlaced([(frame, 0)], Fields("interlaced")))
+    assert recognise_fields([frame], field_order=0).kind == "progressive"

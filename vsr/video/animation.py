@@ -15,7 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vsr.errors import OutputError
-from vsr.video.images import decode_image
+from vsr.video.images import decode_image, upright
 from vsr.video.parts import Part
 from vsr.video.pixels import Pixels
 from vsr.video.probe import VideoInfo, open_video, reason_of
@@ -34,6 +34,7 @@ class AnimationFile:
 
     GIF gets one palette for all, so the pictures wait in a file without a name until the last one
     is known. It is played as often as the source is, and without end where that is no animation.
+    A rotation, which it has no tag for, is done.
     """
 
     def __init__(self, path: Path, *, source: VideoInfo, codec: str) -> None:
@@ -97,6 +98,7 @@ class AnimationFile:
         last = -1
         for pixels, pts in self._pictures:
             seconds = (pts - begin) * self._source.time_base
+            pixels = upright(pixels, self._source.rotation)
             frame = VideoFrame.from_ndarray(pixels, "rgb24" if pixels.itemsize == 1 else "rgb48le")
             last = max(last + 1, round(seconds / time_base))
             frame.pts, frame.time_base = last, time_base

@@ -3,7 +3,7 @@
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, groupby, islice, takewhile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from vsr.errors import InputError
 from vsr.video.pixels import depth_of, is_rgb
 from vsr.video.probe import open_video
 
@@ -92,7 +93,7 @@ def recognise_fields(pictures: Iterable[VideoFrame], *, field_order: int) -> Fie
     """
     pictures = iter(pictures)
     first = next(pictures, None)
-    if first is None or first.height < _MIN_HEIGHT or is_rgb(first.format.name):
+    if first is None or first.height < _MIN_HEIGHT or not _may_have_fields(first.format.name):
         return Fields("progressive")
     votes: Counter[str] = Counter()
     repeats: Counter[str] = Counter()
@@ -100,12 +101,13 @@ def recognise_fields(pictures: Iterable[VideoFrame], *, field_order: int) -> Fie
     graph = _Chain(first, [("idet", None)])
     before: NDArray[np.int16] | None = None
     flagged = False
-    for picture in islice(_again(first, pictures), _MOST_FRAMES):
+    same = takewhile(lambda picture: _form(picture) == _form(first), pictures)
+    for picture in islice(chain((first,), same), _MOST_FRAMES):
         flagged = flagged or picture.interlaced_frame
         for judged in graph.through(picture):
             _count(judged, votes, repeats)
         luma = _luma(picture)
-        if before is not None and before.shape == luma.shape:
+        if before is not None:
             combs += _comb(luma, before)
         before = luma
         if len(combs) >= _ENOUGH_FRAMES:
@@ -124,27 +126,38 @@ def deinterlaced(
     Interlaced ones get the other field's lines by bwdif. Telecined ones of 8 bits get the fields of
     one film frame matched, and bwdif where none match, so that every fifth repeats another.
     """
-    pts_waiting: deque[int] = deque()
-    chain: _Chain | None = None
-    for picture, pts in pictures:
-        chain = chain or _Chain(picture, _filters(picture, fields))
-        pts_waiting.append(pts)
-        for whole in chain.through(picture):
+    for _, alike in groupby(pictures, lambda pair: _form(pair[0])):
+        pts_waiting: deque[int] = deque()
+        filters: _Chain | None = None
+        for picture, pts in alike:
+            filters = filters or _Chain(picture, _filters(picture, fields))
+            pts_waiting.append(pts)
+            for whole in filters.through(picture):
+                yield whole, pts_waiting.popleft()
+        for whole in filters.through(None) if filters is not None else ():
             yield whole, pts_waiting.popleft()
-    if chain is not None:
-        for whole in chain.through(None):
-            yield whole, pts_waiting.popleft()
-    assert not pts_waiting, "these filters give as many frames as they take"
+        assert not pts_waiting, "these filters give as many frames as they take"
 
 
 def _filters(picture: VideoFrame, fields: Fields) -> list[tuple[str, str | None]]:
+    """The last one gives back the format that the colour tags are meant for."""
     parity = "tff" if fields.top_first else "bff"
-    if fields.kind == "telecined" and depth_of(picture.format.name) <= 8:  # all that it takes
+    name = picture.format.name
+    if fields.kind == "telecined" and depth_of(name) <= 8:  # all that it takes
         return [
             ("fieldmatch", f"order={parity}:combmatch=full"),
             ("bwdif", f"mode=send_frame:parity={parity}:deint=interlaced"),
+            ("format", name),
         ]
-    return [("bwdif", f"mode=send_frame:parity={parity}:deint=all")]
+    return [("bwdif", f"mode=send_frame:parity={parity}:deint=all"), ("format", name)]
+
+
+def _form(picture: VideoFrame) -> tuple[int, int, str]:
+    return picture.width, picture.height, picture.format.name
+
+
+def _may_have_fields(pix_fmt: str) -> bool:
+    return not is_rgb(pix_fmt) and not pix_fmt.startswith(("bayer", "xyz"))
 
 
 class _Chain:
@@ -161,7 +174,11 @@ class _Chain:
         nodes = [graph.add(name, options) for name, options in filters]
         self._sink = graph.add("buffersink")
         graph.link_nodes(self._source, *nodes, self._sink)
-        graph.configure()
+        try:
+            graph.configure()
+        except av.FFmpegError as error:
+            name = template.format.name
+            raise InputError(f"frames in {name} cannot be deinterlaced: turn it off") from error
         self._graph = graph  # which its filters do not keep alive
 
     def through(self, picture: VideoFrame | None) -> Iterator[VideoFrame]:
@@ -185,11 +202,6 @@ def _decodable(container: InputContainer, stream: VideoStream) -> Iterator[Video
                 continue
     except av.FFmpegError:
         return
-
-
-def _again(first: VideoFrame, rest: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
-    yield first
-    yield from rest
 
 
 def _count(judged: VideoFrame, votes: Counter[str], repeats: Counter[str]) -> None:

@@ -3,10 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 from av.video.frame import VideoFrame
+
+from vsr.video.side_data import side_data_of
 
 _COLORS = ("G", "B", "R")
 """The order of the primaries in SMPTE ST 2086; FFmpeg's is red, green, blue."""
@@ -85,13 +86,13 @@ class HdrMetadata:
 
 def hdr_of(frame: VideoFrame) -> HdrMetadata:
     """What a decoded frame carries of HDR10 metadata; what is malformed is taken for absent."""
-    side_data: Any = frame.side_data
+    side_data = side_data_of(frame)
     display = side_data.get("MASTERING_DISPLAY_METADATA")
     light = side_data.get("CONTENT_LIGHT_LEVEL")
     return HdrMetadata(
-        None if display is None else _mastering_display(bytes(display)),
-        None if light is None else ContentLight(*_numbers(bytes(light))[:2]),
-        tuple(name for kind, name in _DYNAMIC.items() if side_data.get(kind) is not None),
+        None if display is None else _mastering_display(display),
+        None if light is None else ContentLight(*_numbers(light)[:2]),
+        tuple(name for kind, name in _DYNAMIC.items() if kind in side_data),
     )
 
 

@@ -68,6 +68,11 @@ def read_images(paths: tuple[Path, ...]) -> Iterator[Pixels]:
         yield pixels
 
 
+def upright(pixels: Pixels, rotation: int) -> Pixels:
+    """RGB `h w 3` turned counter-clockwise by the right angles in `rotation` degrees."""
+    return np.ascontiguousarray(np.rot90(pixels, round(rotation / 90)))
+
+
 def encode_png(pixels: Pixels) -> bytes:
     """The content of a PNG file with RGB `h w 3` in as many bits."""
     _, encoded = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))

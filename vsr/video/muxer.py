@@ -140,6 +140,7 @@ class Muxer:
         else:
             container, video = self._stack.enter_context(open_video(source.path))
             self._stream.metadata.update(kept_tags(video))
+            self._stream.disposition = video.disposition
             kept = streams_to_copy(source, container, self._path)
             self._copier = StreamCopier(
                 source, container, self._output, streams=kept, span=self._span

@@ -1,5 +1,6 @@
 """What is in a video: size, timing, colour tags, every stream; InputError for unusable files."""
 
+import math
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from vsr.errors import InputError
 from vsr.video.color import FULL, MATRIX_RGB, ColorTags
 from vsr.video.hdr import HdrMetadata, hdr_of
 from vsr.video.images import IMAGE_RATE, list_images, read_image
+from vsr.video.side_data import side_data_of
 
 IMAGE_FOLDER = "image folder"
 """The container name of a folder of pictures."""
@@ -224,10 +226,15 @@ def _first_frame(path: Path, container: InputContainer, stream: VideoStream) -> 
 
 
 def _display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
-    data = frame.side_data.get("DISPLAYMATRIX")
-    if data is None:
+    """Nine numbers as FFmpeg has them (16.16 fixed point, the last column 2.30)."""
+    data = side_data_of(frame).get("DISPLAYMATRIX")
+    if data is not None:
+        return tuple(int(value) for value in np.frombuffer(data, dtype=np.int32))
+    if frame.rotation == 0:
         return None
-    return tuple(int(value) for value in np.frombuffer(bytes(data), dtype=np.int32))
+    angle = math.radians(frame.rotation)
+    cos, sin = round(math.cos(angle) * 65536), round(math.sin(angle) * 65536)
+    return (cos, -sin, 0, sin, cos, 0, 0, 0, 1 << 30)
 
 
 def _color_tags(frame: VideoFrame) -> ColorTags:

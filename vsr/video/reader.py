@@ -23,11 +23,19 @@ from vsr.video.deinterlace import CONTEXT_FRAMES, Fields, deinterlaced, fields_o
 from vsr.video.images import list_images, read_images
 from vsr.video.pixels import Pixels
 from vsr.video.probe import VideoInfo, open_video, probe, reason_of
+from vsr.video.side_data import side_data_of
 
 _log = logging.getLogger(__name__)
 
 _EARLY_END_GAPS = 2
 """A file that ends so many of its longest frame distances before its declared end is cut off."""
+
+
+_LOST_SIDE_DATA = {
+    "A53_CC": "closed captions inside its pictures",
+    "SPHERICAL": "tags of a 360-degree film",
+    "STEREO3D": "tags of a stereoscopic film",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +89,7 @@ class VideoReader:
         self.tolerant = tolerant
         self._deinterlace: Deinterlace = deinterlace
         self._loss = _Loss()
+        self._noted: set[str] = set()
         self._check_range()
         self._frames = self._read()
 
@@ -175,6 +184,7 @@ class VideoReader:
         for number, picture in enumerate(self._pictures_from_start(context)):
             if number == 0:
                 self._note_reductions(picture)
+            self._note_side_data(picture)
             if (picture.width, picture.height) != (info.width, info.height):
                 raise InputError(
                     f"{info.path} changes size from {info.width}x{info.height} to "
@@ -200,6 +210,14 @@ class VideoReader:
         tags = self.info.color
         if tags.matrix not in (UNSPECIFIED, self.info.resolved_color.matrix):
             _log.warning("%s has colours that cannot be converted exactly (%s)", path, tags)
+
+    def _note_side_data(self, picture: VideoFrame) -> None:
+        """Say in the log, once, what lies in the pictures and cannot go along."""
+        side_data = side_data_of(picture)
+        for kind, name in _LOST_SIDE_DATA.items():
+            if kind not in self._noted and kind in side_data:
+                self._noted.add(kind)
+                _log.warning("%s has %s, which are left out", self.info.path, name)
 
     def _pictures_from_start(self, context: int) -> Iterator[VideoFrame]:
         """Decoded frames from the last keyframe at or before the start, or from the beginning.

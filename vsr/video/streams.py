@@ -18,8 +18,10 @@ _log = logging.getLogger(__name__)
 
 _STALE_TAGS = ("duration", "encoder", "bps", "number_of_", "_statistics", "alpha_mode")
 _MOV_TAGS = {"title", "artist", "album", "date", "comment", "genre", "copyright", "creation_time"}
-_MP4_TAGS = _MOV_TAGS | {"album_artist", "composer", "description", "synopsis", "show", "network"}
-_MP4_TAGS |= {"episode_id", "grouping", "lyrics", "keywords", "track", "disc", "media_type"}
+_MP4_TAGS = _MOV_TAGS | {
+    *("album_artist", "composer", "description", "synopsis", "show", "network", "episode_id"),
+    *("grouping", "lyrics", "keywords", "track", "disc", "media_type"),
+}
 """The tags for which these have names of their own."""
 _FILE_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder")
 _REORDER_SECONDS = 5

@@ -14,6 +14,7 @@ from vsr.video.animation import AnimationFile
 from vsr.video.encoders import ENCODERS, PNG, EncoderSettings, check_codec
 from vsr.video.encoding import Encoding
 from vsr.video.fates import check_audio
+from vsr.video.images import decode_image, encode_png, upright
 from vsr.video.muxer import Muxer
 from vsr.video.parts import PART_FRAMES, Part, part_encoder
 from vsr.video.pixels import Pixels
@@ -189,11 +190,12 @@ def encoding_of(
 
 
 class _PngFolder:
-    """A folder of numbered pictures."""
+    """A folder of numbered pictures, upright: they have no tag for a rotation."""
 
     def __init__(self, folder: Path, source: VideoInfo) -> None:
         self._folder = folder
         self._count = 0
+        self._rotation = source.rotation
         try:
             folder.mkdir()
         except OSError as error:
@@ -209,7 +211,7 @@ class _PngFolder:
         for frame in part.frames:
             path = self._folder / f"{self._count:08d}.png"
             try:
-                path.write_bytes(frame.data)
+                path.write_bytes(_upright_png(frame.data, self._rotation))
             except OSError as error:
                 raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
             self._count += 1
@@ -219,6 +221,10 @@ class _PngFolder:
 
     def abort(self) -> None:
         """Do nothing: the folder is removed as a whole."""
+
+
+def _upright_png(content: bytes, rotation: int) -> bytes:
+    return encode_png(upright(decode_image(content), rotation)) if rotation else content
 
 
 def _check(path: Path, *, source: VideoInfo, settings: EncoderSettings, overwrite: bool) -> None:

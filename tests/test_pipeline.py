@@ -336,6 +336,26 @@ def test_tiles_of_a_model_with_windows_come_out_whole(pipe):
     assert frames.shape == (3, 96, 160, 3)
 
 
+# Windows in place of full attention
+
+
+def test_a_frame_window_is_that_of_its_settings_alone(pipe):
+    torch.manual_seed(0)
+    unet = UNetVideoModel.from_config(
+        pipe.unet.config,
+        block_out_channels=(16,),
+        layers_per_block=(1,),
+        num_heads=(2,),
+        attention=("full",),
+        residual=(True,),
+        temporal_blocks=(False,),
+    ).eval()
+    whole, windowed = _with(pipe, unet=unet), _with(pipe, unet=unet, frame_window=4)
+    expected = _latents(whole, _video(1))
+    assert not torch.allclose(_latents(windowed, _video(1)), expected, atol=1e-5)
+    assert torch.equal(_latents(whole, _video(1)), expected)
+
+
 # Text
 
 

@@ -36,6 +36,10 @@ def _run(frames: int, height: int, width: int, **fields) -> PlainRun:
 
 @pytest.fixture(scope="module")
 def published() -> VideoUpscalePipeline:
+    return _pipeline()
+
+
+def _pipeline() -> VideoUpscalePipeline:
     scheduler = DDIMScheduler(
         **NOISE,
         prediction_type="v_prediction",
@@ -88,3 +92,15 @@ def test_propagation_is_felt_in_the_run_of_14_frames():
     run = _run(14, 8, 12)
     fused = plain_propagation(run.latents, run.flow)
     assert (fused - run.latents).abs().mean() > 0.1
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@torch.no_grad()
+def test_a_run_on_a_gpu_has_the_numbers_of_the_plain_loop(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    run = _run(14, 8, 12, propagation_steps=(0, 1))
+    found = _pipeline().to("cuda")
+    torch.testing.assert_close(
+        _latents(found, run).cpu(), plain_latents(small_unet(), run), atol=1e-3, rtol=0
+    )

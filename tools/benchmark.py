@@ -1,10 +1,13 @@
-"""Time `vsr upscale` on a clip and print where the time goes, as a table.
+"""Time `vsr upscale` on a clip, or the savings of a published model one by one, as a table.
 
     python tools/benchmark.py vsr/assets/sample.mp4 --size 180x144 --frames 60 --threads 2
+    python tools/benchmark.py --model FOLDER --size 32x32 --frames 24 --steps 2 --rows plain,exact
 
-The clip may be made smaller and longer first, so that two machines run the same work. Decoding and
-encoding happen in threads of their own while the networks run: the seconds of all stages together
-can be more than those of the run.
+With a clip: where the time goes. The clip may be made smaller and longer first, so that two
+machines run the same work. Decoding and encoding happen in threads of their own while the networks
+run: the seconds of all stages together can be more than those of the run.
+
+Without one: a row a saving (see savings.py), on a moving picture of random colours.
 """
 
 import json
@@ -23,10 +26,12 @@ import cv2
 import torch
 from rich.console import Console
 from rich.table import Table
+from savings import Savings, flat, rows, table
 
 from vsr.config import UpscaleConfig
 from vsr.jobs.device import choose_device, choose_dtype
 from vsr.jobs.upscale import UpscaleReport, upscale
+from vsr.memory import keep_freed_memory
 from vsr.timing import StageTimer
 from vsr.video.probe import probe
 from vsr.video.reader import VideoReader
@@ -51,6 +56,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(argv)
     if options.threads:
         torch.set_num_threads(options.threads)
+    if options.source is None:
+        _print_savings(options)
+        return
     config = UpscaleConfig(
         model=options.model,
         steps=options.steps,
@@ -73,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _parser() -> ArgumentParser:
     defaults = UpscaleConfig()
     parser = ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("source", type=Path)
+    parser.add_argument("source", type=Path, nargs="?", help="none: the savings of --model")
     parser.add_argument("--size", metavar="WxH", help="reduce or enlarge the source to this")
     parser.add_argument("--frames", type=int, help="cut the source, or repeat it, to this length")
     parser.add_argument("--model", default=defaults.model)
@@ -84,8 +92,28 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--max-clip-frames", type=int, default=defaults.max_clip_frames)
     parser.add_argument("--threads", type=int, help="threads of PyTorch")
     parser.add_argument("--cold", action="store_true", help="no run before the one that counts")
+    parser.add_argument("--rows", help="savings: short names with commas")
+    parser.add_argument("--repeats", type=int, default=1, help="savings: turns, the best counts")
+    parser.add_argument("--warm", action="store_true", help="savings: a step first, not counted")
     parser.add_argument("--json", action="store_true", help="one line of JSON, not a table")
     return parser
+
+
+def _print_savings(options: Namespace) -> None:
+    keep_freed_memory()
+    device = choose_device(options.device)
+    savings = Savings(options, device, choose_dtype(options.dtype, device))
+    known = rows(device, savings.base)
+    default = [name for name, row in known.items() if not row.compiled]
+    names = options.rows.split(",") if options.rows else default
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise SystemExit(f"there is no row {unknown[0]} here; rows: {', '.join(known)}")
+    results = savings.measure(names, repeats=options.repeats, warm=options.warm)
+    if options.json:
+        print(json.dumps(flat(results)))
+    else:
+        Console(width=120).print(table(results, savings))
 
 
 def _prepared(options: Namespace, folder: Path) -> Path:

@@ -112,11 +112,12 @@ def _warped(x: Tensor, flow: Tensor, mode: str) -> Tensor:
 def plain_unet(
     unet: nn.Module, x: Tensor, noisy: Tensor, t: int, noise_level: int, text: Tensor
 ) -> Tensor:
-    """v of one window for one text."""
-    time = unet.time_embedding(_waves(t, unet.conv_in.out_channels).to(x))
+    """v of one window for one text; the network computes in the type of its weights."""
+    kind, text = x.dtype, text.to(unet.conv_in.weight)
+    time = unet.time_embedding(_waves(t, unet.conv_in.out_channels).to(text))
     time = time + unet.class_embedding.weight[noise_level]
-    freqs = unet.temporal_rotary_emb.freqs
-    x = _conv(unet.conv_in, torch.cat([x, noisy], dim=1))
+    freqs = unet.temporal_rotary_emb.freqs.float()
+    x = _conv(unet.conv_in, torch.cat([x, noisy], dim=1).to(text))
     skips = [x]
     for level, temporal in zip(unet.down_blocks, unet.down_temp_blocks, strict=True):
         for i, resnet in enumerate(level.resnets):
@@ -141,7 +142,7 @@ def plain_unet(
             enlarged = F.interpolate(x, (x.shape[2], *skips[-1].shape[-2:]), mode="nearest")
             x = _conv(level.upsamplers[0].conv, enlarged)
         x = _temporal_block(temporal, x, time)
-    return _conv(unet.conv_out, F.silu(_norm(unet.conv_norm_out, x)))
+    return _conv(unet.conv_out, F.silu(_norm(unet.conv_norm_out, x))).to(kind)
 
 
 def _waves(t: int, channels: int) -> Tensor:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,15 +14,15 @@ from jaxtyping import Float, UInt8, UInt16
 from torch import Tensor
 from torch.nn import functional as F
 
-from vsr.errors import ConfigError, InputError, ModelError
+from vsr.clip import Clip, fitting, propagated_steps
+from vsr.errors import ConfigError, ModelError
 from vsr.models.flow import FlowEstimator, flow_estimator, raft_weights
 from vsr.models.text import embed_prompt
 from vsr.models.unet import UNetVideoModel
 from vsr.models.vae import AutoencoderKLVideo, enlarged_latents, pack, unpack
 from vsr.ops.flow import Flows
 from vsr.ops.frames import OutputType, as_low_res, collect, match_colors
-from vsr.ops.noise import frame_noise
-from vsr.ops.tiles import Tile, blend_tiles, plan_tiles
+from vsr.ops.tiles import blend_tiles
 from vsr.prediction import ClipPredictor, Guidance
 from vsr.presets import read_preset
 from vsr.propagation import (
@@ -36,11 +36,10 @@ from vsr.sampling import (
     ColorMatch,
     SamplingConfig,
     denoise,
-    is_flow_matching,
     make_scheduler,
+    set_timesteps,
     start_latents,
 )
-from vsr.segments import WeightedSegment, blend_plan, fitted_length
 from vsr.timing import NullTimer, Timer
 
 logger = logging.getLogger(__name__)
@@ -59,30 +58,6 @@ class VideoUpscaleOutput:
     """The clean latents, scaled as the U-Net sees them."""
     state: PropagationState | None
     """What the next clip of the same shot begins with; None where nothing was propagated."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Clip:
-    """The frames of one call, and what holds for all that is done with them."""
-
-    low_res: Tensor
-    numbers: range
-    seed: int
-    settings: SamplingConfig
-    tile: int | None
-    timer: Timer
-
-    def noise(self, *, channels: int, stream: Literal["latents", "low_res"]) -> Tensor:
-        """Noise `1 c t h w` of the frames' absolute numbers."""
-        shape = (channels, self.low_res.shape[-2], self.low_res.shape[-1])
-        return frame_noise(shape, frames=self.numbers, seed=self.seed, stream=stream)[None]
-
-    def tiles(self, *, enlarge: int = 1) -> tuple[Tile, ...]:
-        """Tiles in LR pixels, or the same ones on the large frames."""
-        h, w = self.low_res.shape[-2:]
-        size = max(h, w) if self.tile is None else min(self.tile, max(h, w))
-        overlap = min(self.settings.tile_overlap, size // 2)
-        return plan_tiles(enlarge * h, enlarge * w, tile=enlarge * size, overlap=enlarge * overlap)
 
 
 class VideoUpscalePipeline(DiffusionPipeline):
@@ -167,9 +142,9 @@ class VideoUpscalePipeline(DiffusionPipeline):
         if tile is not None and tile < 1:
             raise ConfigError(f"tile = {tile}; it must be at least 1")
         numbers = range(first_frame, first_frame + low_res.shape[2])
-        clip = _Clip(low_res, numbers, seed, settings, tile, timer)
+        clip = Clip(low_res, numbers, seed, settings, tile, timer)
         steps = settings.num_inference_steps if num_inference_steps is None else num_inference_steps
-        propagated = _check_steps(steps, propagation_steps, settings)
+        propagated = propagated_steps(steps, propagation_steps, settings)
         level = self._check_level(settings.noise_level if noise_level is None else noise_level)
         guidance = self._guidance(
             guidance_scale,
@@ -177,13 +152,14 @@ class VideoUpscalePipeline(DiffusionPipeline):
             prompts=(negative_prompt, prompt),
             embeds=(negative_prompt_embeds, prompt_embeds),
         )
+        self.unet.set_frame_window(settings.frame_window)
         scheduler = make_scheduler(settings.scheduler, self.scheduler)
         predict = ClipPredictor(
             unet=self.unet,
             noisy=self._add_noise(clip, level, low_res_noise),
             level=torch.tensor([level], device=low_res.device),
             guidance=guidance,
-            segments=_segments(len(numbers), segment_length, settings),
+            segments=clip.segments(segment_length),
             tiles=clip.tiles(),
             train_timesteps=scheduler.config["num_train_timesteps"],
             timer=clip.timer,
@@ -201,7 +177,7 @@ class VideoUpscalePipeline(DiffusionPipeline):
 
         base = self._base(clip)
         start = self._start(clip, latents, base, sigma=getattr(scheduler, "init_noise_sigma", 1.0))
-        scheduler.set_timesteps(**_timesteps(scheduler, steps), device=low_res.device)
+        set_timesteps(scheduler, steps, device=low_res.device)
         clean = denoise(
             start,
             predict=predict,
@@ -263,7 +239,7 @@ class VideoUpscalePipeline(DiffusionPipeline):
             )
         return embed_prompt(self.text_encoder, self.tokenizer, prompt)
 
-    def _base(self, clip: _Clip) -> Tensor | None:
+    def _base(self, clip: Clip) -> Tensor | None:
         """Latents of the enlarged LR frames, where sampling starts there or predicts from there."""
         settings, low_res = clip.settings, clip.low_res
         if settings.start == "noise" and settings.prediction != "residual":
@@ -276,23 +252,23 @@ class VideoUpscalePipeline(DiffusionPipeline):
         large = rearrange(large, "(b t) c h w -> b c t h w", b=low_res.shape[0])
         return self.vae.encode_frames(large.to(self.vae.dtype)).float()
 
-    def _add_noise(self, clip: _Clip, level: int, noise: Tensor | None) -> Tensor:
+    def _add_noise(self, clip: Clip, level: int, noise: Tensor | None) -> Tensor:
         low_res = clip.low_res
         if level == 0:
             return low_res.to(self.unet.dtype)
         if noise is None:
             noise = clip.noise(channels=3, stream="low_res")
-        noise = _fitting("low_res_noise", noise, low_res.shape).to(low_res)
+        noise = fitting("low_res_noise", noise, low_res.shape).to(low_res)
         noisy = self.low_res_scheduler.add_noise(low_res, noise, torch.tensor([level]))
         return noisy.to(self.unet.dtype)
 
     def _start(
-        self, clip: _Clip, latents: Tensor | None, base: Tensor | None, *, sigma: float
+        self, clip: Clip, latents: Tensor | None, base: Tensor | None, *, sigma: float
     ) -> Tensor:
         channels = self.unet.config["out_channels"]
         if latents is not None:
             shape = (1, channels, *clip.low_res.shape[2:])
-            return _fitting("latents", latents, shape).to(self._execution_device, torch.float32)
+            return fitting("latents", latents, shape).to(self._execution_device, torch.float32)
         noise = clip.noise(channels=channels, stream="latents")
         noise = noise.to(self._execution_device)
         if clip.settings.start == "low_res":
@@ -314,7 +290,7 @@ class VideoUpscalePipeline(DiffusionPipeline):
             )
         if state is None:
             return self.flow_estimator(low_res)
-        before = _fitting("state.frame", state.frame, low_res[:, :, 0].shape)[:, :, None]
+        before = fitting("state.frame", state.frame, low_res[:, :, 0].shape)[:, :, None]
         return self.flow_estimator(torch.cat([before.to(low_res), low_res], dim=2))
 
     def _propagate(
@@ -341,7 +317,7 @@ class VideoUpscalePipeline(DiffusionPipeline):
             fused[:, :, i : i + 1] = pack(shown) if packed else shown
         return fused, last
 
-    def _decoded(self, latents: Tensor, clip: _Clip, color: ColorMatch) -> Iterator[Tensor]:
+    def _decoded(self, latents: Tensor, clip: Clip, color: ColorMatch) -> Iterator[Tensor]:
         """Groups of finished frames in [-1, 1], in their order."""
         low_res, settings = clip.low_res, clip.settings
         decode = partial(
@@ -363,55 +339,6 @@ class VideoUpscalePipeline(DiffusionPipeline):
                 small = clip.low_res[:, :, done : done + group.shape[2]]
                 yield match_colors(group.float(), small, color=color)
             done += group.shape[2]
-
-
-def _check_steps(
-    steps: int, propagation_steps: Sequence[int] | None, settings: SamplingConfig
-) -> tuple[int, ...]:
-    """The steps at which to propagate."""
-    if steps < 1:
-        raise ConfigError(f"num_inference_steps = {steps}; it must be at least 1")
-    if propagation_steps is None:
-        return tuple(step for step in settings.propagation_steps if step < steps)
-    wrong = [step for step in propagation_steps if not 0 <= step < steps]
-    if wrong:
-        raise ConfigError(
-            f"propagation_steps has {wrong[0]}; with {steps} steps they can be 0 to {steps - 1}"
-        )
-    return tuple(propagation_steps)
-
-
-def _segments(
-    frames: int, length: int | None, settings: SamplingConfig
-) -> tuple[WeightedSegment, ...]:
-    """Segments that overlap as the settings say, also where their length is another.
-
-    Crossfaded ones are as short as their number allows; the published average keeps its length.
-    """
-    overlap = settings.segment_length - settings.segment_stride
-    length = settings.segment_length if length is None else length
-    if length < 1:
-        raise ConfigError(f"segment_length = {length}; it must be at least 1")
-    overlap = min(overlap, length - 1)
-    if settings.blend == "crossfade":
-        length = fitted_length(frames, length=length, overlap=overlap)
-        overlap = min(overlap, length - 1)
-    return blend_plan(frames, length=length, stride=length - overlap, kind=settings.blend)
-
-
-def _fitting(name: str, tensor: Tensor, shape: Sequence[int]) -> Tensor:
-    """The tensor, if it has the shape that the frames ask for; else an InputError."""
-    if tuple(tensor.shape) != tuple(shape):
-        found = tuple(tensor.shape)
-        raise InputError(f"{name} has shape {found}; these frames need {tuple(shape)}")
-    return tensor
-
-
-def _timesteps(scheduler: Any, steps: int) -> dict[str, Any]:
-    """Flow matching starts at sigma 1 and takes equal strides; others know by themselves."""
-    if is_flow_matching(scheduler):
-        return {"sigmas": [1 - i / steps for i in range(steps)]}
-    return {"num_inference_steps": steps}
 
 
 def _next_state(

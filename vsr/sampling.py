@@ -30,7 +30,9 @@ class SamplingConfig:
     its own energy back. `tile_overlap` is in LR pixels. `scheduler`: the model's own, or another on
     its noise schedule. `guidance_interval`: guidance acts at timesteps in this part of the
     schedule, 0 clean and 1 noise; elsewhere the prompt alone counts, which is half the work.
-    `decode_frames` and `decode_context` stand in for those of the autoencoder.
+    `frame_window`: full attention sees windows of so many rows and columns of its map, which is an
+    eighth of the frame in the published networks; None: all of it. `decode_frames` and
+    `decode_context` stand in for those of the autoencoder.
     """
 
     prediction: Prediction = "v_prediction"
@@ -51,6 +53,7 @@ class SamplingConfig:
     restore_detail: bool = False
     color: ColorMatch = "none"
     tile_overlap: int = 32
+    frame_window: int | None = None
     decode_frames: int | None = None
     decode_context: int | None = None
 
@@ -180,6 +183,14 @@ def make_scheduler(kind: SchedulerKind, own: Any) -> Any:
     if kind == "dpm++":
         return DPMSolverMultistepScheduler.from_config(own.config, timestep_spacing="trailing")
     raise ConfigError(f"unknown scheduler {kind}; allowed are {', '.join(get_args(SchedulerKind))}")
+
+
+def set_timesteps(scheduler: Any, steps: int, *, device: torch.device) -> None:
+    """Let the scheduler take `steps` steps: flow matching starts at sigma 1 and strides equally."""
+    if is_flow_matching(scheduler):
+        scheduler.set_timesteps(sigmas=[1 - i / steps for i in range(steps)], device=device)
+    else:
+        scheduler.set_timesteps(steps, device=device)
 
 
 def schedule_mixtures(scheduler: Any) -> Sequence[Mixture]:

@@ -72,6 +72,24 @@ def test_frame_attention_is_plain_attention_within_each_frame():
     _close(layer(x), _plain(layer, q, k, v).view_as(x))
 
 
+def test_frame_attention_in_windows_sees_each_block_by_itself():
+    layer, x = FrameAttention(CHANNELS, HEADS), _tokens()
+    whole = layer(x)
+    left, right = layer(x[:, :, :3, :3]), layer(x[:, :, :3, 3:])
+    layer.window = 3
+    found = layer(x)
+    _close(found[:, :, :3, :3], left)
+    _close(found[:, :, :3, 3:], right)
+    assert not torch.allclose(found, whole, atol=1e-3)
+
+
+def test_frame_attention_in_a_window_over_the_whole_frame_is_exact():
+    layer, x = FrameAttention(CHANNELS, HEADS, shifted=True), _tokens()
+    whole = layer(x)
+    layer.window = 8
+    _close(layer(x), whole)
+
+
 def test_text_attention_is_plain_attention_of_every_token_to_the_words():
     layer, x = TextAttention(CHANNELS, HEADS, context_channels=6), _tokens()
     text = torch.randn(2, 7, 6)

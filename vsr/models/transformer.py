@@ -130,7 +130,7 @@ class TransformerBlock(nn.Module):
         elif kind == "text":
             self.attn1 = TextAttention(channels, heads, context_channels=text_dim or channels)
         else:
-            self.attn1 = FrameAttention(channels, heads)
+            self.attn1 = FrameAttention(channels, heads, shifted=shifted)
         self.norm2 = nn.LayerNorm(channels) if text_dim else None
         self.attn2 = TextAttention(channels, heads, context_channels=text_dim) if text_dim else None
         self.norm_temporal = nn.LayerNorm(channels) if style.temporal_attention else None
@@ -183,14 +183,45 @@ class Attention(nn.Module):
         y = attend(q, k, v, backend=self.backend, bias=bias)
         return rearrange(y, "n heads i d -> n i (heads d)")
 
+    def attend_in_windows(
+        self,
+        q: Float[Tensor, "b t h w c"],
+        k: Float[Tensor, "b t h w c"],
+        v: Float[Tensor, "b t h w c"],
+        *,
+        window: tuple[int, int, int],
+        shifted: bool,
+    ) -> Float[Tensor, "b t h w c"]:
+        """As `attend`, for the projected tokens of each window by themselves."""
+        qkv = rearrange(torch.cat([q, k, v], dim=-1), "b t h w c -> b c t h w")
+        _, _, t, h, w = qkv.shape
+        groups = window_groups((t, h, w), window=window, shifted=shifted)
+        parts = [self.attend(*part.chunk(3, dim=-1)) for part in partition(qkv, groups)]
+        return rearrange(merge(parts, groups), "b c t h w -> b t h w c")
+
 
 class FrameAttention(Attention):
-    """Each token attends to all tokens of its own frame."""
+    """Each token attends to all tokens of its own frame, or of its window of the frame.
+
+    `window` (rows and columns, None: no windows) approximates where frames are so large that the
+    square of their tokens counts.
+    """
+
+    def __init__(self, channels: int, heads: int, *, shifted: bool = False):
+        super().__init__(channels, heads)
+        self.window: int | None = None
+        self.shifted = shifted
 
     def forward(
         self, x: Float[Tensor, "b t h w c"], text: Text | None = None
     ) -> Float[Tensor, "b t h w c"]:
         """The attended tokens; `text` is not looked at."""
+        if self.window is not None:
+            window = (1, self.window, self.window)
+            projected = self.to_q(x), self.to_k(x), self.to_v(x)
+            return self.to_out[0](
+                self.attend_in_windows(*projected, window=window, shifted=self.shifted)
+            )
         _, t, h, _, _ = x.shape
         tokens = rearrange(x, "b t h w c -> (b t) (h w) c")
         y = self.attend(self.to_q(tokens), self.to_k(tokens), self.to_v(tokens))
@@ -233,10 +264,9 @@ class WindowAttention(Attention):
         _, t, h, w, _ = x.shape
         angles = _axis_angles(t, h, w, x.shape[-1] // self.heads, device=x.device)
         q, k = (self._rotate(p, angles) for p in (self.to_q(x), self.to_k(x)))
-        qkv = rearrange(torch.cat([q, k, self.to_v(x)], dim=-1), "b t h w c -> b c t h w")
-        groups = window_groups((t, h, w), window=self.window, shifted=self.shifted)
-        parts = [self.attend(*part.chunk(3, dim=-1)) for part in partition(qkv, groups)]
-        return self.to_out[0](rearrange(merge(parts, groups), "b c t h w -> b t h w c"))
+        return self.to_out[0](
+            self.attend_in_windows(q, k, self.to_v(x), window=self.window, shifted=self.shifted)
+        )
 
     def _rotate(self, x: Tensor, angles: Tensor) -> Tensor:
         x = rearrange(x, "b t h w (heads d) -> b t h w heads d", heads=self.heads)

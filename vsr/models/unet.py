@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -24,6 +24,7 @@ from vsr.models.blocks import (
 from vsr.models.transformer import (
     Attention,
     AttentionKind,
+    FrameAttention,
     Text,
     TransformerStyle,
     VideoTransformer,
@@ -142,6 +143,7 @@ class UNetVideoModel(CheckpointMixin, ModelMixin, ConfigMixin):
     """
 
     _supports_gradient_checkpointing = True
+    _repeated_blocks: ClassVar[list[str]] = ["ResnetBlock", "TemporalResnetBlock", "FeedForward"]
 
     @register_to_config
     def __init__(
@@ -294,6 +296,12 @@ class UNetVideoModel(CheckpointMixin, ModelMixin, ConfigMixin):
         for module in self.modules():
             if isinstance(module, Attention):
                 module.backend = backend
+
+    def set_frame_window(self, window: int | None) -> None:
+        """Let full attention see windows of so many rows and columns; None: the whole frame."""
+        for module in self.modules():
+            if isinstance(module, FrameAttention):
+                module.window = window
 
     def _embed_time(self, sample: Tensor, timestep: Tensor, class_labels: Tensor) -> Tensor:
         timestep = timestep.to(sample.device).expand(sample.shape[0])

@@ -18,6 +18,11 @@ from pathlib import Path
 import av
 import numpy as np
 
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parent.parent.parent))
+
+from vsr.video.encoders import STEADY_X264
+
 STANDIN = Path(__file__).with_name("standin.py")
 PACE = 0.1
 CLIP_FRAMES = 4
@@ -42,7 +47,7 @@ def make_film(path: Path, shots: Sequence[int] = SHOTS, *, gaps: Sequence[int] =
     """
     time_base = Fraction(1, 24)
     with av.open(str(path), "w") as container:
-        video = container.add_stream("libx264", rate=24, options={"crf": "10"})
+        video = container.add_stream("libx264", rate=24, options={"crf": "10", **STEADY_X264})
         video.width, video.height, video.pix_fmt = 32, 24, "yuv420p"
         video.codec_context.time_base = video.time_base = time_base
         audio = container.add_stream("aac", rate=16000, layout="mono")

@@ -1,6 +1,7 @@
 """A job with a stand-in for the networks, which starts in a second and is quick: to be killed.
 
     python tests/jobs/standin.py INPUT OUTPUT [--pace SECONDS] [--log FILE] [--set KEY=VALUE ...]
+                                 [--batch]
 
 Its frames depend on all frames of the shot before them, by a state that clips hand on: a run that
 goes on wrongly writes other bytes. The log has a line for every clip that is begun.
@@ -24,6 +25,7 @@ if __name__ == "__main__":
 
 from vsr.config import UpscaleConfig
 from vsr.errors import VsrError
+from vsr.jobs.batch import batch_of, upscale_batch
 from vsr.jobs.target import Size
 from vsr.jobs.upscale import upscale
 from vsr.timing import Timer
@@ -81,6 +83,7 @@ def main() -> int:
     parser.add_argument("output", type=Path)
     parser.add_argument("--pace", type=float, default=0.0)
     parser.add_argument("--log", type=Path)
+    parser.add_argument("--batch", action="store_true")
     parser.add_argument("--set", action="append", default=[])
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -94,7 +97,13 @@ def main() -> int:
         time.sleep(options.pace)
 
     try:
-        print(upscale(options.source, options.output, config, model=EchoModel(begin)))
+        model = EchoModel(begin)
+        if options.batch:
+            batch = batch_of(options.source, options.output, config)
+            assert batch is not None
+            print(upscale_batch(batch, config, model=model))
+        else:
+            print(upscale(options.source, options.output, config, model=model))
     except VsrError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1

@@ -97,7 +97,7 @@ def batch_of(source: Path, output: Path | None, config: UpscaleConfig) -> Batch 
     if output is not None and source.is_dir() and output.resolve() == source.resolve():
         raise OutputError(f"{output} has the sources in it; give another folder for the outputs")
     scale = native_scale(config.model)
-    films = [Film(path, default_output(path, config, native=scale)) for path in sources]
+    films = [Film(path, _output_of(path, config, scale)) for path in sources]
     if output is not None:
         films = [Film(film.source, output / film.output.name) for film in films]
     _check_names(films)
@@ -239,6 +239,13 @@ def _listed(path: Path) -> list[Path]:
     if not sources:
         raise InputError(f"{path} names no film; write the path of one on each line")
     return sources
+
+
+def _output_of(source: Path, config: UpscaleConfig, scale: int) -> Path:
+    try:
+        return default_output(source, config, native=scale)
+    except InputError:
+        return source  # it fails when its turn comes, as it cannot be read
 
 
 def _make_folder(folder: Path) -> None:

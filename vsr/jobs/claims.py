@@ -14,7 +14,7 @@ import secrets
 import socket
 import threading
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -39,6 +39,8 @@ class ProcessId:
     began: float
     shares: bool = False
     """Whether it works together with others that do so too."""
+    works: bool = False
+    """Whether it has begun to."""
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.machine.partition('/')[0]}"
@@ -56,7 +58,7 @@ class Member:
         self._pulse = threading.Thread(target=self._beat, name="pulse", daemon=True)
 
     def __enter__(self) -> Self:
-        write_durably(self._path, f"{json.dumps(asdict(self._me))}\n".encode())
+        self._tell()
         self._pulse.start()
         return self
 
@@ -71,6 +73,11 @@ class Member:
             self._pulse.join()
         with suppress(OSError):
             self._path.unlink()
+
+    def note_working(self) -> None:
+        """Let the others see that this process has begun to work."""
+        self._me = replace(self._me, works=True)
+        self._tell()
 
     def claim(self, task: Path) -> Path | None:
         """The journal of a task that is this process's from now on; None if it is another's.
@@ -104,6 +111,9 @@ class Member:
         if process.machine == self._me.machine:
             return process if _runs(process) else None
         return process if self._age(path) < _DEAD_SECONDS else None
+
+    def _tell(self) -> None:
+        write_durably(self._path, f"{json.dumps(asdict(self._me))}\n".encode())
 
     def _age(self, path: Path) -> float:
         """Seconds since a file was touched, by the clock of the shared disk."""

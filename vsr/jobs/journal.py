@@ -155,7 +155,7 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     """The objects in a file, one a line; a torn line is none."""
     try:
         lines = path.read_bytes().splitlines(keepends=True)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
     for line in lines:
         try:

@@ -45,13 +45,16 @@ class ShotMaker:
     def make_all(self, *, wait: bool) -> Film | None:
         """Return the film when all its shots are finished; without `wait` None if others make some.
 
-        The shots of a process that dies are taken over.
+        None also if others have made the output whole. The shots of a process that dies are taken
+        over.
         """
         film = self.work.film or self._pass()
         while left := self._unfinished(film):
+            if self.work.is_gone:
+                return None
             if any(self.work.is_free(shot) for shot in left):
                 film = self._pass()
-            elif not wait or self.work.is_gone:
+            elif not wait:
                 return None
             else:
                 time.sleep(_POLL_SECONDS)

@@ -110,21 +110,24 @@ class RunFolder:
 
     def _begin(self) -> None:
         run = self.member.claim(self.path / _RUN)
-        others = self.member.others()
-        sharing = [other for other in others if other.shares]
-        if run is None:
+        while run is None:
             owner = self.member.owner(self.path / _RUN)
-            if not (self._share and owner is not None and owner.shares):
-                raise self._busy(owner or (others[0] if others else None))
-            self._await_ready()
-            self._compare()
-            return
-        # Others that do not share have come later, and give up.
-        if sharing and not self._share:
-            raise self._busy(sharing[0])
-        if not sharing:
+            if owner is not None and not (self._share and owner.shares):
+                raise self._busy(owner)
+            if owner is not None and self._is_ready_soon():
+                self._compare()
+                self.member.note_working()
+                return
+            run = self.member.claim(self.path / _RUN)
+        # Those that do not work yet wait for this process, or give up.
+        working = [other for other in self.member.others() if other.works]
+        for other in working:
+            if self._restart or not (self._share and other.shares):
+                raise self._busy(other)
+        if not working:
             self._take_over()
         self._compare()
+        self.member.note_working()
         append_line(run, json.dumps(_READY))
 
     def _take_over(self) -> None:
@@ -148,26 +151,29 @@ class RunFolder:
                 "output, or begin anew with --restart"
             )
 
-    def _await_ready(self) -> None:
-        """Wait until the process that came first has made the folder."""
+    def _is_ready_soon(self) -> bool:
+        """Whether the process that came first has made the folder; False if it dies over it."""
         deadline = time.monotonic() + _READY_SECONDS
-        while time.monotonic() < deadline:
-            made = journals(self.path / _RUN)
-            if made and _READY in read_lines(made[-1]):
-                return
+        while self.member.owner(self.path / _RUN) is not None:
+            if _READY in read_lines(journals(self.path / _RUN)[-1]):
+                return True
+            if time.monotonic() > deadline:
+                raise OutputError(
+                    f"{self.path} was claimed by a process that does not go on: end it"
+                )
             time.sleep(_POLL_SECONDS)
-        raise OutputError(f"{self.path} was claimed by a process that does not go on: end it")
+        return False
 
-    def _busy(self, owner: ProcessId | None) -> OutputError:
+    def _busy(self, owner: ProcessId) -> OutputError:
         return OutputError(
-            f"another run is writing {self._output} ({owner or 'it has just begun'}): wait for it, "
-            "end it, or give --share to both if they are to make one output together"
+            f"another run is writing {self._output} ({owner}): wait for it, end it, or give "
+            "--share to both if they are to make one output together"
         )
 
     def _clear(self) -> None:
         """Delete everything but what says that this process is there."""
         for path in self.path.iterdir():
-            if path.suffix != ".process" and not path.name.startswith(f"{_RUN}."):
+            if path.suffix != ".process" and not path.name.startswith((f"{_RUN}.", ".")):
                 delete(path)
 
 

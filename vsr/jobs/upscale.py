@@ -18,7 +18,7 @@ from vsr.jobs.launch import launched_with_others, made_by_this_launch
 from vsr.jobs.maker import ConfiguredModel, Model
 from vsr.jobs.making import ShotMaker
 from vsr.jobs.model_folder import native_scale
-from vsr.jobs.progress import ShowProgress, no_progress
+from vsr.jobs.progress import Advance, ShowProgress, no_progress
 from vsr.jobs.target import Size, clip_length, default_output, encoder_settings, output_size
 from vsr.jobs.work_folder import Film, WorkFolder, finish_after_crash
 from vsr.timing import NullTimer, Timer
@@ -97,26 +97,39 @@ def upscale_or_leave(
     job.check()
     model = model or ConfiguredModel(config)
     work = job.work_folder(model)
-    timer = timer or NullTimer()
-    began = time.monotonic()
     try:
         with work, progress(_expected_frames(job.info, config)) as advance:
-            maker = ShotMaker(
-                source=source,
-                config=config,
-                clip_frames=job.clip_frames,
-                encoding=job.encoding,
-                work=work,
-                load=lambda: model.load(job.size, timer),
-                timer=timer,
-                advance=advance,
-            )
-            film = maker.make_all(wait=wait)
-            made = film is not None and _joined(job, work, film, wait=wait)
+            report = _made(job, work, model, timer=timer or NullTimer(), advance=advance, wait=wait)
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt(_kept(work)) from interrupt
-    if film is None or not made:
-        return UpscaleReport(job.output, 0, job.size, 0) if job.output.exists() and wait else None
+    except OutputError:
+        # What others have made whole vanishes under the hands of those that come late.
+        if not (job.shares and work.is_gone and job.output.exists()):
+            raise
+        report = None
+    if report is None and work.is_gone and job.output.exists():
+        return UpscaleReport(job.output, 0, job.size, 0)
+    return report
+
+
+def _made(
+    job: "_Job", work: WorkFolder, model: Model, *, timer: Timer, advance: Advance, wait: bool
+) -> UpscaleReport | None:
+    """Make the shots and join them; None where others do what is left of it."""
+    began = time.monotonic()
+    maker = ShotMaker(
+        source=job.source,
+        config=job.config,
+        clip_frames=job.clip_frames,
+        encoding=job.encoding,
+        work=work,
+        load=lambda: model.load(job.size, timer),
+        timer=timer,
+        advance=advance,
+    )
+    film = maker.make_all(wait=wait)
+    if film is None or not _joined(job, work, film, wait=wait):
+        return None
     _check_damage(job, film)
     seconds = time.monotonic() - began - maker.load_seconds
     return UpscaleReport(job.output, film.frames, job.size, seconds)
@@ -144,6 +157,10 @@ class _Job:
         encoding = encoding_of(output, info, (size.width, size.height), encoder_settings(config))
         return cls(source, output, config, info, size, clip_length(small, config), encoding)
 
+    @property
+    def shares(self) -> bool:
+        return self.config.share or launched_with_others()
+
     def check(self) -> None:
         check_output(
             self.output,
@@ -160,8 +177,7 @@ class _Job:
             "size": str(self.size),
             "clip_frames": self.clip_frames,
         }
-        share = self.config.share or launched_with_others()
-        return WorkFolder(self.output, identity, share=share, restart=self.config.restart)
+        return WorkFolder(self.output, identity, share=self.shares, restart=self.config.restart)
 
 
 def _joined(job: _Job, work: WorkFolder, film: Film, *, wait: bool) -> bool:

@@ -8,7 +8,7 @@ from typing import Self
 
 from vsr.jobs.claims import journals
 from vsr.jobs.identity import Identity
-from vsr.jobs.journal import Journal, PartFact, StoredFile, read_lines
+from vsr.jobs.journal import Journal, PartFact, StoredFile, read_lines, write_error
 from vsr.jobs.run_folder import RunFolder, delete, doomed_path, work_path
 from vsr.jobs.shot_work import Progress, ShotWork, read_progress
 from vsr.video.encoding import Encoding
@@ -63,7 +63,10 @@ class WorkFolder:
         journal = self._run.member.claim(folder)
         if journal is None:
             return None
-        folder.mkdir(exist_ok=True)
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise write_error(folder, error) from error
         progress = read_progress(folder, journals(folder), StoredFile.is_whole)
         return ShotWork(folder, Journal(journal), progress, encoding)
 

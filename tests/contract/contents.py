@@ -27,6 +27,8 @@ class Track:
     flags: int
     hashes: tuple[str, ...]
     times: tuple[Fraction, ...]
+    durations: tuple[Fraction, ...]
+    """Of subtitles, whose ends nothing else tells."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,11 @@ def _track(stream, packets) -> Track:
             (packet.dts if packet.pts is None else packet.pts) * packet.time_base
             for packet in packets
         ),
+        durations=tuple(
+            (packet.duration or 0) * packet.time_base
+            for packet in packets
+            if stream.type == "subtitle"
+        ),
     )
 
 
@@ -175,6 +182,6 @@ def _chapter(chapter) -> tuple[str, Fraction, Fraction]:
 
 def _file(stream, packets) -> tuple[str, str]:
     if stream.type == "attachment":
-        return stream.name or "", hashlib.sha256(stream.data).hexdigest()
+        return f"{stream.name} {stream.mimetype}", hashlib.sha256(stream.data).hexdigest()
     [picture] = packets[stream.index]
     return "cover", hashlib.sha256(bytes(picture)).hexdigest()

@@ -89,6 +89,8 @@ def assert_same_tracks(before: Contents, after: Contents, case: Case) -> None:
         assert a.hashes == b.hashes
         shown = [(x, y - shift) for x, y in zip(a.times, b.times, strict=True) if y >= shift]
         assert all(abs(x - y) <= MILLISECOND for x, y in shown)
+        ends = zip(a.durations, b.durations, strict=True)
+        assert all(abs(x - y) <= MILLISECOND for x, y in ends)
 
 
 def describe(track: Track) -> tuple[object, ...]:

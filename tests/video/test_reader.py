@@ -157,12 +157,21 @@ def test_frames_without_times_get_one_and_the_log_says_so(make_video, caplog):
     assert times[1] > times[0]
 
 
-def test_a_change_of_size_in_mid_stream_is_an_input_error(make_video):
+@pytest.mark.parametrize("deinterlace", ["off", "on"])
+def test_after_a_change_of_size_in_mid_stream_frames_are_scaled_to_the_first_ones_size(
+    make_video, caplog, deinterlace
+):
     small = make_video("small.ts", frames=5, options={}, **MPEG2)
-    large = make_video("large.ts", frames=5, options={}, height=96, width=128, **MPEG2)
+    large = make_video(
+        "large.ts", frames=5, options={}, height=96, width=128, pts=range(5, 10), **MPEG2
+    )
     small.write_bytes(small.read_bytes() + large.read_bytes())
-    with pytest.raises(InputError, match=r"changes size from 64x48 to 128x96 after [45] frames"):
-        read(small)
+    frames = read(small, deinterlace=deinterlace)
+    assert len(frames) >= 9  # the last of the first part ends with the packet that is not there
+    assert {frame.pixels.shape for frame in frames} == {(48, 64, 3)}
+    assert "has 128x96 pixels from 0." in caplog.text
+    wanted = next(pictures(1, 96, 128)).reshape(48, 2, 64, 2, 3).mean((1, 3))
+    assert np.abs(frames[-5].pixels - wanted).mean() < 4
 
 
 def write_images(folder, names, size=(6, 8)):

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import cv2
 import numpy as np
 from av.video.format import VideoFormat
 from numpy.typing import NDArray
@@ -39,3 +40,12 @@ def as_uint8(pixels: Pixels) -> NDArray[np.uint8]:
     if pixels.dtype == np.uint8:
         return np.asarray(pixels, np.uint8)
     return np.asarray((pixels.astype(np.uint32) + 128) // 257, np.uint8)
+
+
+def scaled(pixels: Pixels, height: int, width: int) -> Pixels:
+    """The pixels at another size, by areas where it is smaller and bicubic where it is larger."""
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    smaller = height * width < pixels.shape[0] * pixels.shape[1]
+    method = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(pixels, (width, height), interpolation=method), pixels.dtype)

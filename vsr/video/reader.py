@@ -21,7 +21,7 @@ from vsr.errors import InputError
 from vsr.video.color import UNSPECIFIED, rgb_from_frame
 from vsr.video.deinterlace import CONTEXT_FRAMES, Fields, deinterlaced, fields_of
 from vsr.video.images import list_images, read_images
-from vsr.video.pixels import Pixels
+from vsr.video.pixels import Pixels, scaled
 from vsr.video.probe import VideoInfo, open_video, probe, reason_of
 from vsr.video.side_data import side_data_of
 
@@ -164,7 +164,8 @@ class VideoReader:
         pictures = self._timed(context)
         for picture, pts in pictures if fields is None else deinterlaced(pictures, fields):
             if (pts - info.start_pts) * info.time_base >= self.start:
-                yield Frame(rgb_from_frame(picture, color), pts, info.time_base)
+                pixels = rgb_from_frame(picture, color)
+                yield Frame(scaled(pixels, info.height, info.width), pts, info.time_base)
 
     def _fields(self) -> Fields | None:
         """The fields to be made whole; None: none."""
@@ -181,17 +182,19 @@ class VideoReader:
         """The decoded pictures with their pts, from some `context` frames before the start on."""
         info = self.info
         clock = _Clock(info)
+        size = (info.width, info.height)
         for number, picture in enumerate(self._pictures_from_start(context)):
             if number == 0:
                 self._note_reductions(picture)
             self._note_side_data(picture)
-            if (picture.width, picture.height) != (info.width, info.height):
-                raise InputError(
-                    f"{info.path} changes size from {info.width}x{info.height} to "
-                    f"{picture.width}x{picture.height} after {number} frames; "
-                    "split it there and upscale the parts one by one"
-                )
             pts = clock.pts_of(picture)
+            if (picture.width, picture.height) != size:
+                size = (picture.width, picture.height)
+                _log.warning(
+                    "%s has %dx%d pixels from %.3f s on: scaled to %dx%d as at its beginning",
+                    *(info.path, *size, (pts - info.start_pts) * info.time_base),
+                    *(info.width, info.height),
+                )
             is_wanted = (pts - info.start_pts) * info.time_base >= self.start
             if picture.is_corrupt and is_wanted:
                 self._loss.corrupt_frames += 1

@@ -39,7 +39,7 @@ def test_a_float32_bias_serves_half_precision_queries():
 
 
 def test_an_unknown_backend_is_refused_with_the_nearest_name():
-    with pytest.raises(ConfigError, match="did you mean 'xformers'"):
+    with pytest.raises(ConfigError, match="did you mean xformers"):
         attend(*_qkv(), backend="xformer")
 
 

@@ -1,5 +1,7 @@
+import dataclasses
 import json
 import os
+import resource
 import signal
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,12 @@ from torch import Tensor, nn
 from tests.training.regression import STEPS, Regression, config
 from vsr.errors import ConfigError, OutputError, VsrError
 from vsr.training.checkpoint import checkpoint_folders, load_checkpoint, save_checkpoint
-from vsr.training.config import StageConfig, TrainConfig
+from vsr.training.config import (
+    StageConfig,
+    TrainConfig,
+    build_train_config,
+    config_to_dict,
+)
 from vsr.training.ema import Ema
 from vsr.training.loop import run_training
 from vsr.training.sampler import NumberedBatches
@@ -97,6 +104,46 @@ def test_a_checkpoint_of_another_config_says_which_fields_differ(tmp_path: Path)
     run_training(config(tmp_path), Regression())
     with pytest.raises(ConfigError, match="another seed"):
         run_training(config(tmp_path, seed=1), Regression())
+
+
+def test_stages_that_have_begun_keep_their_names(tmp_path: Path):
+    run_training(config(tmp_path), Regression())
+    renamed = [{**_stage(9), "name": "other"}, {**_stage(7), "name": "s1"}]
+    with pytest.raises(ConfigError, match=r"order of stages \(s0, s1 here, now other, s1\)"):
+        run_training(config(tmp_path, stages=renamed), Regression())
+
+
+def test_a_resumed_run_names_the_fields_that_change_its_weights(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    run_training(config(tmp_path), Regression())
+    run_training(config(tmp_path, log_every=3, keep=5, data={"workers": 1}), Regression())
+    assert "other values" not in caplog.text
+    changed = build_train_config(config_to_dict(config(tmp_path, optimizer={"clip_norm": 9})))
+    stages = (changed.stages[0], dataclasses.replace(changed.stages[1], lr=0.5))
+    run_training(dataclasses.replace(changed, stages=stages), Regression())
+    assert "resumed with other values of optimizer.clip_norm, stages.s1.lr" in caplog.text
+
+
+@pytest.mark.parametrize("grown", ["model", "optimizer"])
+def test_a_full_disk_leaves_the_old_checkpoints(tmp_path: Path, grown: str):
+    run_training(config(tmp_path), Regression())
+    before = newest(tmp_path)
+    large: Any = {"weight": torch.zeros(100_000)}
+    checkpoint = dataclasses.replace(
+        load_checkpoint(checkpoint_folders(tmp_path)[-1]), **{grown: large}
+    )
+    checkpoint.progress.total = 99
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(OutputError, match="older ones are whole"):
+            save_checkpoint(tmp_path, checkpoint, keep=2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list((tmp_path / "checkpoints").glob("*99"))
+    after = newest(tmp_path)
+    assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_old_ones(tmp_path: Path):

@@ -1,8 +1,10 @@
+import sys
+
 import pytest
 import torch
 from torch import nn
 
-from vsr.errors import ConfigError
+from vsr.errors import ConfigError, DependencyError
 from vsr.training.config import OptimizerConfig, StageConfig
 from vsr.training.optim import (
     choose_parameters,
@@ -76,3 +78,9 @@ def test_frozen_parameters_stay_bit_for_bit():
     model["branch"](model["trunk"](torch.ones(1, 2))).sum().backward()
     optimizer.step()
     assert torch.equal(model["trunk"].weight, before)
+
+
+def test_states_in_8_bits_need_their_package(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    with pytest.raises(DependencyError, match=r"vsr\[8bit\]"):
+        make_optimizer(network(), StageConfig("s", steps=1), OptimizerConfig(kind="adamw8bit"))

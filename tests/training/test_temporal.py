@@ -193,6 +193,15 @@ def test_a_killed_run_goes_on_to_the_same_weights_bit_for_bit(
         assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
+def test_maps_made_again_in_the_backward_pass_change_nothing(
+    run: Path, folder: Path, photos: Path, prompts: Path, tmp_path: Path
+):
+    run_training(config(folder, photos, prompts, tmp_path, gradient_checkpointing=True))
+    plain, again = (load_checkpoint(checkpoint_folders(path)[-1]) for path in (run, tmp_path))
+    for name, value in plain.model.items():
+        torch.testing.assert_close(again.model[name], value)
+
+
 def test_the_exported_folder_is_the_first_one_with_trained_layers(
     run: Path, folder: Path, tmp_path: Path
 ):

@@ -47,9 +47,9 @@ def test_numbers_that_yaml_reads_as_text_are_numbers(file: Path):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("sede=1", "did you mean 'seed'"),
-        ("data.worker=1", "did you mean 'workers'"),
-        ("stages.first.weights.gird=1", "did you mean 'grid'"),
+        ("sede=1", "did you mean seed"),
+        ("data.worker=1", "did you mean workers"),
+        ("stages.first.weights.gird=1", "did you mean grid"),
         ("stages.second.steps=1", "no stage 'second'; there are first"),
         ("seed=much", "must be a whole number"),
         ("seed=true", "must be a whole number"),

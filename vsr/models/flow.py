@@ -1,6 +1,5 @@
 """Optical flow between neighbouring frames: OpenCV's DIS, which needs no weights, and RAFT."""
 
-import difflib
 import logging
 import pickle
 import re
@@ -20,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from vsr.config import nearest
 from vsr.errors import ConfigError, ModelError
 from vsr.ops.flow import Flows
 
@@ -147,10 +147,9 @@ def flow_estimator(
     CPU; else DIS. "raft" without weights takes those of the cache and downloads nothing.
     """
     if name not in get_args(FlowName):
-        nearest = difflib.get_close_matches(name, get_args(FlowName), n=1, cutoff=0.0)
+        known = get_args(FlowName)
         raise ConfigError(
-            f"unknown flow estimator {name!r}, allowed are {', '.join(get_args(FlowName))}; "
-            f"did you mean {nearest[0]!r}?"
+            f"unknown flow estimator {name!r}, allowed are {', '.join(known)}{nearest(name, known)}"
         )
     if name == "dis":
         return _announced(DisFlow(), "DIS", "it was asked for")

@@ -1,6 +1,5 @@
 """Scaled dot-product attention by a backend chosen by name; none replaces another silently."""
 
-import difflib
 import importlib
 from collections.abc import Callable
 from typing import Any, Literal, get_args
@@ -10,6 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from vsr.config import nearest
 from vsr.errors import ConfigError, DependencyError, DeviceError
 
 AttentionBackend = Literal["sdpa", "xformers"]
@@ -45,9 +45,10 @@ def check_backend(backend: str) -> None:
     """Raise ConfigError, with the nearest right name, where `backend` is not one of BACKENDS."""
     if backend in BACKENDS:
         return
-    nearest = difflib.get_close_matches(backend, BACKENDS, n=1, cutoff=0.0)
-    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-    raise ConfigError(f"unknown attention {backend = }, allowed are {', '.join(BACKENDS)}{hint}")
+    raise ConfigError(
+        f"unknown attention {backend = }, allowed are {', '.join(BACKENDS)}"
+        f"{nearest(backend, BACKENDS)}"
+    )
 
 
 def _kernel(backend: str, q: Tensor) -> Callable[..., Tensor]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -114,10 +115,10 @@ def save_checkpoint(run: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
         _flush(partial)
         shutil.rmtree(target, ignore_errors=True)
         partial.rename(target)
-    except OSError as error:
+    except (OSError, SafetensorError, RuntimeError) as error:  # each writer has its own kind
         shutil.rmtree(partial, ignore_errors=True)
         raise OutputError(
-            f"cannot write checkpoint {target}: {error.strerror}; the older ones are whole"
+            f"cannot write checkpoint {target}: {_reason(error)}; the older ones are whole"
         ) from error
     for old in checkpoint_folders(run)[:-keep]:
         shutil.rmtree(old)
@@ -194,6 +195,12 @@ def check_resumable(folder: Path, checkpoint: Checkpoint, config: TrainConfig) -
         )
     if changed := [name for name in differing if not name.startswith(FREE)]:
         logger.warning("resumed with other values of %s", ", ".join(changed))
+
+
+def _reason(error: Exception) -> str:
+    """The system's words, or the first line of a writer's."""
+    said = error.strerror if isinstance(error, OSError) else None
+    return said or str(error).partition("\n")[0]
 
 
 def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,7 +1,6 @@
 """What a training run is: frozen dataclasses with every default, and their reader from yaml."""
 
 import dataclasses
-import difflib
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from typing import Any, Literal
 
 import yaml
 
+from vsr.config import nearest
 from vsr.degradation import DegradationConfig, preset_fields
 from vsr.errors import ConfigError
 from vsr.training.adversarial import AdversarialConfig
@@ -395,8 +395,8 @@ def _build_dataclass(kind: type, values: Any, where: str) -> Any:
     kinds = typing.get_type_hints(kind)
     for key in values:
         if key not in kinds:
-            near = difflib.get_close_matches(str(key), list(kinds), n=1, cutoff=0.0)[0]
-            raise ConfigError(f"{where}: unknown key {key!r}; did you mean {near!r}?")
+            near = nearest(str(key), list(kinds)) or f"; there are {', '.join(kinds)}"
+            raise ConfigError(f"{where}: unknown key {key!r}{near}")
     missing = [
         f.name
         for f in dataclasses.fields(kind)

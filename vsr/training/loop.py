@@ -160,7 +160,7 @@ class Trainer:
                 critic.step(rate * stage.critic.lr / stage.lr)
                 progress.critic_mean_norm = _moved_mean(progress.critic_mean_norm, critic_norm)
             progress.skipped_in_row = 0
-        elif not self.lowers_the_scale(optimizer, norm):
+        elif not self.overflowed(norm):
             progress.skipped += 1
             progress.skipped_in_row += 1
             logger.warning("step %d skipped: gradient norm %g", progress.total, norm)
@@ -176,16 +176,17 @@ class Trainer:
         norm = self.accelerator.clip_grad_norm_(parameters, self.config.optimizer.clip_norm)
         return math.nan if norm is None else float(whole(norm))
 
-    def lowers_the_scale(self, optimizer: torch.optim.Optimizer, norm: float) -> bool:
-        """In fp16, whether gradients overflowed for the scale of the losses, which is halved then.
+    def overflowed(self, norm: float) -> bool:
+        """In fp16, whether gradients overflowed for the scale of the losses, which halves then.
 
-        The scale starts high and finds its place so; one below 1 means that the loss is to blame.
+        The scale starts high and finds its place so; below 1, the loss is to blame.
         """
         scaler = self.accelerator.scaler
-        if scaler is None or math.isfinite(norm) or scaler.get_scale() < 1:
+        if scaler is None:
             return False
-        optimizer.step()  # the scaler leaves the weights alone and halves its scale
-        return True
+        high = scaler.get_scale() >= 1
+        scaler.update()
+        return high and not math.isfinite(norm)
 
     def is_usual(self, norm: float, mean: float | None) -> bool:
         """Whether a gradient norm is finite and not far above its running mean."""

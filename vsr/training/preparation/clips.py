@@ -164,6 +164,12 @@ def clip_frames(
     return np.stack(pictures)[:, top : row.height - bottom, left : row.width - right]
 
 
+def middle_of(row: ClipRow) -> ClipRow:
+    """The second half of a clip, whose first frame is the middle one."""
+    start = row.start + (row.end - row.start) / 2
+    return dataclasses.replace(row, start=start) if row.kind == "video" else row
+
+
 def _sample_pairs(path: Path, row: ClipRow) -> Iterator[list[np.ndarray]]:
     """Frames in pairs, at places spread evenly over the clip."""
     length = float(row.end - row.start)

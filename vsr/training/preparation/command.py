@@ -13,14 +13,13 @@ from vsr.errors import VsrError
 Config = TypeVar("Config")
 
 
-def script(description: str | None) -> ArgumentParser:
-    """A parser with the module's docstring as its help, and `--workers`."""
+def script(description: str | None, *, workers: bool = True) -> ArgumentParser:
+    """A parser with the module's docstring as its help, and `--workers` if there can be some."""
     parser = ArgumentParser(
         description=description, formatter_class=RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument(
-        "--workers", type=int, default=0, help="processes besides this one; 0: none"
-    )
+    if workers:
+        parser.add_argument("--workers", type=int, default=0, help="processes; 0: only this one")
     return parser
 
 

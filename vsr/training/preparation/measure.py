@@ -19,6 +19,8 @@ _BLOCK = 64
 _BLACK = 24
 """Luma of 255 below which a bar is black: noise and compression lift it above 16."""
 _FLAT = 6
+_SOFT_EDGE = 2
+"""Rows next to a bar into which it bleeds; they are counted with it."""
 _TEXT_HEIGHT = 360
 _TEXT_CONTRAST = 150
 """Burnt-in text is made to be read on anything: its edges are nearly as strong as edges can be."""
@@ -128,17 +130,20 @@ def _lit(luma: np.ndarray) -> np.ndarray:
 
 
 def _pair_of_ends(lit: np.ndarray) -> tuple[int, int]:
-    ends = int(lit.argmax()), int(lit[::-1].argmax())
-    return ends if 2 * min(ends) >= max(ends) else (0, 0)
+    first, last = int(lit.argmax()), int(lit[::-1].argmax())
+    if not 0 < max(first, last) <= 2 * min(first, last):
+        return (0, 0)
+    inside = len(lit) - first - last
+    return (first + _SOFT_EDGE, last + _SOFT_EDGE) if inside > 2 * _SOFT_EDGE else (first, last)
 
 
-def _edges(frame: Frame, scale: float) -> Float[np.ndarray, "h w"]:
+def _edges(frame: Frame, scale: float) -> Float[np.ndarray, "new_h new_w"]:
     h, w = (max(1, round(side * scale)) for side in frame.shape[:2])
     small = cv2.resize(_luma(frame), (w, h), interpolation=cv2.INTER_AREA)
     return cv2.morphologyEx(small, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)).astype(np.float32)
 
 
-def _reduced(luma: Grey, side: int) -> Grey:
+def _reduced(luma: Grey, side: int) -> UInt8[np.ndarray, "new_h new_w"]:
     scale = min(1.0, side / max(luma.shape))
     h, w = (max(32, round(length * scale)) for length in luma.shape)  # DIS needs 32 pixels
     return np.asarray(cv2.resize(luma, (w, h), interpolation=cv2.INTER_AREA), np.uint8)

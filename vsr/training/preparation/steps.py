@@ -52,12 +52,12 @@ def probe_folder(root: Path, out: Path, *, shares: dict[Split, float], workers: 
             new[str(path)] = path
     if not new and not kept:
         raise InputError(f"{root} has no pictures or videos; see vsr.training.sources for suffixes")
-    journal = _journal(out)
+    journal = journal_of(out)
     settings = {"step": "probe", "root": str(root.absolute()), "shares": shares}
     work = partial(_probed, root=root, shares=shares)
     found = work_through(new, work, journal=journal, settings=settings, workers=workers)
     manifest = Manifest(root, tuple(kept + [row_from_plain(row) for row in found.values()]))
-    return _written(manifest, out, journal)
+    return written(manifest, out, journal)
 
 
 def split_shots(path: Path, out: Path, *, workers: int) -> Manifest:
@@ -65,13 +65,13 @@ def split_shots(path: Path, out: Path, *, workers: int) -> Manifest:
     manifest = read_manifest(path)
     whole = {row.source: row for row in manifest.rows if row.kind == "video" and row.shot is None}
     done = [row for row in manifest.rows if row.source not in whole]
-    journal = _journal(out)
+    journal = journal_of(out)
     work = partial(_cut, root=manifest.root)
     settings = {"step": "split_shots", "manifest": str(path.absolute())}
     found = work_through(whole, work, journal=journal, settings=settings, workers=workers)
     failed = [row for source, row in whole.items() if source not in found]
     shots = [row_from_plain(row) for rows in found.values() for row in rows]
-    return _written(manifest.with_rows([*done, *failed, *shots]), out, journal)
+    return written(manifest.with_rows([*done, *failed, *shots]), out, journal)
 
 
 def filter_clips(path: Path, out: Path, *, config: FilterConfig, workers: int) -> Manifest:
@@ -81,7 +81,7 @@ def filter_clips(path: Path, out: Path, *, config: FilterConfig, workers: int) -
     """
     manifest = read_manifest(path)
     unmeasured = {row.key: row for row in manifest.rows if row.sharpness is None}
-    journal = _journal(out)
+    journal = journal_of(out)
     work = partial(_measured, root=manifest.root)
     settings = {"step": "filter", "manifest": str(path.absolute())}
     found = work_through(unmeasured, work, journal=journal, settings=settings, workers=workers)
@@ -93,7 +93,7 @@ def filter_clips(path: Path, out: Path, *, config: FilterConfig, workers: int) -
         for row in rows
         if row.key in failed
     ]
-    return _written(manifest.with_rows([*good, *bad]), out, journal)
+    return written(manifest.with_rows([*good, *bad]), out, journal)
 
 
 def summary(manifest: Manifest) -> str:
@@ -106,7 +106,8 @@ def summary(manifest: Manifest) -> str:
     return "\n".join(lines)
 
 
-def _written(manifest: Manifest, out: Path, journal: Path) -> Manifest:
+def written(manifest: Manifest, out: Path, journal: Path) -> Manifest:
+    """The manifest, which is in the file `out` now; the journal is gone."""
     write_manifest(out, manifest)
     finished(journal)
     return manifest
@@ -117,7 +118,8 @@ def _is_unchanged(path: Path, row: ClipRow) -> bool:
     return (row.file_bytes, row.modified_ns) == (stat.st_size, stat.st_mtime_ns)
 
 
-def _journal(out: Path) -> Path:
+def journal_of(out: Path) -> Path:
+    """Where a step that writes `out` notes what it has done."""
     return out.with_name(f".{out.name}.journal")
 
 

@@ -69,7 +69,7 @@ def _results(
     if workers == 0:
         yield from ((key, *_attempt(work, item)) for key, item in items.items())
         return
-    # Not forked: OpenCV and torch hold locks in threads that a fork would leave locked.
+    # Not forked: OpenCV holds locks in threads that a fork would leave locked.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_use_one_thread)
     try:
@@ -89,10 +89,8 @@ def _attempt(work: Callable[[Item], Result], item: Item) -> tuple[Result, str | 
 
 def _use_one_thread() -> None:
     import cv2
-    import torch
 
     cv2.setNumThreads(0)
-    torch.set_num_threads(1)
 
 
 def _read_journal(journal: Path, settings: Mapping[str, Any]) -> dict[str, Result]:

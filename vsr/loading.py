@@ -26,8 +26,8 @@ def load_pipeline(
     _check_parts(folder)
     try:
         networks = {
-            "unet": load_network(UNetVideoModel, folder / "unet"),
-            "vae": load_network(AutoencoderKLVideo, folder / "vae"),
+            "unet": load_network(UNetVideoModel, folder / "unet", torch_dtype=torch_dtype),
+            "vae": load_network(AutoencoderKLVideo, folder / "vae", torch_dtype=torch_dtype),
         }
         pipe = VideoUpscalePipeline.from_pretrained(folder, **networks)
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -49,10 +49,16 @@ def _check_parts(folder: Path) -> None:
             raise ModelError(f"{folder} has no folder {name}, which its model_index.json names")
 
 
-def load_network(kind: Any, folder: Path) -> Any:
-    """The network of class `kind` in a folder of its own; raises ModelError unless all fits."""
+def load_network(kind: Any, folder: Path, *, torch_dtype: torch.dtype | None = None) -> Any:
+    """The network of class `kind` in a folder of its own; raises ModelError unless all fits.
+
+    Each tensor takes its type as it is read, so that there is no copy of the network in another;
+    None: the type of the file.
+    """
     try:
-        network, report = kind.from_pretrained(folder, output_loading_info=True)
+        network, report = kind.from_pretrained(
+            folder, torch_dtype=torch_dtype, output_loading_info=True
+        )
     except (RuntimeError, ValueError) as error:
         raise ModelError(f"{folder}: {_reason(error)}") from error
     for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"):

@@ -3,14 +3,18 @@
 import torch
 
 from vsr.errors import DeviceError
+from vsr.jobs.launch import local_rank
 from vsr.jobs.shortage import HalfDtype
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device called `name`; auto is the first of CUDA, MPS and the CPU that is there."""
+    """Return the device called `name`; auto is the first of CUDA, MPS and the CPU that is there.
+
+    Of several processes on one machine each gets the CUDA device of its number.
+    """
     if name == "auto":
         if torch.cuda.is_available():
-            return torch.device("cuda")
+            return torch.device("cuda", local_rank() % torch.cuda.device_count())
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)

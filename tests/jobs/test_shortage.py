@@ -83,10 +83,10 @@ def test_a_failed_allocation_anywhere_makes_the_clip_and_those_after_it_smaller(
     failing = upscaler(tiny_model, FailingTimer(stage, 1, error))
     with caplog.at_level(logging.WARNING):
         found = [failing(one) for one in CLIPS]
-    reduced = Reduced(clip_frames=4)
+    reduced = Reduced(clip_frames=3)
     assert [one.reduced for one in found] == [reduced, reduced]
     assert "frames 0 to 5" in caplog.text
-    assert "clips of 4 frames" in caplog.text
+    assert "clips of 3 frames" in caplog.text
     again = upscaler(tiny_model)
     again.reduced = Reduced(**asdict(reduced))  # as a journal gives it
     for clip_, one in zip(CLIPS, found, strict=True):
@@ -100,7 +100,7 @@ def test_what_was_finished_before_stays_and_is_gone_on_from(tiny_model: Path) ->
     assert np.array_equal(failing(CLIPS[0]).pixels, whole(CLIPS[0]).pixels)
     timer.times = 1
     second = failing(CLIPS[1])
-    assert second.reduced == Reduced(clip_frames=4)
+    assert second.reduced == Reduced(clip_frames=3)
     whole.reduced = second.reduced
     assert np.array_equal(second.pixels, whole(CLIPS[1]).pixels)
 
@@ -170,6 +170,7 @@ limits = st.builds(
     frames=st.integers(1, 40),
     tile=st.integers(1, 4000),
     smallest_tile=st.none() | st.integers(1, 200),
+    tiles_last=st.booleans(),
     offload=st.booleans(),
     dtype=st.sampled_from(["bfloat16", "float16", None]),
 )
@@ -190,6 +191,13 @@ def test_each_step_is_smaller_and_the_last_is_the_smallest(limits: Limits) -> No
     for one, other in pairwise(steps):
         changed = [k for k, v in asdict(one).items() if v != asdict(other)[k]]
         assert len(changed) == 1
+
+
+def test_tiles_come_before_single_frames_where_the_networks_are_large() -> None:
+    step = smaller(Reduced(clip_frames=4), Limits(frames=9, tile=500))
+    assert step == Reduced(clip_frames=4, tile=250)
+    step = smaller(Reduced(clip_frames=4), Limits(frames=9, tile=500, tiles_last=True))
+    assert step == Reduced(clip_frames=2)
 
 
 @given(limits, st.integers(1, 40), st.integers(1, 4000))

@@ -71,6 +71,8 @@ class Limits:
     """What is computed at once, in pixels of the source: the longer side, or a tile."""
     smallest_tile: int | None = _SMALLEST_TILE
     """None: the model does not take tiles."""
+    tiles_last: bool = False
+    """Whether the clip itself and not the networks fills the memory, so that tiles hardly help."""
     offload: bool = False
     """Whether there is an accelerator whose networks can wait on the CPU."""
     dtype: HalfDtype | None = None
@@ -84,12 +86,13 @@ def smaller(reduced: Reduced, limits: Limits) -> Reduced | None:
     of the film at their ends; tiles see less of the picture; clips of one or two frames lose their
     neighbours; a short number format rounds.
     """
+    few = 1 if limits.tiles_last else _FEW_FRAMES
     frames = min(reduced.clip_frames or limits.frames, limits.frames)
     tile = min(reduced.tile or limits.tile, limits.tile)
     if limits.offload and not reduced.offload:
         return replace(reduced, offload=True)
-    if frames > _FEW_FRAMES:
-        return replace(reduced, clip_frames=_half(frames, _FEW_FRAMES))
+    if frames > few:
+        return replace(reduced, clip_frames=_half(frames, few))
     if limits.smallest_tile is not None and tile > limits.smallest_tile:
         return replace(reduced, tile=_half(tile, limits.smallest_tile))
     if frames > 1:

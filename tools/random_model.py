@@ -36,7 +36,6 @@ def main() -> None:
 def random_pipeline(*, narrow: bool) -> VideoUpscalePipeline:
     """The published networks and schedulers, every weight drawn from one seed."""
     with torch.device("meta"):
-        unet = UNetVideoModel(**(_NARROW if narrow else {}))
         vae = AutoencoderKLVideo(**({"block_out_channels": (32, 64, 64)} if narrow else {}))
     scheduler = DDIMScheduler(
         **_NOISE,
@@ -46,12 +45,18 @@ def random_pipeline(*, narrow: bool) -> VideoUpscalePipeline:
         steps_offset=1,
     )
     generator = torch.Generator().manual_seed(0)
-    unet, vae = _drawn(unet, generator), _drawn(vae, generator)
+    unet, vae = drawn(published_unet(narrow=narrow), generator), drawn(vae, generator)
     return VideoUpscalePipeline(unet, vae, scheduler, DDPMScheduler(**_NOISE))
 
 
+def published_unet(*, narrow: bool) -> UNetVideoModel:
+    """The published U-Net without memory for its weights."""
+    with torch.device("meta"):
+        return UNetVideoModel(**(_NARROW if narrow else {}))
+
+
 @torch.no_grad()
-def _drawn(network: nn.Module, generator: torch.Generator) -> nn.Module:
+def drawn(network: nn.Module, generator: torch.Generator) -> nn.Module:
     """The network with weights that keep the size of what passes them, and its own frequencies."""
     network = network.to_empty(device="cpu")
     for name, parameter in network.named_parameters():

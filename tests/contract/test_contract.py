@@ -3,6 +3,7 @@
 import logging
 import re
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -68,7 +69,7 @@ def assert_same_times(before: Contents, after: Contents, *, rounded: bool) -> No
     assert len(after.times) == len(before.times)
     for a, b in zip(after.times, before.times, strict=True):
         assert abs(a - (b - shift)) <= tolerance
-    frame = (before.end - before.times[0]) / len(before.times)
+    frame = max((b - a for a, b in pairwise(before.times)), default=before.end)
     assert abs(after.end - (before.end - shift)) <= frame
 
 
@@ -82,6 +83,9 @@ def assert_same_picture_tags(before: Contents, after: Contents, case: Case) -> N
 
 
 def assert_same_tracks(before: Contents, after: Contents, case: Case) -> None:
+    if case.converted:
+        assert [track.codec for track in after.tracks] == ["flac"] * len(before.tracks)
+        return
     kept = [track for track in before.tracks if track.kind not in case.left_out]
     assert [describe(t) for t in after.tracks] == [describe(t) for t in kept]
     shift = min(Fraction(0), before.times[0])

@@ -18,6 +18,7 @@ _log = logging.getLogger(__name__)
 FORMATS = {".mkv": "matroska", ".mp4": "mp4", ".mov": "mov", ".m4v": "mp4", ".webm": "webm"}
 """FFmpeg's muxer for each file type; that which it takes for .m4v holds next to nothing."""
 
+_FLAC_SUFFIXES = (".mkv", ".mp4", ".mov", ".m4v")
 _COVER_CODECS = ("mjpeg", "png", "bmp")
 
 
@@ -69,7 +70,7 @@ def check_audio(source: VideoInfo, container: InputContainer, path: Path) -> Non
 
 
 def streams_to_copy(source: VideoInfo, container: InputContainer, path: Path) -> list[Stream]:
-    """The streams beside the video of which the output at `path` gets the packets or the file.
+    """The streams beside the video of which the output at `path` gets the packets or the content.
 
     Raises OutputError for an audio stream that it cannot hold; other streams that it cannot hold
     are named in the log.
@@ -87,7 +88,7 @@ def streams_to_copy(source: VideoInfo, container: InputContainer, path: Path) ->
                 _codec_name(stream),
                 reason,
             )
-        elif _holds(path.suffix.lower(), stream):
+        elif _holds(path.suffix.lower(), stream) or is_converted(stream):
             copied.append(stream)
     return copied
 
@@ -95,7 +96,8 @@ def streams_to_copy(source: VideoInfo, container: InputContainer, path: Path) ->
 def refusal(path: Path, stream: Stream) -> str | None:
     """Why the output at `path` does not get a stream; None: it does.
 
-    Titles of chapters are written anew with them, and a time code goes along as a tag.
+    Titles of chapters are written anew with them, a time code goes along as a tag, and sound that
+    nothing can hold as FLAC.
     """
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
@@ -103,10 +105,22 @@ def refusal(path: Path, stream: Stream) -> str | None:
         return f"{pictures} holds no other streams"
     if _holds(suffix, stream) or _has_chapter_titles(stream) or _is_time_code(stream):
         return None
+    if is_converted(stream) and suffix in _FLAC_SUFFIXES:
+        return None
     what = f"{stream.type} in {_codec_name(stream)}"
     if is_cover(stream) or stream.type == "attachment":
         what = "cover pictures of this kind" if is_cover(stream) else "attachments"
     return f"{suffix} cannot hold {what}"
+
+
+def is_converted(stream: Stream) -> bool:
+    """Whether a stream is sound that can be decoded but not copied into any file type."""
+    context = codec_context(stream)
+    return (
+        isinstance(context, av.AudioCodecContext)
+        and context.sample_rate > 0
+        and not any(_holds(suffix, stream) for suffix in FORMATS)
+    )
 
 
 def fullest_suffix(source: Path, suffixes: Sequence[str]) -> str:

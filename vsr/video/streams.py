@@ -1,7 +1,7 @@
 """Every stream beside the video, copied packet by packet into the output, bit for bit."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -12,6 +12,8 @@ from av.container.output import OutputContainer
 from av.packet import Packet
 from av.stream import Discard, Stream
 
+from vsr.video.fates import is_converted
+from vsr.video.flac import FlacTrack
 from vsr.video.probe import VideoInfo, is_cover, open_video, reason_of
 
 _log = logging.getLogger(__name__)
@@ -68,7 +70,16 @@ class StreamCopier:
         for stream in attached:
             _attached_cover(source, output, stream)
         streams = [stream for stream in streams if stream not in attached]
-        self._targets = {stream.index: _copied_stream(output, stream) for stream in streams}
+        self._converters = {
+            stream.index: _converted_stream(source, output, stream)
+            for stream in streams
+            if is_converted(stream)
+        }
+        self._targets = {
+            stream.index: _copied_stream(output, stream)
+            for stream in streams
+            if stream.index not in self._converters
+        }
         self._covers = [
             (self._targets[stream.index], _cover_content(source, stream))
             for stream in streams
@@ -94,13 +105,22 @@ class StreamCopier:
             packet = self._next
             if seconds is not None and _seconds(packet) > seconds:
                 return
-            time_base = packet.time_base
-            offset = round(shift / time_base)
+            if packet.stream_index in self._converters:
+                self._mux(self._converters[packet.stream_index].packets(packet), shift)
+            else:
+                packet.stream = self._targets[packet.stream_index]
+                self._mux([packet], shift)
+            self._next = next(self._packets, None)
+        if seconds is None:
+            for converter in self._converters.values():
+                self._mux(converter.packets(None), shift)
+
+    def _mux(self, packets: Iterable[Packet], shift: Fraction) -> None:
+        for packet in packets:
+            offset = round(shift / packet.time_base)
             packet.pts = None if packet.pts is None else packet.pts - offset
             packet.dts = None if packet.dts is None else packet.dts - offset
-            packet.stream = self._targets[packet.stream_index]
             self._output.mux(packet)
-            self._next = next(self._packets, None)
 
     def _in_range(self) -> Iterator[Packet]:
         if not self._sources:
@@ -199,6 +219,19 @@ def _copied_stream(output: OutputContainer, template: Stream) -> Stream:
     stream.metadata.update(kept_tags(template))
     stream.disposition = template.disposition
     return stream
+
+
+def _converted_stream(source: VideoInfo, output: OutputContainer, template: Stream) -> FlacTrack:
+    _log.warning(
+        "stream %d of %s (%s) can be copied into nothing: its sound is kept as FLAC, without loss",
+        template.index,
+        source.path,
+        template.codec_context.codec.canonical_name,
+    )
+    track = FlacTrack(output, template)
+    track.stream.metadata.update(kept_tags(template))
+    track.stream.disposition = template.disposition
+    return track
 
 
 def _seconds(packet: Packet) -> Fraction:

@@ -167,6 +167,34 @@ def test_propagation_that_changes_nothing_changes_no_latents(make):
     assert torch.equal(found, plain)
 
 
+def test_dpm_solver_does_not_take_the_jump_of_propagation_for_a_slope():
+    before, after = _noise(1), _noise(2)
+    paths = []
+    for order in (1, 2):
+        scheduler = DPMSolverMultistepScheduler(
+            **BETAS, prediction_type="sample", solver_order=order
+        )
+        scheduler.set_timesteps(6)
+        seen = []
+
+        def network(latents, timestep, seen=seen):
+            """It takes up what was propagated, and stays there."""
+            seen.append(latents)
+            return before if len(seen) <= 2 else after
+
+        denoise(
+            _noise(0),
+            predict=network,
+            scheduler=scheduler,
+            prediction="sample",
+            propagate=lambda x0: after,
+            propagation_steps=(1,),
+        )
+        paths.append(torch.stack(seen))
+    # x0 does not move but by propagation: there is no slope for the second order to follow
+    _close(paths[1], paths[0])
+
+
 def test_propagation_runs_at_its_steps_only():
     seen: list[torch.Tensor] = []
     denoise(

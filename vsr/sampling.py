@@ -162,6 +162,7 @@ def denoise(
         latents = scheduler.step(output, timestep, latents, return_dict=False)[0]
         if fused is not x0:
             latents = latents + mixtures[i + 1].signal * (fused - x0)
+            _remember(scheduler, fused)
     return latents
 
 
@@ -245,6 +246,15 @@ def _scheduler_output(
         return x0
     noise = (latents - mixture.signal * x0) / mixture.noise
     return noise if kind == "epsilon" else mixture.signal * noise - mixture.noise * x0
+
+
+def _remember(scheduler: Any, x0: Tensor) -> None:
+    """Let a solver of several steps (DPM-Solver++) look back at this x0, not at the one predicted.
+
+    It would take the jump between the two for the slope of the path, and jump again.
+    """
+    if hasattr(scheduler, "model_outputs"):
+        scheduler.model_outputs[-1] = x0
 
 
 def _variance_preserving(alpha_cumprod: float) -> Mixture:

@@ -29,7 +29,7 @@ class AdversarialConfig:
 
     discriminator: DiscriminatorKind = "temporal"
     """"temporal": patches of clips; "frame": a U-Net that judges every pixel of single frames, at
-    18 times the cost."""
+    15 times the cost."""
     channels: int = 64
     depth: int = 3
     """Halvings of the frames."""

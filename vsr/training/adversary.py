@@ -87,27 +87,27 @@ class Adversary:
         assert self._seen is not None, "generator_terms of the same batch comes first"
         config, (real, fake) = self.config, self._seen
         self._seen = None
-        exact, shown = config.penalty == "exact", [real, fake]
-        penalised = [
-            (name, weight, place)
-            for name, weight, place in (("r1", config.r1, 0), ("r2", config.r2, 1))
-            if weight
-        ]
-        if not exact:
-            shown += [
-                _moved(shown[place], config.penalty_std, generator) for _, _, place in penalised
-            ]
+        seen: dict[str, Tensor] = {"r1": real, "r2": fake}
+        weights = {name: getattr(config, name) for name in seen if getattr(config, name)}
+        moved: list[Tensor] = []
+        if config.penalty == "difference":
+            moved = [_moved(seen[name], config.penalty_std, generator) for name in weights]
         with self.autocast():
-            together = self.critic(torch.cat(shown)).scores.float()
-        scores = together.chunk(len(shown))
-        terms = {"critic": discriminator_loss(scores[0], scores[1], config.loss)}
-        for number, (name, weight, place) in enumerate(penalised):
-            terms[name] = weight * (
-                gradient_penalty(self._scores, shown[place], generator=generator)
-                if exact
-                else difference_penalty(scores[place], scores[2 + number], std=config.penalty_std)
-            )
-        return terms
+            scores = self._scores(torch.cat([*seen.values(), *moved])).float()
+        true, made, *others = scores.chunk(2 + len(moved))
+        if config.penalty == "difference":
+            still: dict[str, Tensor] = {"r1": true, "r2": made}
+            pairs = zip(weights, others, strict=True)
+            penalties = [difference_penalty(still[n], m, std=config.penalty_std) for n, m in pairs]
+        else:
+            penalties = [
+                gradient_penalty(self._scores, seen[n], generator=generator) for n in weights
+            ]
+        paid = zip(weights, weights.values(), penalties, strict=True)
+        return {
+            "critic": discriminator_loss(true, made, config.loss),
+            **{name: weight * penalty for name, weight, penalty in paid},
+        }
 
     def _scores(self, frames: Tensor) -> Tensor:
         return self.critic(frames).scores

@@ -1,5 +1,6 @@
 import dataclasses
 import logging
+import shutil
 from fractions import Fraction
 from pathlib import Path
 
@@ -226,6 +227,65 @@ def test_broken_files_are_counted_named_and_skipped(
     assert names == {"bad.jpg", "empty.png", "bad.mp4"}
     assert all(name in caplog.text for name in names)
     assert all(torch.isfinite(clips[i]["hr"]).all() for i in range(10))
+
+
+def test_what_breaks_in_the_middle_of_an_epoch_is_counted_named_and_passed_over(
+    photos: Path, videos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # One photograph fits into the memory: the others are read again and again.
+    shutil.copytree(photos, tmp_path / "photos")
+    clips = TrainingClips(
+        config(
+            tmp_path,
+            photos=(tmp_path / "photos",),
+            videos=(videos,),
+            video_probability=0.5,
+            photo_memory=1,
+        )
+    )
+    whole = [clips[i] for i in range(16)]
+    (tmp_path / "photos" / "1.png").write_bytes(b"overwritten")
+    (tmp_path / "photos" / "2.png").unlink()
+    run = clips.videos.videos[0][0]
+    run.write_bytes(run.read_bytes()[:200])
+    with caplog.at_level(logging.WARNING):
+        later = [clips[i] for i in range(16)]
+    assert {path.name for path in clips.skipped} == {"1.png", "2.png", run.name}
+    assert all(f"{path}" in caplog.text for path in clips.skipped)
+    assert "(2 skipped)" in caplog.text  # photographs and videos are counted each for themselves
+    assert all(torch.isfinite(sample["hr"]).all() for sample in later)
+    same = [torch.equal(a["hr"], b["hr"]) for a, b in zip(whole, later, strict=True)]
+    assert any(same)  # what does not need them stays as it was
+    assert not all(same)
+
+
+def test_a_video_that_ends_early_or_is_torn_trains_as_far_as_it_goes(
+    photos: Path, videos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "videos").mkdir()
+    whole = (videos / "two_shots.mp4").read_bytes()
+    torn = bytearray(whole)
+    middle = len(torn) // 2
+    torn[middle : middle + 300] = b"\0" * 300
+    (tmp_path / "videos" / "torn.mp4").write_bytes(torn)
+    (tmp_path / "videos" / "cut_off.mp4").write_bytes(whole[: len(whole) // 2])  # no index
+    (tmp_path / "videos" / "whole.mp4").write_bytes(whole)
+    for access in ("av", "decord"):
+        pytest.importorskip(access)
+        with caplog.at_level(logging.WARNING):
+            clips = TrainingClips(
+                config(
+                    tmp_path,
+                    photos=(photos,),
+                    videos=(tmp_path / "videos",),
+                    video_probability=1.0,
+                    video_access=access,
+                    cache=tmp_path / access,
+                )
+            )
+        assert {path.name for path in clips.skipped} - {"torn.mp4"} == {"cut_off.mp4"}
+        assert "cut_off.mp4: skipped" in caplog.text
+        assert all(torch.isfinite(clips[i]["hr"]).all() for i in range(4))
 
 
 def test_a_small_memory_holds_few_photographs_and_changes_nothing(photos: Path) -> None:

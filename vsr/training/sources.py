@@ -75,14 +75,20 @@ class PhotoLibrary:
         return self.__dict__ | {"_photos": OrderedDict(), "held": 0}
 
     def _decode(self, path: Path) -> Photo:
-        data = np.fromfile(path, np.uint8)
+        try:
+            data = np.fromfile(path, np.uint8)
+        except OSError as error:
+            raise self._unusable(path, f"cannot be read ({error.strerror})") from error
         pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
         if pixels is None:
-            self.skipped[path] = f"{path} is not a picture that can be decoded"
-            _log.warning("%s: skipped (%d skipped)", self.skipped[path], len(self.skipped))
-            raise InputError(self.skipped[path])
+            raise self._unusable(path, "is not a picture that can be decoded")
         rgb = np.ascontiguousarray(pixels[..., ::-1])
         return Photo(rgb, detail_map(rgb))
+
+    def _unusable(self, path: Path, reason: str) -> InputError:
+        self.skipped[path] = f"{path} {reason}"
+        _log.warning("%s: skipped (%d skipped)", self.skipped[path], len(self.skipped))
+        return InputError(self.skipped[path])
 
     def _keep(self, path: Path, photo: Photo) -> None:
         self._photos[path] = photo

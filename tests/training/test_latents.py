@@ -249,7 +249,7 @@ def test_the_temporal_recipe_learns_the_same_from_shards(
     losses = []
     for one in (sample, {"lr": made["lr"], "hr": made["hr"], "index": torch.tensor(4)}):
         batch = {name: value[None] for name, value in one.items()}
-        losses.append(float(recipe.terms(recipe.model, batch, stage)["denoise"]))
+        losses.append(recipe.terms(recipe.model, batch, stage)["denoise"].item())
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
     with pytest.raises(ConfigError, match=r"data\.latents.*the recipe compact needs pixels"):
         build_train_config(values | {"recipe": "compact"})

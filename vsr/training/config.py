@@ -119,6 +119,9 @@ class DataConfig:
     """One photograph in so many is kept for validation; a manifest says it by its column split."""
     photo_memory: int = 1 << 30
     """Bytes of decoded photographs that are kept."""
+    latents: str | None = None
+    """A folder of `data_prep/precompute.py`: the recipe `temporal` trains on what it holds, in the
+    place of clips made and encoded as they are needed."""
     reader: Literal["decord", "av"] = "decord"
     """Who decodes the real clips: decord (extra `train`), or PyAV."""
     cache: str = "~/.cache/vsr/training"
@@ -258,6 +261,8 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         _require(len(self.stages) > 0, "stages", "a list of at least one stage", self)
+        allowed = self.data.latents is None or self.recipe == "temporal"
+        _require(allowed, "data.latents", f"null: the recipe {self.recipe} needs pixels", self)
         for name in ("log_every", "save_every", "keep"):
             _require(getattr(self, name) >= 1, name, "at least 1", self)
         names = [stage.name for stage in self.stages]

@@ -10,6 +10,7 @@ from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from vsr.errors import ConfigError
 from vsr.loading import load_pipeline
@@ -23,10 +24,11 @@ from vsr.sampling import denoise, is_flow_matching
 from vsr.training.clip_recipe import ClipRecipe
 from vsr.training.compact import HELD_OUT
 from vsr.training.config import NoiseConfig, StageConfig, TrainConfig
+from vsr.training.latent_clips import LatentClips
 from vsr.training.networks import initial_networks, model_folder_of
 from vsr.training.noise import draw_levels, noise_low_res, normal_like
 from vsr.training.recipe import Batch
-from vsr.training.sampler import sample_generator
+from vsr.training.sampler import Numbered, sample_generator
 
 EMPTY_PROMPT = "empty"
 """Name of the empty prompt's embedding in a file of embeddings."""
@@ -80,9 +82,19 @@ class TemporalRecipe(ClipRecipe):
         wants_text = unet.config["cross_attention_dim"] is not None
         self.empty_prompt = _empty_prompt(config, pipe).to(device) if wants_text else None
 
+    def dataset(self, stage: StageConfig) -> Dataset[dict[str, Tensor]]:
+        """Endless samples of a stage; from `data.latents`, where it names a folder."""
+        folder = self.config.data.latents
+        if folder is None:
+            return super().dataset(stage)
+        seed = self.config.seed + 1000 * self.config.stages.index(stage)
+        clips = LatentClips(Path(folder), crop=stage.crop, frames=stage.frames, seed=seed)
+        clips.check_encoder(self.vae)
+        return Numbered(clips)
+
     def terms(self, model: nn.Module, batch: Batch, stage: StageConfig) -> dict[str, Tensor]:
         """The one term of this loss, `denoise`."""
-        clean = self.encode(batch["hr"])
+        clean = batch["latents"] if "latents" in batch else self.encode(batch["hr"])
         numbers = batch["index"].tolist()
         generators = [sample_generator(self.config.seed, n, clean.device) for n in numbers]
         draws = [sample_generator(self.config.seed + 1, n) for n in numbers]

@@ -4,7 +4,7 @@ import ctypes
 import platform
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
-_KEEP = 1 << 30
+_KEEP, _USUAL = 1 << 30, 1 << 17
 
 
 def keep_freed_memory() -> None:
@@ -22,6 +22,13 @@ def keep_freed_memory() -> None:
 
 
 def give_back_freed_memory() -> None:
-    """Give the kernel what the allocator holds and nobody uses, as after a failed allocation."""
-    if platform.libc_ver()[0] == "glibc":
-        ctypes.CDLL(None).malloc_trim(0)
+    """Give the kernel what the allocator holds and nobody uses, from now on too.
+
+    For a process whose memory does not suffice: slower, but others, as an encoder, get a share.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return
+    libc = ctypes.CDLL(None)
+    libc.mallopt(_M_MMAP_THRESHOLD, _USUAL)
+    libc.mallopt(_M_TRIM_THRESHOLD, _USUAL)
+    libc.malloc_trim(0)

@@ -101,6 +101,8 @@ def test_memory_is_the_clip_those_that_wait_and_the_encoder() -> None:
     film = forecast(RATES, replace(PNG_FILM, encoding=encoded("x264")), processors=1)
     assert film.host_bytes == pictures.host_bytes + 290 * 3200
     assert pictures.device_bytes is None
+    short = forecast(RATES, replace(PNG_FILM, encoding=encoded("x264"), frames=10), processors=1)
+    assert short.host_bytes == pictures.host_bytes + 290 * 3200 / 5
 
 
 def test_an_accelerator_has_a_memory_of_its_own() -> None:

@@ -159,6 +159,11 @@ def test_real_failed_allocations_are_known(allocate: Callable[[], object]) -> No
         allocate()
 
 
+def test_what_onednn_does_not_compute_is_no_shortage() -> None:
+    assert is_shortage(RuntimeError("could not create a primitive"))
+    assert not is_shortage(RuntimeError("could not create a primitive descriptor for a forward"))
+
+
 def test_an_error_of_another_kind_passes_the_explanation() -> None:
     assert not is_shortage(ValueError("out of memory"))
     with pytest.raises(RuntimeError, match="other"), explained("this"):

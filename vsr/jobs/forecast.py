@@ -10,6 +10,8 @@ from vsr.video.parts import PART_FRAMES
 
 _ENCODER_BYTES = {"x264": 290, "x265": 270, "av1": 420, "prores": 50, "ffv1": 50}
 """What an encoder holds for each pixel of the output: measured at 720x576 and 1280x720."""
+_ENCODER_FRAMES = 50
+"""So many frames an encoder looks ahead and works at: with fewer it holds less."""
 _SCATTERED = 1.15
 """What the allocator holds for clips, above what they take: holes that nothing fits in. Measured
 with the embedded model at 180x144 and 320x180."""
@@ -136,7 +138,8 @@ def _seconds(rates: Rates, film: Film, processors: int) -> float:
 def _waiting_bytes(rates: Rates, film: Film) -> float:
     """What is in memory beside the clip that is made: two read ahead, one written, the encoder."""
     color = 3 * film.sample_bytes * rates.clip_frames
-    encoder = 0 if film.encoding is None else _ENCODER_BYTES[film.encoding.codec]
+    encoder = 0.0 if film.encoding is None else _ENCODER_BYTES[film.encoding.codec]
+    encoder *= min(1.0, film.frames / _ENCODER_FRAMES)
     return 2 * color * _pixels(film.source) + (color + encoder) * _pixels(film.size)
 
 

@@ -27,6 +27,8 @@ _SHORT_OF_MEMORY = (
     "bad_alloc",
     "status_alloc_failed",
     "insufficient memory",
+    "could not execute a primitive",
+    "could not create a primitive",
 )
 """How PyTorch, CUDA, cuDNN, cuBLAS, oneDNN and OpenCV say it."""
 
@@ -113,7 +115,8 @@ def is_shortage(error: BaseException) -> bool:
     """Whether an error is a failed allocation, by whichever library."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    said = str(error).lower()
+    # What oneDNN does not compute at all has no descriptor: that is no shortage.
+    said = str(error).lower().replace("primitive descriptor", "")
     return isinstance(error, (RuntimeError, cv2.error)) and any(
         words in said for words in _SHORT_OF_MEMORY
     )

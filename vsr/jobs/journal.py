@@ -92,9 +92,10 @@ class HashingFile:
 
 @contextmanager
 def durable_file(path: Path) -> Generator[HashingFile]:
-    """A file that gets its name, on the disk itself, when the context ends well.
+    """A file that gets its name, whole and on the disk, when the context ends well.
 
-    Two processes that write the same content under one name do each other no harm. Raises
+    Should a power cut take the name back, the fact that tells of the file is worth nothing, and
+    what it held is made again. Two processes that write the same under one name do no harm. Raises
     OutputError where the disk is full or takes nothing.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -104,7 +105,6 @@ def durable_file(path: Path) -> Generator[HashingFile]:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-        _sync_folder(path.parent)
     except BaseException as error:
         partial.unlink(missing_ok=True)
         if isinstance(error, OSError):
@@ -198,14 +198,3 @@ def _sha256(path: Path) -> str:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Bring a new name to the disk, where the system can (Windows cannot)."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

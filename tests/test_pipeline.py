@@ -268,11 +268,17 @@ def test_propagation_along_no_motion_makes_frames_of_a_still_film_more_alike(pip
     assert on.std(dim=2).mean() < 0.8 * off.std(dim=2).mean()
 
 
-def test_clips_that_hand_on_their_state_give_what_one_long_clip_gives(pipe):
+@pytest.mark.parametrize("steps", [1, 3])
+def test_clips_that_hand_on_their_state_give_what_one_long_clip_gives(pipe, steps):
     forward, video = _forward(pipe), _video(6)
-    whole = forward(video, segment_length=1)
-    first = forward(video[:4], segment_length=1)
-    second = forward(video[4:], segment_length=1, first_frame=4, state=first.state)
+    call = {
+        "segment_length": 1,
+        "num_inference_steps": steps,
+        "propagation_steps": range(steps),
+    }
+    whole = forward(video, **call)
+    first = forward(video[:4], **call)
+    second = forward(video[4:], **call, first_frame=4, state=first.state)
     _same(torch.cat([first.latents, second.latents], dim=2), whole.latents)
     assert second.state.frames == whole.state.frames == 6
     _same(second.state.latents, whole.state.latents)

@@ -171,7 +171,8 @@ class VideoUpscalePipeline(DiffusionPipeline):
         def fuse(x0: Tensor) -> Tensor:
             with clip.timer("propagate"):
                 assert flows is not None
-                fused, last = self._propagate(x0, flows, state, settings)
+                before = None if state is None else state.at(len(carried))
+                fused, last = self._propagate(x0, flows, before, settings)
             carried.append(last)
             return fused
 
@@ -344,4 +345,7 @@ class VideoUpscalePipeline(DiffusionPipeline):
 def _next_state(
     carried: list[Tensor], low_res: Tensor, state: PropagationState | None
 ) -> PropagationState | None:
-    return carry_over(carried[-1], low_res, state=state) if carried else None
+    if not carried:
+        return None
+    earlier = [last[:, :, -1] for last in carried[:-1]]
+    return carry_over(carried[-1], low_res, state=state, earlier=earlier)

@@ -1,7 +1,7 @@
 """Flow-guided recurrent fusion of latents (or pixels) along time: training-free, pure functions."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Literal
 
@@ -47,11 +47,19 @@ class PropagationState:
     """What a clip hands to the next clip of its shot; a cut drops it."""
 
     latents: Float[Tensor, "b c h w"]
-    """Fused latents of the last frame."""
+    """Fused latents of the last frame, at the last of the propagation steps."""
     frame: Float[Tensor, "b 3 h2 w2"]
     """The last small frame, from which flow to the next clip's first frame is estimated."""
     frames: int
     """Frames of the shot so far."""
+    earlier: Float[Tensor, "steps b c h w"] | None = None
+    """The latents at the propagation steps before the last one, where there are any."""
+
+    def at(self, step: int) -> "PropagationState":
+        """What the propagation step of that number, counted from 0, begins with."""
+        if self.earlier is None or step >= len(self.earlier):
+            return self
+        return replace(self, latents=self.earlier[step])
 
 
 def propagate(
@@ -152,13 +160,18 @@ def carry_over(
     frames: Float[Tensor, "b 3 t h2 w2"],
     *,
     state: PropagationState | None = None,
+    earlier: Sequence[Float[Tensor, "b c h w"]] = (),
 ) -> PropagationState:
-    """The state after a clip, from its fused latents (the last are enough) and small frames."""
+    """The state after a clip, from its fused latents (the last are enough) and small frames.
+
+    `earlier`: fused latents of the last frame at the propagation steps before the last one.
+    """
     so_far = 0 if state is None else state.frames
     return PropagationState(
         latents=fused[:, :, -1].clone(),  # a view would keep the whole clip in memory
         frame=frames[:, :, -1].clone(),
         frames=so_far + frames.shape[2],
+        earlier=torch.stack(list(earlier)) if earlier else None,
     )
 
 

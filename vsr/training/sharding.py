@@ -19,7 +19,8 @@ def whole(value: Any, *, keep: bool = True) -> Any:
         gathered = value.full_tensor()
         return gathered.cpu() if keep else None
     if isinstance(value, dict):
-        return {key: whole(item, keep=keep) for key, item in value.items()}
+        # in one order in all processes: optimisers list their states as gradients came
+        return {key: whole(value[key], keep=keep) for key in sorted(value, key=str)}
     if isinstance(value, list):
         return [whole(item, keep=keep) for item in value]
     return value

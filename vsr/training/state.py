@@ -47,6 +47,7 @@ class TrainingState:
         self.progress = Progress()
         self.optimizer: torch.optim.Optimizer | None = None
         self._resumed: Checkpoint | None = None
+        self._spread: nn.Module | None = None
 
     def begin_stage(self, stage: StageConfig) -> nn.Module:
         """The model as the stage trains it, wrapped for many processes, beside its optimiser.
@@ -55,7 +56,12 @@ class TrainingState:
         """
         count = choose_parameters(self.model, stage)
         fresh = make_optimizer(self.model, stage, self.config.optimizer)
-        wrapped, optimizer = self.accelerator.prepare(self.model, fresh)
+        if self._spread is None:
+            wrapped, optimizer = self.accelerator.prepare(self.model, fresh)
+        else:
+            wrapped, optimizer = self._spread, self.accelerator.prepare_optimizer(fresh)
+        if self.accelerator.is_fsdp2:
+            self._spread = wrapped  # once: accelerate takes empty parts of two parameters for one
         self.optimizer = optimizer
         self.ema.follow(self.model)
         resumed, self._resumed = self._resumed, None

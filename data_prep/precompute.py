@@ -22,7 +22,7 @@ from vsr.loading import load_pipeline
 from vsr.training.data import TrainingClips, TrainingClipsConfig
 from vsr.training.latent_clips import LatentClips
 from vsr.training.preparation.command import run, script
-from vsr.training.preparation.latents import encode_sample, write_latents, write_prompts
+from vsr.training.preparation.latents import write_latents, write_prompts
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -78,10 +78,14 @@ def measure(clips: TrainingClips, pipe: Any, options: Namespace) -> str:
     stored = LatentClips(options.latents, crop=options.crop, frames=options.frames)
     stored.check_encoder(pipe.vae)
     numbers = range(options.measure)
-    for number in (0, 1):  # files and libraries are loaded by the first
-        encode_sample(clips[number], pipe.vae)
+
+    def encode(sample: dict[str, torch.Tensor]) -> None:
+        with torch.no_grad():  # the large frames alone, as training encodes them
+            pipe.vae.encode_frames(sample["hr"][None])
+
+    encode(clips[0])  # files and libraries are loaded by the first
     made, samples = cpu_milliseconds(lambda number: clips[number], numbers)
-    encoded, _ = cpu_milliseconds(lambda sample: encode_sample(sample, pipe.vae), samples)
+    encoded, _ = cpu_milliseconds(encode, samples)
     read, latents = cpu_milliseconds(lambda number: stored[number], numbers)
     step, _ = cpu_milliseconds(lambda sample: train_step(pipe.unet, sample), latents)
     faster = (made + encoded + step) / (read + step)

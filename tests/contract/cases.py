@@ -49,7 +49,7 @@ class Case:
     `suffix`: of the default output, where it is not the film's. `left_out`: kinds of streams that
     the output cannot hold. `refused`: what the error says. `damaged`: it is read with tolerance.
     `deinterlaced`: what the log says it is. `depth`: bits of a colour of the output. `converted`:
-    its sound fits into nothing, and is kept as FLAC.
+    its sound fits into nothing, and is kept as FLAC. `says`: what the log says is left out.
     """
 
     make: Make
@@ -61,6 +61,7 @@ class Case:
     deinterlaced: str | None = None
     depth: int | None = None
     converted: bool = False
+    says: str = ""
 
 
 CASES = {
@@ -234,7 +235,8 @@ CASES = {
                 "-i a.vtt -map 0 -map 1 -map 2 -vf format=yuva420p "
                 "-c:v libvpx-vp9 -cpu-used 8 -deadline realtime -c:a libopus -c:s webvtt",
             ),
-        )
+        ),
+        says="has an alpha channel, which is left out",
     ),
     "AV1": Case(
         with_tone("a.mp4", "-c:v libaom-av1 -cpu-used 8 -usage realtime -c:a aac", seconds=0.4), 10
@@ -260,6 +262,21 @@ CASES = {
             "t.mov",
             f"{X264} -c:a aac -movflags use_metadata_tags -metadata title=T "
             "-metadata com.apple.quicktime.make=Apple -metadata creation_time=2024-05-06T07:08:09Z",
+        )
+    ),
+    "stereoscopic": Case(film("s.mkv", f"{X264} -metadata:s:v stereo_mode=left_right")),
+    "data that nothing holds": Case(
+        with_files(
+            {"a.bin": b"data" * 50},
+            film("d.ts", f"-f data -i a.bin -map 0 -map 1 {X264} -c:d copy"),
+        ),
+        suffix=".mkv",
+        left_out=("data",),
+    ),
+    "subtitles beside a time code": Case(
+        with_files(
+            {"a.srt": SRT.format("you")},
+            film("s.mov", f"-i a.srt -map 0 -map 1 {X264} -c:s mov_text -timecode 01:00:00:00"),
         )
     ),
     "GIF": Case(film("g.gif", f"-vf '{UNEVEN}' -fps_mode passthrough -loop 3", seconds=0.4), 10),

@@ -55,6 +55,8 @@ def test_the_same_film_comes_out(name: str, tmp_path: Path, caplog: pytest.LogCa
     assert_same_tracks(before, after, case)
     assert after.files == before.files
     assert_same_tags(before, after)
+    assert case.says in caplog.text
+    assert ("left out" in caplog.text) == bool(case.left_out or case.says)
     left_out = re.findall(r"stream \d+ of .* \((\w+), .*\) is left out: \S", caplog.text)
     assert left_out == list(case.left_out)
     if case.deinterlaced is not None:

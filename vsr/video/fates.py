@@ -8,6 +8,7 @@ from pathlib import Path
 
 import av
 from av.container.input import InputContainer
+from av.packet import Packet
 from av.stream import Stream
 
 from vsr.errors import OutputError
@@ -140,7 +141,10 @@ def _others(source: VideoInfo, container: InputContainer) -> list[Stream]:
 
 
 def _holds(suffix: str, stream: Stream) -> bool:
-    """Whether the file type takes the stream's packets, or its content as an attached file."""
+    """Whether the file type takes the stream's packets, or its content as an attached file.
+
+    Headers are written of data of which then no packet comes out, so one is tried.
+    """
     if stream.type == "attachment":
         return suffix == ".mkv"
     if is_cover(stream):
@@ -149,13 +153,32 @@ def _holds(suffix: str, stream: Stream) -> bool:
         )
     if _has_chapter_titles(stream) or _is_time_code(stream):
         return False
+    trial = BytesIO()
     try:
-        with av.open(BytesIO(), "w", format=FORMATS[suffix]) as trial:
-            trial.add_stream_from_template(stream, opaque=True)
-            trial.start_encoding()
+        with av.open(trial, "w", format=FORMATS[suffix]) as output:
+            target = output.add_stream_from_template(stream, opaque=True)
+            output.start_encoding()
+            if stream.type != "data":
+                return True
+            packet = _first_packet(stream)
+            content = bytes(packet)
+            packet.stream = target
+            output.mux(packet)
+        return content in _packets(trial)
     except (av.FFmpegError, ValueError):
         return False
-    return True
+
+
+def _first_packet(stream: Stream) -> Packet:
+    """The first packet of a stream, read by another reader so that nothing else is lost."""
+    with av.open(stream.container.name) as container:
+        return next(iter(container.demux(container.streams[stream.index])))
+
+
+def _packets(file: BytesIO) -> list[bytes]:
+    file.seek(0)
+    with av.open(file, "r") as container:
+        return [bytes(packet) for packet in container.demux() if packet.size]
 
 
 def _has_chapter_titles(stream: Stream) -> bool:

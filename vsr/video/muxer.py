@@ -139,7 +139,12 @@ class Muxer:
             self._copier: StreamCopier | _NothingToCopy = _NothingToCopy()
         else:
             container, video = self._stack.enter_context(open_video(source.path))
-            self._stream.metadata.update(kept_tags(video))
+            tags = kept_tags(video)
+            self._stream.metadata.update(tags)
+            if "stereo_mode" in tags and holds_exact_times(self._path):
+                _log.warning(
+                    "%s: the tag of a stereoscopic film is left out; .mkv holds it", source.path
+                )
             self._stream.disposition = video.disposition
             kept = streams_to_copy(source, container, self._path)
             self._copier = StreamCopier(

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -89,7 +89,8 @@ class VideoReader:
         self.tolerant = tolerant
         self._deinterlace: Deinterlace = deinterlace
         self._loss = _Loss()
-        self._noted: set[str] = set()
+        # The muxer keeps what Matroska has a tag for, or says that it does not.
+        self._noted = {"STEREO3D"} if "stereo_mode" in self._tags() else set[str]()
         self._check_range()
         self._frames = self._read()
 
@@ -207,18 +208,22 @@ class VideoReader:
     def _note_reductions(self, picture: VideoFrame) -> None:
         """Say in the log what of the source RGB does not hold."""
         path = self.info.path
-        tags = self.info.streams[self.info.stream_index].metadata
-        if tags.get("alpha_mode") == "1" or _has_visible_alpha(picture):
+        if self._tags().get("alpha_mode") == "1" or _has_visible_alpha(picture):
             _log.warning("%s has an alpha channel, which is left out", path)
         tags = self.info.color
         if tags.matrix not in (UNSPECIFIED, self.info.resolved_color.matrix):
             _log.warning("%s has colours that cannot be converted exactly (%s)", path, tags)
 
+    def _tags(self) -> Mapping[str, str]:
+        """The tags of the video stream."""
+        streams = self.info.streams
+        return streams[self.info.stream_index].metadata if streams else {}
+
     def _note_side_data(self, picture: VideoFrame) -> None:
         """Say in the log, once, what lies in the pictures and cannot go along."""
         side_data = side_data_of(picture)
         for kind, name in _LOST_SIDE_DATA.items():
-            if kind not in self._noted and kind in side_data:
+            if kind in side_data and kind not in self._noted:
                 self._noted.add(kind)
                 _log.warning("%s has %s, which are left out", self.info.path, name)
 

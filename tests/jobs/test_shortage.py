@@ -86,7 +86,7 @@ def test_a_failed_allocation_anywhere_makes_the_clip_and_those_after_it_smaller(
     reduced = Reduced(clip_frames=3)
     assert [one.reduced for one in found] == [reduced, reduced]
     assert "frames 0 to 5" in caplog.text
-    assert "clips of 3 frames" in caplog.text
+    assert "clips of 3 frame(s)" in caplog.text
     again = upscaler(tiny_model)
     again.reduced = Reduced(**asdict(reduced))  # as a journal gives it
     for clip_, one in zip(CLIPS, found, strict=True):
@@ -225,7 +225,7 @@ def test_parts_cover_a_clip_in_equal_lengths(frames: int, longest: int | None) -
 
 def test_in_words() -> None:
     everything = Reduced(clip_frames=4, tile=64, offload=True, dtype="bfloat16")
-    said = "idle networks on the CPU, clips of 4 frames, tiles of 64 pixels, bfloat16"
+    said = "idle networks on the CPU, clips of 4 frame(s), tiles of 64 pixels, bfloat16"
     assert str(everything) == said
     assert str(AS_ASKED) == "nothing reduced"
 

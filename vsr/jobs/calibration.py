@@ -105,9 +105,9 @@ class _Measure:
             torch.cuda.reset_peak_memory_stats(device)
         with _peak_memory() as peak:
             self.upscaler(clip)
-            began = time.perf_counter()
-            made = self.upscaler(clip)
-            seconds = time.perf_counter() - began
+        began = time.perf_counter()
+        made = self.upscaler(clip)
+        seconds = time.perf_counter() - began
         on_device = torch.cuda.max_memory_reserved(device) if device.type == "cuda" else None
         return _Sample(seconds, peak[0], on_device, made)
 

@@ -52,7 +52,7 @@ class Reduced:
     def __str__(self) -> str:
         words = [
             "idle networks on the CPU" if self.offload else "",
-            f"clips of {self.clip_frames} frames" if self.clip_frames else "",
+            f"clips of {self.clip_frames} frame(s)" if self.clip_frames else "",
             f"tiles of {self.tile} pixels" if self.tile else "",
             self.dtype or "",
         ]

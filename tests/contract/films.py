@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import imageio_ffmpeg
 import numpy as np
+import pytest
 
 Make = Callable[[Path], Path]
 """Makes a film in a folder and returns its path."""
@@ -50,6 +51,8 @@ def ffmpeg(folder: Path, command: str) -> None:
     program = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", "-threads", "1"]
     words = [*program, *shlex.split(command)]
     done = subprocess.run(words, cwd=folder, capture_output=True, text=True)
+    if "Unknown encoder" in done.stderr:
+        pytest.skip(f"this FFmpeg cannot make it: {done.stderr.splitlines()[0]}")
     assert done.returncode == 0, f"{command}\n{done.stderr}"
 
 

@@ -1,8 +1,14 @@
+from pathlib import Path
+
+import cv2
 import pytest
 
+from tests.training.test_data import texture
 from vsr.degradation import old_film_config, published_config
 from vsr.errors import ConfigError
+from vsr.training.compact import make_dataset
 from vsr.training.config import DataConfig, build_train_config, config_to_dict
+from vsr.training.manifest import ClipRow, Manifest, write_manifest
 
 STAGES = [{"name": "first", "steps": 3}]
 
@@ -50,3 +56,18 @@ def test_a_chosen_degradation_survives_the_way_through_a_checkpoint() -> None:
 def test_a_wrong_degradation_says_what_is_allowed(values: object, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         data(degradation=values)
+
+
+def test_a_run_trains_and_validates_on_the_splits_of_its_manifest(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    rows = []
+    for split in ("train", "validation", "test"):
+        cv2.imwrite(str(tmp_path / f"{split}.png"), texture(160, 200, len(rows)))
+        rows.append(ClipRow(f"{split}.png", "image", split, 0, 0, 200, 160))
+    write_manifest(tmp_path / "clips.parquet", Manifest(tmp_path, tuple(rows)))
+    chosen = data(manifest=str(tmp_path / "clips.parquet"), cache=str(tmp_path))
+    names = [
+        [path.name for path in make_dataset(chosen, 16, 2, seed=0, held_out=held_out).photos.paths]
+        for held_out in (False, True)
+    ]
+    assert names == [["train.png"], ["validation.png"]]

@@ -78,7 +78,11 @@ def _upscale(options: Namespace) -> None:
         from vsr.jobs.progress import show_progress
 
         source, output, config = _job(options)
-        print(preview(source, output, config, seconds=options.preview, progress=show_progress))
+        print(
+            preview(
+                source, output, config, seconds=_seconds(options.preview), progress=show_progress
+            )
+        )
         return
     from vsr.jobs.batch import batch_of, upscale_batch
     from vsr.jobs.progress import show_progress
@@ -171,7 +175,7 @@ def _parsers() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
     )
     upscale.add_argument(
         "--preview",
-        type=_seconds,
+        type=str,
         metavar="SECONDS",
         help="make so many seconds from --start on and a picture to compare, and stop",
     )
@@ -234,10 +238,10 @@ def _add_choices(parser: ArgumentParser) -> None:
         _add_option(parser, name, hint)
 
 
-def _seconds(value: str | float) -> float:
+def _seconds(value: str) -> float:
     """The seconds of `2`, `2.5` or `2s`."""
     try:
-        seconds = float(str(value).removesuffix("s"))
+        seconds = float(value.removesuffix("s"))
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < float("inf"):

@@ -13,14 +13,16 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.jobs.kills import CLIP_FRAMES, SHOTS, kill_at_random, make_film, start
+from tests.jobs.kills import CLIP_FRAMES, SHOTS, film_pictures, kill_at_random, make_film, start
 from tests.jobs.standin import EchoModel
 from vsr.config import UpscaleConfig
 from vsr.errors import ConfigError, OutputError
+from vsr.jobs.identity import differences, source_identity
 from vsr.jobs.upscale import upscale
 from vsr.video.clips import Clip
 
@@ -188,6 +190,34 @@ def test_a_source_that_is_touched_or_moved_is_not_changed(
     assert output.read_bytes() == whole
 
 
+def test_a_folder_of_pictures_may_have_the_output_in_it(tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number, picture in enumerate(film_pictures((9, 8))):
+        cv2.imwrite(str(folder / f"{number}.png"), picture)
+    upscale(folder, tmp_path / "out.mp4", CONFIG, model=EchoModel())
+    break_off(folder, folder / "out.mp4", clip=3)
+    upscale(folder, folder / "out.mp4", CONFIG, model=EchoModel())
+    assert (folder / "out.mp4").read_bytes() == (tmp_path / "out.mp4").read_bytes()
+
+
+def test_a_change_anywhere_in_a_small_source_and_at_both_ends_of_a_large_one_is_seen(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "film"
+    for size, places in ((1000, (0, 500, 999)), (100_000_000, (0, 99_999_999))):
+        with path.open("wb") as file:
+            file.truncate(size)
+        before = source_identity(path)
+        for place in places:
+            with path.open("r+b") as file:
+                file.seek(place)
+                file.write(b"1")
+            after = source_identity(path)
+            assert differences(before, after)
+            before = after
+
+
 def test_restart_begins_anew(tmp_path: Path, film: Path) -> None:
     output = tmp_path / "out.mp4"
     break_off(film, output)
@@ -236,7 +266,7 @@ def test_a_run_that_died_between_the_last_two_steps_is_finished(
     output.write_bytes(whole)
     (folder / "joined.json").write_text(json.dumps({"file": output.stat().st_ino}) + "\n")
     report = upscale(film, output, CONFIG, model=EchoModel())
-    assert "was finished before" in str(report)
+    assert "is whole" in str(report)
     assert list(tmp_path.iterdir()) == [output]
 
 

@@ -100,7 +100,7 @@ def test_a_process_that_comes_when_all_is_done_has_nothing_to_do(
     parent = os.getppid()
     monkeypatch.setattr(os, "getppid", os.getpid)  # as if this process had launched others
     report = upscale(film, tmp_path / "out.mp4", CONFIG, model=EchoModel())
-    assert "was finished before" in str(report)
+    assert "is whole" in str(report)
     assert parent != os.getpid()
 
 

@@ -2,8 +2,7 @@
 
 import hashlib
 import json
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -17,21 +16,23 @@ Identity = Mapping[str, Any]
 """Names, as they are told to the user, and values that JSON holds."""
 
 _CHUNK = 1 << 20
-_SAMPLES = 64
+_PIECES, _PIECE_BYTES = 256, 1 << 18
+"""So much of a source is hashed: all of 64 MB, or pieces from its beginning to its end."""
 _WITHOUT_EFFECT = ("overwrite", "tolerant", "restart", "share")
 _BY_CONTENT = ("model", "preset", "flow_weights", "device", "dtype")
 """Options that are names: what they name is in the identity instead."""
 
 
 def source_identity(path: Path) -> Identity:
-    """Size and hash of a video, by its beginning, its end and places between, or of a folder's."""
+    """Size and hash of a video, or of the pictures of a folder: by pieces of them where large."""
+    pieces = 2 if path.is_dir() else _PIECES
     try:
-        files = list_images(path) if path.is_dir() else (path,)
+        files = _source_files(path)
         sizes = [file.stat().st_size for file in files]
         digest = hashlib.sha256()
         for file, size in zip(files, sizes, strict=True):
             digest.update(f"{file.name if path.is_dir() else ''} {size}\n".encode())
-            _hash_samples(file, size, digest.update)
+            _hash_pieces(file, size, pieces, digest.update)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
     return {"size of the source": sum(sizes), "content of the source": digest.hexdigest()}
@@ -93,10 +94,9 @@ class SourceGuard:
 
 
 def _marks(path: Path) -> tuple[tuple[int, ...], ...]:
-    """Number, size and time of change of a file, or of a folder and its pictures."""
+    """Number, size and time of change of a file, or of the pictures of a folder."""
     try:
-        entries = sorted(os.scandir(path), key=lambda e: e.name) if path.is_dir() else ()
-        stats = [path.stat(), *(entry.stat() for entry in entries)]
+        stats = [file.stat() for file in _source_files(path)]
     except OSError as error:
         raise InputError(
             f"{path} cannot be read any more: {error.strerror or error}; run the same command "
@@ -105,15 +105,21 @@ def _marks(path: Path) -> tuple[tuple[int, ...], ...]:
     return tuple((stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in stats)
 
 
-def _hash_samples(path: Path, size: int, update: Any) -> None:
+def _source_files(path: Path) -> tuple[Path, ...]:
+    return list_images(path) if path.is_dir() else (path,)
+
+
+def _hash_pieces(path: Path, size: int, pieces: int, update: Callable[[bytes], None]) -> None:
     """Give `update` the whole of a small file, and evenly spaced pieces of a large one."""
-    piece = _CHUNK if size > _SAMPLES * _CHUNK else size
-    last = size - piece
-    places = range(0, last + 1, max(1, last // (_SAMPLES - 1))) if last else (0,)
+    if size <= pieces * _PIECE_BYTES:
+        places, length = [0], size
+    else:
+        length = _PIECE_BYTES
+        places = [(size - length) * i // (pieces - 1) for i in range(pieces)]
     with path.open("rb") as file:
-        for place in (*places, last):
+        for place in places:
             file.seek(place)
-            update(file.read(piece))
+            update(file.read(length))
 
 
 def _files(path: Path) -> Iterable[Path]:

@@ -48,7 +48,10 @@ class UpscaleReport:
         files = [path for path in (self.output, *self.output.rglob("*")) if path.is_file()]
         megabytes = sum(path.stat().st_size for path in files) / 1e6
         if self.frames == 0:
-            return f"{self.output} was finished before ({megabytes:.1f} MB)"
+            return (
+                f"{self.output} is whole ({megabytes:.1f} MB): an earlier run or another process "
+                "has made it"
+            )
         return (
             f"{self.frames} frames at {self.size.width}x{self.size.height} in {self.seconds:.1f} s "
             f"({self.frames / self.seconds:.2f} frames/s): {self.output} ({megabytes:.1f} MB)"

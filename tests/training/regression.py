@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from vsr.training.config import StageConfig, TrainConfig, build_train_config
+from vsr.training.config import StageConfig, TrainConfig
+from vsr.training.config_file import build_train_config
 from vsr.training.sampler import Numbered
 
 STEPS = (9, 7)

@@ -14,7 +14,7 @@ from vsr.training.adversarial import AdversarialConfig
 from vsr.training.adversary import Adversary
 from vsr.training.checkpoint import checkpoint_folders, load_checkpoint
 from vsr.training.compact import CompactRecipe
-from vsr.training.config import build_train_config
+from vsr.training.config_file import build_train_config
 from vsr.training.loop import Trainer, run_training
 
 SMALL = AdversarialConfig(channels=4, depth=2)

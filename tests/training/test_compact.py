@@ -17,7 +17,8 @@ from vsr.models.vae import AutoencoderKLVideo
 from vsr.training import train
 from vsr.training.checkpoint import checkpoint_folders, load_checkpoint
 from vsr.training.compact import CompactRecipe
-from vsr.training.config import ModelConfig, TrainConfig, build_train_config
+from vsr.training.config import ModelConfig, TrainConfig
+from vsr.training.config_file import build_train_config
 from vsr.training.export import export
 from vsr.training.loop import run_training
 from vsr.training.networks import build_networks

@@ -13,13 +13,8 @@ from vsr.errors import ConfigError
 from vsr.loading import load_pipeline
 from vsr.pipeline import VideoUpscalePipeline
 from vsr.training.checkpoint import checkpoint_folders, load_checkpoint
-from vsr.training.config import (
-    ModelConfig,
-    NoiseConfig,
-    StageConfig,
-    TrainConfig,
-    build_train_config,
-)
+from vsr.training.config import ModelConfig, NoiseConfig, StageConfig, TrainConfig
+from vsr.training.config_file import build_train_config
 from vsr.training.distill import DistillRecipe
 from vsr.training.export import export, one_step_pipeline
 from vsr.training.loop import run_training

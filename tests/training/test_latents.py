@@ -219,7 +219,7 @@ def test_the_temporal_recipe_learns_the_same_from_shards(
     clips: TrainingClips, shards: Path, tmp_path: Path
 ) -> None:
     from tests.training.test_temporal import UNET
-    from vsr.training.config import build_train_config
+    from vsr.training.config_file import build_train_config
     from vsr.training.temporal import TemporalRecipe
 
     stage = {"name": "s", "steps": 1, "crop": 16, "frames": 2, "batch": 1}

@@ -6,7 +6,8 @@ import torch
 from tests.training.small import UNET, VAE, values
 from vsr.errors import ConfigError, InputError, ModelError
 from vsr.training.checkpoint import find_checkpoint, load_checkpoint
-from vsr.training.config import NoiseConfig, build_train_config
+from vsr.training.config import NoiseConfig
+from vsr.training.config_file import build_train_config
 from vsr.training.export import export, one_step_pipeline
 from vsr.training.loop import run_training
 from vsr.training.networks import (

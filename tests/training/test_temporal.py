@@ -17,7 +17,8 @@ from vsr.models.unet import UNetVideoModel
 from vsr.models.vae import AutoencoderKLVideo
 from vsr.pipeline import VideoUpscalePipeline
 from vsr.training.checkpoint import checkpoint_folders, load_checkpoint
-from vsr.training.config import TrainConfig, build_train_config
+from vsr.training.config import TrainConfig
+from vsr.training.config_file import build_train_config
 from vsr.training.export import export
 from vsr.training.loop import run_training
 from vsr.training.temporal import TemporalRecipe

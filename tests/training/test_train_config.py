@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from vsr.errors import ConfigError
-from vsr.training.config import (
+from vsr.training.config_file import (
     build_train_config,
     config_to_dict,
     differing_fields,
@@ -38,6 +38,10 @@ def test_overrides_reach_inner_keys_and_stages_by_name_and_number(file: Path):
     config = load_train_config(file, overrides)
     assert (config.data.workers, config.run) == (0, "x")
     assert (config.stages[0].steps, config.stages[0].weights.grid) == (7, 0.5)
+
+
+def test_an_unquoted_no_is_the_word(file: Path):
+    assert load_train_config(file, ["precision=no"]).precision == "no"
 
 
 def test_numbers_that_yaml_reads_as_text_are_numbers(file: Path):

@@ -13,7 +13,8 @@ from vsr.errors import ConfigError, ModelError
 from vsr.loading import load_pipeline
 from vsr.models.vae import AutoencoderKLVideo
 from vsr.training.checkpoint import checkpoint_folders, load_checkpoint
-from vsr.training.config import StageConfig, TrainConfig, build_train_config
+from vsr.training.config import StageConfig, TrainConfig
+from vsr.training.config_file import build_train_config
 from vsr.training.export import export
 from vsr.training.loop import run_training
 from vsr.training.recipe_config import VaeDecoderConfig

@@ -10,7 +10,7 @@ def train(config_path: str | Path, overrides: Sequence[str] = ()) -> Path:
     `overrides` are `key.inner=value` strings that replace values of the file.
     Raises `ConfigError` for a wrong file, key or value.
     """
-    from vsr.training.config import load_train_config
+    from vsr.training.config_file import load_train_config
     from vsr.training.loop import run_training
 
     return run_training(load_train_config(config_path, overrides))

@@ -15,12 +15,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from vsr.errors import ConfigError, InputError, OutputError
-from vsr.training.config import (
-    TrainConfig,
-    build_train_config,
-    config_to_dict,
-    differing_fields,
-)
+from vsr.training.config import TrainConfig
+from vsr.training.config_file import build_train_config, config_to_dict, differing_fields
 
 logger = logging.getLogger(__name__)
 

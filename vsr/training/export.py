@@ -15,7 +15,8 @@ from vsr.models.unet import UNetVideoModel
 from vsr.models.vae import AutoencoderKLVideo
 from vsr.pipeline import VideoUpscalePipeline
 from vsr.training.checkpoint import BEST, find_checkpoint, load_checkpoint
-from vsr.training.config import NoiseConfig, TrainConfig, build_train_config
+from vsr.training.config import NoiseConfig, TrainConfig
+from vsr.training.config_file import build_train_config
 from vsr.training.distill import student_pipeline, teacher_folder
 from vsr.training.networks import load_networks, model_folder_of
 from vsr.training.temporal import fresh_pipeline

@@ -21,7 +21,8 @@ from vsr.errors import VsrError
 from vsr.memory import keep_freed_memory
 from vsr.training.acceleration import make_accelerator
 from vsr.training.checkpoint import Progress, save_best
-from vsr.training.config import LossWeights, StageConfig, TrainConfig, config_to_dict
+from vsr.training.config import LossWeights, StageConfig, TrainConfig
+from vsr.training.config_file import config_to_dict
 from vsr.training.optim import learning_rate, set_learning_rate
 from vsr.training.recipe import AdversarialRecipe, Batch, Recipe
 from vsr.training.recipes import completed, make_recipe

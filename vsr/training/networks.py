@@ -16,7 +16,8 @@ from vsr.models.prior import compact_unet, compact_vae, init_from_srvgg
 from vsr.models.unet import UNetVideoModel
 from vsr.models.vae import AutoencoderKLVideo
 from vsr.training.checkpoint import find_checkpoint, load_checkpoint
-from vsr.training.config import ModelConfig, TrainConfig, build_train_config, differing_fields
+from vsr.training.config import ModelConfig, TrainConfig
+from vsr.training.config_file import build_train_config, differing_fields
 
 Networks = tuple[UNetVideoModel, AutoencoderKLVideo]
 

@@ -18,7 +18,8 @@ from vsr.training.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from vsr.training.config import StageConfig, TrainConfig, config_to_dict
+from vsr.training.config import StageConfig, TrainConfig
+from vsr.training.config_file import config_to_dict
 from vsr.training.critic import Critic
 from vsr.training.ema import Ema
 from vsr.training.optim import choose_parameters, make_optimizer, names_that_train

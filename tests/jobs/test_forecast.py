@@ -96,8 +96,8 @@ def test_a_film_is_key_frames_others_and_pictures_that_wait() -> None:
 def test_memory_is_the_clip_those_that_wait_and_the_encoder() -> None:
     pictures = forecast(RATES, PNG_FILM, processors=1)
     waiting = 2 * 5 * 3 * 200 + 5 * 3 * 3200
-    assert pictures.host_bytes == 1e9 + 1.15 * 5e8 + waiting
-    assert pictures.least_host_bytes == 1e9 + 1.15 * 1e8 + waiting / 5
+    assert pictures.host_bytes == 1e9 + 1.08 * 5e8 + waiting
+    assert pictures.least_host_bytes == 1e9 + 1.08 * 1e8 + waiting / 5
     film = forecast(RATES, replace(PNG_FILM, encoding=encoded("x264")), processors=1)
     assert film.host_bytes == pictures.host_bytes + 290 * 3200
     assert pictures.device_bytes is None

@@ -1,5 +1,6 @@
 """What recipes on pairs of small and large clips share: samples, frozen features, validation."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,7 +33,7 @@ CRITIC_DRAWS = 1 << 41
 """Added to the seed of what the critic draws."""
 
 
-class ClipRecipe:
+class ClipRecipe(ABC):
     """The half of a recipe that is the same whatever trains; `restore` is the other half's."""
 
     def __init__(
@@ -73,11 +74,11 @@ class ClipRecipe:
             return {}
         return self.adversary.generator_terms(real, fake, generator=generator)
 
+    @abstractmethod
     def restore(
         self, model: nn.Module, sample: Batch, generator: torch.Generator
     ) -> Float[Tensor, "3 t h w"]:
         """The large frames that the model makes of a held-out sample."""
-        raise NotImplementedError
 
     def dataset(self, stage: StageConfig) -> Dataset[dict[str, Tensor]]:
         """Endless samples of a stage, in another order in every stage."""

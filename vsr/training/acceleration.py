@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import torch
 from accelerate import Accelerator
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 from accelerate.utils import DistributedType, is_tensorboard_available
@@ -36,8 +35,6 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
             "FSDP version 1 flattens parameters, and stages choose them by name; set fsdp_version: "
             "2 in accelerate's config"
         )
-    if accelerator.device.type == "cuda":
-        torch.backends.cudnn.benchmark = True  # crops of a stage are all of one size
     return accelerator
 
 

@@ -84,7 +84,7 @@ def test_noise_level_zero_leaves_the_small_frames_alone(photos: Path, tmp_path: 
 
 
 def test_held_out_photographs_are_never_trained_on(photos: Path, tmp_path: Path):
-    from vsr.training.compact import make_dataset
+    from vsr.training.clip_recipe import make_dataset
 
     config, _ = recipe(photos, tmp_path)
     sets = [

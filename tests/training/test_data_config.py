@@ -6,7 +6,7 @@ import pytest
 from tests.training.test_data import texture
 from vsr.degradation import old_film_config, published_config
 from vsr.errors import ConfigError
-from vsr.training.compact import make_dataset
+from vsr.training.clip_recipe import make_dataset
 from vsr.training.config import DataConfig
 from vsr.training.config_file import build_train_config, config_to_dict
 from vsr.training.manifest import ClipRow, Manifest, write_manifest

@@ -12,8 +12,8 @@ from torch.utils.data import Dataset
 
 from vsr.models.blocks import channels_innermost
 from vsr.training.adversary import make_adversary
-from vsr.training.compact import HELD_OUT, make_dataset
-from vsr.training.config import LossWeights, StageConfig, TrainConfig
+from vsr.training.config import DataConfig, LossWeights, StageConfig, TrainConfig
+from vsr.training.data import TrainingClips, TrainingClipsConfig
 from vsr.training.losses import (
     FeatureExtractor,
     charbonnier,
@@ -29,6 +29,8 @@ from vsr.training.recipe import Batch
 from vsr.training.sampler import Numbered, sample_generator
 from vsr.training.validate import Validator
 
+HELD_OUT = 1 << 40
+"""Added to the seed of validation samples."""
 CRITIC_DRAWS = 1 << 41
 """Added to the seed of what the critic draws."""
 
@@ -48,9 +50,9 @@ class ClipRecipe(ABC):
         self.config, self.device = config, device
         self.model = channels_innermost(model)
         seen = config.validation.best == "features" or any(
-            stage.weights.perceptual for stage in config.stages
+            stage.weights.perceptual or stage.weights.prior_features for stage in config.stages
         )
-        self.features = FeatureExtractor().to(device) if seen else None
+        self.features = channels_innermost(FeatureExtractor().to(device)) if seen else None
         self.validator: Validator | None = None
         self.adversary = make_adversary(config, in_channels=judged_channels, autocast=self.autocast)
 
@@ -152,3 +154,27 @@ def frame_terms(
         flow = batch["flow_backward"]
         terms["temporal"] = temporal_loss(output, hr, flow_backward=flow, mask=mask)
     return terms
+
+
+def make_dataset(
+    data: DataConfig, crop: int, frames: int, *, seed: int, held_out: bool
+) -> TrainingClips:
+    """Numbered samples of the training photographs and videos, or of those kept for validation."""
+    config = TrainingClipsConfig(
+        photos=(Path(data.photos),) if data.photos else (),
+        videos=(Path(data.clips),) if data.clips else (),
+        manifest=Path(data.manifest) if data.manifest else None,
+        split="validation" if held_out else "train",
+        held_out_every=data.held_out_every,
+        crop=crop,
+        frames=frames,
+        seed=seed,
+        video_probability=data.clip_fraction,
+        video_scale=data.clip_scale,
+        photo_memory=1 if held_out else data.photo_memory,
+        cache=Path(data.cache),
+        video_access=data.reader,
+        motion=data.motion,
+        degradation=data.degradation,
+    )
+    return TrainingClips(config)

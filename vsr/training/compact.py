@@ -1,7 +1,6 @@
 """The recipe of the embedded model: one step from enlarged small frames to large ones."""
 
 import logging
-from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -10,32 +9,23 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from spandrel import ImageModelDescriptor, ModelLoader
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from vsr.errors import ModelError
 from vsr.models.blocks import channels_innermost
 from vsr.models.unet import UNetVideoModel
 from vsr.models.vae import AutoencoderKLVideo, enlarged_latents
 from vsr.sampling import mix, sigma_timestep, start_latents
-from vsr.training.adversary import make_adversary
-from vsr.training.config import DataConfig, StageConfig, TrainConfig
-from vsr.training.data import TrainingClips, TrainingClipsConfig
+from vsr.training.clip_recipe import ClipRecipe, frame_terms
+from vsr.training.config import StageConfig, TrainConfig
 from vsr.training.losses import (
-    FeatureExtractor,
-    charbonnier,
     feature_distance,
-    frequency_loss,
-    gradient_loss,
-    grid_loss,
     pick_frames,
     shifted_crop,
-    temporal_loss,
 )
 from vsr.training.networks import existing_file, initial_networks
 from vsr.training.prelu import quicken_prelu
 from vsr.training.recipe import Batch
-from vsr.training.sampler import Numbered, sample_generator
-from vsr.training.validate import Validator
+from vsr.training.sampler import sample_generator
 
 logger = logging.getLogger(__name__)
 
@@ -43,8 +33,6 @@ M = TypeVar("M", bound=nn.Module)
 
 LATENT_CHANNELS = 48
 """A packed latent is 4x4 pixels of 3 colours."""
-HELD_OUT = 1 << 40
-"""Added to the seed of validation samples."""
 
 
 class OneStepModel(nn.Module):
@@ -85,19 +73,13 @@ class OneStepModel(nn.Module):
         return self.vae.decode(base + residual, lr).sample
 
 
-class CompactRecipe:
+class CompactRecipe(ClipRecipe):
     """Trains `OneStepModel` by ground truth, frozen features, a frozen teacher and known motion."""
 
     def __init__(self, config: TrainConfig, device: torch.device) -> None:
-        self.config, self.device = config, device
-        self.model = channels_innermost(build_model(config))
+        super().__init__(config, build_model(config), device)
         if device.type == "cpu":
             quicken_prelu(self.model)
-        weights = [stage.weights for stage in config.stages]
-        wants_features = config.validation.best == "features" or any(
-            w.perceptual or w.prior_features for w in weights
-        )
-        self.features = _frozen(FeatureExtractor(), device) if wants_features else None
         self.teacher = _frozen(_load_teacher(config.teacher), device) if config.teacher else None
         self.low_res_scheduler = DDPMScheduler(
             num_train_timesteps=config.noise.levels,
@@ -105,24 +87,6 @@ class CompactRecipe:
             beta_end=config.noise.beta_end,
             beta_schedule="scaled_linear",
         )
-        self.validator: Validator | None = None
-        self.adversary = make_adversary(config, in_channels=3, autocast=self.autocast)
-
-    @property
-    def critic(self) -> nn.Module | None:
-        """What tells the model's frames from true ones, where a stage asks for it."""
-        return None if self.adversary is None else self.adversary.critic
-
-    def critic_terms(self, batch: Batch, stage: StageConfig) -> dict[str, Tensor]:
-        """The terms of the critic's loss, on the frames of `terms`."""
-        assert self.adversary is not None
-        generator = sample_generator(self.config.seed + 3, int(batch["index"][0]), self.device)
-        return self.adversary.critic_terms(generator=generator)
-
-    def dataset(self, stage: StageConfig) -> Dataset[dict[str, Tensor]]:
-        """Endless samples of a stage, in another order in every stage."""
-        number = self.config.stages.index(stage)
-        return self._samples(stage.crop, stage.frames, seed=self.config.seed + 1000 * number)
 
     def terms(self, model: nn.Module, batch: Batch, stage: StageConfig) -> dict[str, Tensor]:
         """The terms of the loss that have a weight in this stage."""
@@ -131,20 +95,8 @@ class CompactRecipe:
         noisy, noise, levels = self.draw_noise(batch["lr"], batch["index"])
         sigma = draw_sigmas(self.config, batch["index"]).to(hr.device)
         output = model(batch["lr"], noise, levels, noisy=noisy, sigma=sigma, clean=hr)
-        terms = {"pixel": charbonnier(output, hr)}
-        if weights.gradient:
-            terms["gradient"] = gradient_loss(output, hr)
-        if weights.frequency:
-            terms["frequency"] = frequency_loss(output, hr)
-        if weights.grid:
-            terms["grid"] = grid_loss(output, hr)
-        if weights.temporal:
-            mask = batch["valid"].float() * batch["has_flow"].float().view(-1, 1, 1, 1)
-            terms["temporal"] = temporal_loss(
-                output, hr, flow_backward=batch["flow_backward"], mask=mask
-            )
-        if stage.critic is not None and self.adversary is not None:
-            terms |= self.adversary.generator_terms(hr, output, generator=generator)
+        terms = frame_terms(output, batch, weights)
+        terms |= self.judged(hr, output, stage, generator)
         if weights.perceptual or weights.prior or weights.prior_features:
             terms |= self._feature_terms(output, batch, stage, generator)
         return terms
@@ -171,28 +123,14 @@ class CompactRecipe:
         noise = torch.stack(latents)
         return torch.stack(frames), noise, torch.tensor(levels, device=lr.device)
 
-    def validate(self, model: nn.Module, run_step: int) -> dict[str, float]:
-        """Figures of the model on held-out samples, with pictures in the run folder."""
-        settings = self.config.validation
-        if self.validator is None:
-            samples = self._samples(
-                settings.crop, settings.frames, seed=self.config.seed + HELD_OUT, held_out=True
-            )
-            self.validator = Validator(
-                [samples[i] for i in range(settings.samples)],
-                features=self.features,
-                folder=Path(self.config.run) / "pictures",
-                pictures=settings.pictures,
-            )
-        return self.validator(lambda sample: self._restore(model, sample), run_step)
-
-    def _restore(self, model: nn.Module, sample: Batch) -> Tensor:
+    def restore(
+        self, model: nn.Module, sample: Batch, generator: torch.Generator
+    ) -> Float[Tensor, "3 t h w"]:
+        """The large frames that one step makes of the small ones."""
         lr = sample["lr"][None].to(self.device)
-        generator = sample_generator(self.config.seed + HELD_OUT, int(sample["index"]))
         noise = torch.randn(1, LATENT_CHANNELS, *lr.shape[2:], generator=generator)
         level = torch.zeros(1, dtype=torch.long, device=self.device)
-        with self.autocast():
-            return model(lr, noise.to(self.device), level)[0].float()
+        return model(lr, noise.to(self.device), level)[0]
 
     def _feature_terms(
         self, output: Tensor, batch: Batch, stage: StageConfig, generator: torch.Generator
@@ -222,17 +160,6 @@ class CompactRecipe:
                 terms[name] = feature_distance(seen, wanted)
         return terms
 
-    def autocast(self) -> torch.autocast:
-        """Half precision for networks that the loop does not wrap."""
-        precision = self.config.precision
-        dtype = torch.float16 if precision == "fp16" else torch.bfloat16
-        return torch.autocast(self.device.type, dtype=dtype, enabled=precision != "no")
-
-    def _see(self, images: Tensor) -> list[Tensor]:
-        assert self.features is not None
-        with self.autocast():
-            return self.features(images.contiguous(memory_format=torch.channels_last))
-
     @torch.no_grad()
     def _teach(self, lr: Tensor) -> Tensor:
         """What the teacher makes of small frames; both in [-1, 1]."""
@@ -242,9 +169,6 @@ class CompactRecipe:
             large = self.teacher(images)
         return large.float().clamp(0, 1).mul(2).sub(1)
 
-    def _samples(self, crop: int, frames: int, *, seed: int, held_out: bool = False) -> Any:
-        return Numbered(make_dataset(self.config.data, crop, frames, seed=seed, held_out=held_out))
-
 
 def draw_sigmas(config: TrainConfig, index: Int[Tensor, " b"]) -> Float[Tensor, " b"]:
     """Where on the way each sample starts: mostly at 1, as the first of several steps does."""
@@ -252,30 +176,6 @@ def draw_sigmas(config: TrainConfig, index: Int[Tensor, " b"]) -> Float[Tensor, 
     draws = torch.stack([torch.rand(2, generator=generator) for generator in generators])
     later = draws[:, 0] < config.noise.later_probability
     return torch.where(later, draws[:, 1].clamp(min=0.1), torch.ones(len(draws)))
-
-
-def make_dataset(
-    data: DataConfig, crop: int, frames: int, *, seed: int, held_out: bool
-) -> TrainingClips:
-    """Numbered samples of the training photographs and videos, or of those kept for validation."""
-    config = TrainingClipsConfig(
-        photos=(Path(data.photos),) if data.photos else (),
-        videos=(Path(data.clips),) if data.clips else (),
-        manifest=Path(data.manifest) if data.manifest else None,
-        split="validation" if held_out else "train",
-        held_out_every=data.held_out_every,
-        crop=crop,
-        frames=frames,
-        seed=seed,
-        video_probability=data.clip_fraction,
-        video_scale=data.clip_scale,
-        photo_memory=1 if held_out else data.photo_memory,
-        cache=Path(data.cache),
-        video_access=data.reader,
-        motion=data.motion,
-        degradation=data.degradation,
-    )
-    return TrainingClips(config)
 
 
 def build_model(config: TrainConfig) -> OneStepModel:

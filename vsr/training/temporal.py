@@ -21,8 +21,7 @@ from vsr.models.vae import AutoencoderKLVideo
 from vsr.models.weight_files import read_state
 from vsr.pipeline import VideoUpscalePipeline
 from vsr.sampling import denoise, is_flow_matching
-from vsr.training.clip_recipe import ClipRecipe
-from vsr.training.compact import HELD_OUT
+from vsr.training.clip_recipe import HELD_OUT, ClipRecipe
 from vsr.training.config import NoiseConfig, StageConfig, TrainConfig
 from vsr.training.latent_clips import LatentClips
 from vsr.training.networks import initial_networks, model_folder_of

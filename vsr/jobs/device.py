@@ -1,10 +1,13 @@
 """Which device and which number format the networks run in: the one place that decides it."""
 
+from typing import Literal
+
 import torch
 
 from vsr.errors import DeviceError
 from vsr.jobs.launch import local_rank
-from vsr.jobs.shortage import HalfDtype
+
+HalfDtype = Literal["bfloat16", "float16"]
 
 
 def choose_device(name: str) -> torch.device:

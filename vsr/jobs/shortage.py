@@ -6,15 +6,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import ceil
-from typing import Literal
 
 import cv2
 import torch
 
 from vsr.errors import DeviceError
+from vsr.jobs.device import HalfDtype
 from vsr.memory import give_back_freed_memory
-
-HalfDtype = Literal["bfloat16", "float16"]
 
 _FEW_FRAMES = 4
 """Shorter clips lose what frames learn from their neighbours, tiles only what is far away."""

@@ -6,7 +6,7 @@ import pytest
 
 from vsr.config import UpscaleConfig
 from vsr.errors import ConfigError
-from vsr.jobs.target import Size
+from vsr.jobs.sizes import Size
 from vsr.jobs.upscaler import Upscaler
 from vsr.presets import preset_names, read_preset
 from vsr.sampling import SamplingConfig

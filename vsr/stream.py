@@ -10,7 +10,7 @@ from jaxtyping import UInt8, UInt16
 from vsr.config import NATIVE_SCALE, UpscaleConfig
 from vsr.errors import ConfigError, InputError
 from vsr.image_pipeline import ImageUpscalePipeline
-from vsr.jobs.target import Size, clip_length, output_size
+from vsr.jobs.sizes import Size, clip_length, output_size
 from vsr.jobs.upscaler import Upscaler
 from vsr.pipeline import VideoUpscalePipeline
 from vsr.timing import NullTimer, Timer

@@ -26,7 +26,7 @@ if __name__ == "__main__":
 from vsr.config import UpscaleConfig
 from vsr.errors import VsrError
 from vsr.jobs.batch import batch_of, upscale_batch
-from vsr.jobs.target import Size
+from vsr.jobs.sizes import Size
 from vsr.jobs.upscale import upscale
 from vsr.timing import Timer
 from vsr.video.clips import Clip

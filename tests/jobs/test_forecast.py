@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vsr.jobs.forecast import Film, Line, Need, Rates, forecast
-from vsr.jobs.target import Size
+from vsr.jobs.sizes import Size
 from vsr.video.color import ColorTags
 from vsr.video.encoding import Encoding
 

@@ -13,7 +13,7 @@ from vsr.cli import main
 from vsr.config import UpscaleConfig
 from vsr.errors import ConfigError
 from vsr.image_pipeline import ImageUpscalePipeline
-from vsr.jobs.target import Size
+from vsr.jobs.sizes import Size
 from vsr.jobs.upscale import upscale
 from vsr.jobs.upscaler import Upscaler
 from vsr.timing import NullTimer, StageTimer

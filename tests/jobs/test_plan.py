@@ -15,7 +15,7 @@ from vsr.errors import ConfigError, DeviceError, InputError, OutputError
 from vsr.jobs import plan as plan_module
 from vsr.jobs.plan import Plan, plan, scan
 from vsr.jobs.preview import preview
-from vsr.jobs.target import Size
+from vsr.jobs.sizes import Size
 from vsr.jobs.upscale import upscale
 from vsr.video.reader import VideoReader
 

@@ -20,7 +20,7 @@ from vsr.config import UpscaleConfig
 from vsr.errors import DeviceError, NumericalError
 from vsr.image_pipeline import ImageUpscalePipeline
 from vsr.jobs.shortage import AS_ASKED, Limits, Reduced, explained, is_shortage, parts_of, smaller
-from vsr.jobs.target import Size
+from vsr.jobs.sizes import Size
 from vsr.jobs.upscaler import Upscaler
 from vsr.loading import load_pipeline
 from vsr.timing import NullTimer, Timer

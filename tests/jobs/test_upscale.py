@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from vsr.config import UpscaleConfig
 from vsr.errors import InputError, ModelError
 from vsr.jobs.progress import Advance
-from vsr.jobs.target import Size
+from vsr.jobs.sizes import Size
 from vsr.jobs.upscale import upscale
 from vsr.timing import StageTimer
 

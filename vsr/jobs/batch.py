@@ -18,7 +18,8 @@ from vsr.jobs.maker import ConfiguredModel, Model
 from vsr.jobs.model_folder import native_scale
 from vsr.jobs.progress import ShowProgress, no_progress
 from vsr.jobs.run_folder import RunFolder
-from vsr.jobs.target import Size, default_output
+from vsr.jobs.sizes import Size
+from vsr.jobs.target import default_output
 from vsr.jobs.upscale import UpscaleReport, upscale_or_leave
 from vsr.video.images import IMAGE_SUFFIXES
 from vsr.video.probe import probe

@@ -12,7 +12,7 @@ import torch
 
 from vsr.config import UpscaleConfig
 from vsr.jobs.forecast import Film, Line, Need, Rates
-from vsr.jobs.target import Size
+from vsr.jobs.sizes import Size
 from vsr.jobs.upscaler import UpscaledClip, Upscaler
 from vsr.timing import NullTimer
 from vsr.video.clips import Clip

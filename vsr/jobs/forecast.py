@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from math import ceil
 
-from vsr.jobs.target import Size
+from vsr.jobs.sizes import Size
 from vsr.video.encoding import Encoding
 from vsr.video.parts import PART_FRAMES
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from vsr.config import UpscaleConfig
 from vsr.jobs.identity import Identity, files_identity
 from vsr.jobs.model_folder import find_model
-from vsr.jobs.target import Size
+from vsr.jobs.sizes import Size
 from vsr.presets import read_preset
 from vsr.timing import Timer
 from vsr.video.clips import Clip

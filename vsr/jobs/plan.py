@@ -16,7 +16,8 @@ from vsr.errors import DeviceError, InputError, OutputError, VsrError
 from vsr.jobs.forecast import Film, Forecast, forecast, processors
 from vsr.jobs.making import source_reader
 from vsr.jobs.model_folder import native_scale
-from vsr.jobs.target import Size, clip_length, default_output, encoder_settings, output_size
+from vsr.jobs.sizes import Size, clip_length, output_size
+from vsr.jobs.target import default_output, encoder_settings
 from vsr.video.clips import Clip, clips
 from vsr.video.fates import StreamFate, stream_fates
 from vsr.video.probe import VideoInfo, probe

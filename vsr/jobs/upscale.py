@@ -19,7 +19,8 @@ from vsr.jobs.maker import ConfiguredModel, Model
 from vsr.jobs.making import ShotMaker
 from vsr.jobs.model_folder import native_scale
 from vsr.jobs.progress import Advance, ShowProgress, no_progress
-from vsr.jobs.target import Size, clip_length, default_output, encoder_settings, output_size
+from vsr.jobs.sizes import Size, clip_length, output_size
+from vsr.jobs.target import default_output, encoder_settings
 from vsr.jobs.work_folder import Film, WorkFolder, finish_after_crash
 from vsr.timing import NullTimer, Timer
 from vsr.video.encoding import Encoding

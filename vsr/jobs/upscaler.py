@@ -30,7 +30,7 @@ from vsr.jobs.shortage import (
     parts_of,
     smaller,
 )
-from vsr.jobs.target import Size
+from vsr.jobs.sizes import Size
 from vsr.loading import load_pipeline
 from vsr.memory import keep_freed_memory
 from vsr.models.flow import FlowEstimator, flow_estimator, raft_weights

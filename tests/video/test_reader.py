@@ -8,7 +8,8 @@ import pytest
 
 from tests.video.conftest import pictures
 from vsr.errors import InputError
-from vsr.video.reader import Frame, VideoReader, exact_seconds
+from vsr.video.reader import Frame, VideoReader
+from vsr.video.times import exact_seconds
 
 MPEG2 = {"codec": "mpeg2video", "time_base": Fraction(1, 25)}
 

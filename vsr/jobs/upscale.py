@@ -26,8 +26,8 @@ from vsr.timing import NullTimer, Timer
 from vsr.video.encoding import Encoding
 from vsr.video.parts import Part
 from vsr.video.probe import VideoInfo, probe
-from vsr.video.reader import exact_seconds
 from vsr.video.streams import source_range
+from vsr.video.times import exact_seconds
 from vsr.video.writer import OutputFile, check_output, encoding_of
 
 _POLL_SECONDS = 0.5

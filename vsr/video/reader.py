@@ -24,6 +24,7 @@ from vsr.video.images import list_images, read_images
 from vsr.video.pixels import Pixels, scaled
 from vsr.video.probe import VideoInfo, open_video, probe, reason_of
 from vsr.video.side_data import side_data_of
+from vsr.video.times import exact_seconds
 
 _log = logging.getLogger(__name__)
 
@@ -53,11 +54,6 @@ class Frame:
     def seconds(self) -> Fraction:
         """The exact time of the frame."""
         return self.pts * self.time_base
-
-
-def exact_seconds(value: float | Fraction) -> Fraction:
-    """The decimal number that was meant: 0.1 is 1/10, not the nearest binary number."""
-    return Fraction(str(value)) if isinstance(value, float) else Fraction(value)
 
 
 class VideoReader:

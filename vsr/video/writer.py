@@ -19,8 +19,8 @@ from vsr.video.muxer import Muxer
 from vsr.video.parts import PART_FRAMES, Part, part_encoder
 from vsr.video.pixels import Pixels
 from vsr.video.probe import VideoInfo, open_video, probe
-from vsr.video.reader import exact_seconds
 from vsr.video.streams import TimeRange, source_range
+from vsr.video.times import exact_seconds
 
 _log = logging.getLogger(__name__)
 

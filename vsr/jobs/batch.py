@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from vsr import __version__
 from vsr.config import UpscaleConfig
 from vsr.errors import InputError, OutputError, VsrError
 from vsr.jobs.identity import options_identity
@@ -166,7 +167,7 @@ class _BatchFolder:
 
     def __init__(self, batch: Batch, config: UpscaleConfig, model: Model) -> None:
         self._sharing = config.share or launched_with_others()
-        identity = {**options_identity(config), **model.identity()}
+        identity = {**options_identity(config, version=__version__), **model.identity()}
         self._run = RunFolder(
             batch.place, identity, self._finished, share=self._sharing, restart=config.restart
         )

@@ -7,7 +7,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from vsr import __version__
 from vsr.config import UpscaleConfig
 from vsr.errors import InputError, ModelError
 from vsr.video.images import list_images
@@ -54,12 +53,12 @@ def files_identity(name: str, path: Path | None) -> Identity:
     return {f"content of {name}": digest.hexdigest()}
 
 
-def options_identity(config: UpscaleConfig) -> Identity:
-    """The version of this program and every option that decides what comes out."""
+def options_identity(config: UpscaleConfig, *, version: str) -> Identity:
+    """The version of vsr and every option that decides the bytes of the output."""
     names = [field.name for field in fields(config)]
     chosen = [name for name in names if name not in _WITHOUT_EFFECT + _BY_CONTENT]
     values = {name: getattr(config, name) for name in chosen}
-    return {"version of vsr": __version__, **json.loads(json.dumps(values))}
+    return {"version of vsr": version, **json.loads(json.dumps(values))}
 
 
 def differences(old: Identity, new: Identity) -> list[str]:

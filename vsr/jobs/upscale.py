@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from vsr import __version__
 from vsr.config import UpscaleConfig
 from vsr.errors import InputError, OutputError
 from vsr.jobs.identity import options_identity, source_identity
@@ -176,7 +177,7 @@ class _Job:
     def work_folder(self, model: Model) -> WorkFolder:
         identity = {
             **source_identity(self.source),
-            **options_identity(self.config),
+            **options_identity(self.config, version=__version__),
             **model.identity(),
             "size": str(self.size),
             "clip_frames": self.clip_frames,

@@ -17,23 +17,8 @@ from vsr.training.adversarial import (
     generator_loss,
     gradient_penalty,
 )
-from vsr.training.config import TrainConfig
 from vsr.training.discriminators import make_discriminator
 from vsr.training.losses import pick_frames
-
-
-def make_adversary(
-    config: TrainConfig,
-    *,
-    in_channels: int,
-    autocast: Callable[[], AbstractContextManager[Any]],
-) -> "Adversary | None":
-    """The adversary of a run; None where no stage has a critic."""
-    if all(stage.critic is None for stage in config.stages):
-        return None
-    return Adversary(
-        config.adversarial, in_channels=in_channels, seed=config.seed, autocast=autocast
-    )
 
 
 class Adversary:

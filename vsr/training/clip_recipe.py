@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from vsr.models.blocks import channels_innermost
-from vsr.training.adversary import make_adversary
+from vsr.training.adversary import Adversary
 from vsr.training.config import DataConfig, LossWeights, StageConfig, TrainConfig
 from vsr.training.data import TrainingClips, TrainingClipsConfig
 from vsr.training.losses import (
@@ -54,7 +54,14 @@ class ClipRecipe(ABC):
         )
         self.features = channels_innermost(FeatureExtractor().to(device)) if seen else None
         self.validator: Validator | None = None
-        self.adversary = make_adversary(config, in_channels=judged_channels, autocast=self.autocast)
+        self.adversary: Adversary | None = None
+        if any(stage.critic is not None for stage in config.stages):
+            self.adversary = Adversary(
+                config.adversarial,
+                in_channels=judged_channels,
+                seed=config.seed,
+                autocast=self.autocast,
+            )
 
     @property
     def critic(self) -> nn.Module | None:

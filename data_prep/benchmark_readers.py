@@ -19,9 +19,9 @@ import ffmpeg
 import imageio_ffmpeg
 import numpy as np
 
+from vsr.training.data.random_access import Access, read_part
+from vsr.training.data.sources import VIDEO_SUFFIXES
 from vsr.training.preparation.clips import list_media
-from vsr.training.random_access import Access, read_part
-from vsr.training.sources import VIDEO_SUFFIXES
 from vsr.video.probe import probe
 
 READERS: tuple[Access, ...] = ("decord", "av")

@@ -15,7 +15,7 @@ from pathlib import Path
 from vsr.degradation import degradation_preset
 from vsr.degradation.presets import PRESETS
 from vsr.errors import ConfigError
-from vsr.training.manifest import Manifest, read_manifest, require_rows
+from vsr.training.data.manifest import Manifest, read_manifest, require_rows
 from vsr.training.preparation.clips import clip_frames
 from vsr.training.preparation.command import run, script
 from vsr.training.preparation.pairs import example_sheet, good_frames, write_pairs

@@ -16,11 +16,11 @@ from typing import Any
 
 import torch
 
+from vsr.checkpoints.load import load_pipeline
 from vsr.degradation import degradation_preset
 from vsr.degradation.presets import PRESETS
-from vsr.loading import load_pipeline
-from vsr.training.data import TrainingClips, TrainingClipsConfig
-from vsr.training.latent_clips import LatentClips
+from vsr.training.data.latent_clips import LatentClips
+from vsr.training.data.samples import TrainingClips, TrainingClipsConfig
 from vsr.training.preparation.command import run, script
 from vsr.training.preparation.latents import write_latents, write_prompts
 

@@ -17,7 +17,7 @@ import ffmpeg
 import imageio_ffmpeg
 
 from vsr.errors import OutputError
-from vsr.training.manifest import ClipRow, Manifest
+from vsr.training.data.manifest import ClipRow, Manifest
 from vsr.training.preparation.command import run, script
 from vsr.training.preparation.steps import split_shots, summary
 from vsr.training.preparation.work import finished, work_through

@@ -55,7 +55,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a whole model of the embedded one's kind, with few channels; not trained."""
     from vsr.models.unet import UNetVideoModel
     from vsr.models.vae import AutoencoderKLVideo
-    from vsr.pipeline import VideoUpscalePipeline
+    from vsr.pipelines.video import VideoUpscalePipeline
 
     torch.manual_seed(0)
     unet = UNetVideoModel(

@@ -12,24 +12,46 @@ FILES = sorted(
     path for room in ("vsr", "tools", "data_prep") for path in (ROOT / room).rglob("*.py")
 )
 
-# A module imports from layers before its own and from its own.
-LAYERS = (
-    ("errors", "memory", "timing"),
-    ("config", "segments", "presets"),
+# Each level imports from those before it; what stands beside each other does not know each other.
+ROOMS = (
+    ("errors", "__version__"),
+    ("config",),
+    ("runtime",),
     ("ops", "video"),
-    ("models", "propagation", "degradation", "restoration"),
-    ("sampling", "prediction", "clip"),
-    ("pipeline", "image_pipeline"),
-    ("loading",),
-    ("jobs", "training", "evaluation"),
-    ("cli", "ui", "stream", "__main__"),
+    ("degradation",),
+    ("models",),
+    ("propagation",),
+    ("restoration", "pipelines"),
+    ("checkpoints",),
+    ("upscaling",),
+    ("reporting",),
+    ("jobs", "training"),
+    ("evaluation",),
+    ("ui",),
+    ("cli",),
+    ("__main__",),
     ("tools", "data_prep"),
 )
-DEPTH = {room: depth for depth, rooms in enumerate(LAYERS) for room in rooms}
+# The same inside a room, for its files and sub-rooms; "" are all files that are not named.
+INSIDE = {
+    "video": (("",), ("reading", "writing"), ("recompress",)),
+    "jobs": (("resume",), ("",), ("planning",)),
+    "training": (
+        ("data",),
+        ("losses",),
+        ("recipe_config",),
+        ("config",),
+        ("config_file",),
+        ("engine",),
+        ("recipes",),
+        ("",),
+        ("preparation",),
+    ),
+}
 
 HOMES = {
     "av": ("vsr/video/",),
-    "accelerate": ("vsr/training/", "vsr/jobs/"),
+    "accelerate": ("vsr/training/", "vsr/runtime/"),
     "decord": ("vsr/training/",),
     "ffmpeg": ("data_prep/",),
     "gradio": ("vsr/ui/",),
@@ -51,9 +73,23 @@ def imported(path: Path) -> set[str]:
     return found
 
 
-def room(path: Path) -> str:
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return parts[1] if parts[0] == "vsr" else parts[0]
+def depth(levels: tuple[tuple[str, ...], ...], name: str) -> int:
+    return next(number for number, names in enumerate(levels) if name in names)
+
+
+def place(module: str) -> tuple[str, str]:
+    """Room and sub-room of `vsr.room.part...`, or of a script; "" for what INSIDE does not name."""
+    first, *rest = module.removeprefix("vsr.").split(".")
+    named = {name for names in INSIDE.get(first, ()) for name in names}
+    return first, rest[0] if rest and rest[0] in named else ""
+
+
+def may_import(here: tuple[str, str], there: tuple[str, str]) -> bool:
+    (room, part), (other, other_part) = here, there
+    if room != other:
+        return depth(ROOMS, other) < depth(ROOMS, room)
+    levels = INSIDE.get(room, (("",),))
+    return part == other_part or depth(levels, other_part) < depth(levels, part)
 
 
 def name(path: Path) -> str:
@@ -62,11 +98,12 @@ def name(path: Path) -> str:
 
 @pytest.mark.parametrize("path", FILES, ids=name)
 def test_imports_go_down_only(path: Path) -> None:
-    if room(path) == "__init__":
+    here = place(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    if here[0] == "__init__":
         pytest.skip("the lazy public names come from everywhere")
-    rooms = {module.split(".")[1] for module in imported(path) if module.startswith("vsr.")}
-    higher = {found for found in rooms if DEPTH.get(found, 0) > DEPTH[room(path)]}
-    assert not higher, f"{name(path)} imports from above itself"
+    modules = {module for module in imported(path) if module.startswith("vsr.")}
+    wrong = {module for module in modules if not may_import(here, place(module))}
+    assert not wrong, f"{name(path)} imports from above or beside itself"
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import vsr
+from vsr.checkpoints.load import load_pipeline
 from vsr.cli import main
-from vsr.loading import load_pipeline
 from vsr.video.probe import probe
-from vsr.video.reader import VideoReader
+from vsr.video.reading.reader import VideoReader
 
 ASSETS = Path(vsr.__file__).parent / "assets"
 SAMPLE = ASSETS / "sample.mp4"

@@ -29,13 +29,13 @@ from rich.table import Table
 from savings import Savings, flat, rows, table
 
 from vsr.config import UpscaleConfig
-from vsr.jobs.device import choose_device, choose_dtype
 from vsr.jobs.upscale import UpscaleReport, upscale
-from vsr.memory import keep_freed_memory
-from vsr.timing import StageTimer
+from vsr.runtime.device import choose_device, choose_dtype
+from vsr.runtime.memory import keep_freed_memory
+from vsr.runtime.timing import StageTimer
 from vsr.video.probe import probe
-from vsr.video.reader import VideoReader
-from vsr.video.writer import EncoderSettings, VideoWriter
+from vsr.video.reading.reader import VideoReader
+from vsr.video.writing.output_file import EncoderSettings, VideoWriter
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from einops import rearrange
 from random_model import drawn, published_unet
 
-from vsr.memory import keep_freed_memory
 from vsr.models.blocks import channels_innermost
+from vsr.runtime.memory import keep_freed_memory
 
 _TEXTS, _WORDS, _TIMESTEP, _LEVEL = 2, 77, 500, 120
 

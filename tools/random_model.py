@@ -15,7 +15,7 @@ from torch import nn
 
 from vsr.models.unet import UNetVideoModel
 from vsr.models.vae import AutoencoderKLVideo
-from vsr.pipeline import VideoUpscalePipeline
+from vsr.pipelines.video import VideoUpscalePipeline
 
 _NOISE = {"beta_schedule": "scaled_linear", "beta_start": 1e-4, "beta_end": 0.02}
 _NARROW = {

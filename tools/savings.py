@@ -22,12 +22,12 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from vsr.loading import load_pipeline
+from vsr.checkpoints.load import load_pipeline
 from vsr.models.unet import UNetVideoModel
 from vsr.ops.noise import frame_noise
-from vsr.pipeline import VideoUpscalePipeline
-from vsr.presets import read_preset
-from vsr.sampling import SamplingConfig
+from vsr.pipelines.presets import read_preset
+from vsr.pipelines.sampling import SamplingConfig
+from vsr.pipelines.video import VideoUpscalePipeline
 
 _SHAPES = 128
 """More than the blocks of a U-Net have sizes: each is compiled for itself."""

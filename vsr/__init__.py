@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from vsr.checkpoints.load import load_pipeline
     from vsr.config import UpscaleConfig
     from vsr.errors import (
         ConfigError,
@@ -14,13 +15,12 @@ if TYPE_CHECKING:
         OutputError,
         VsrError,
     )
-    from vsr.image_pipeline import ImageUpscalePipeline
     from vsr.jobs.upscale import upscale
-    from vsr.loading import load_pipeline
     from vsr.models.unet import UNetVideoModel
     from vsr.models.vae import AutoencoderKLVideo
-    from vsr.pipeline import VideoUpscalePipeline
-    from vsr.stream import UpscaleStream
+    from vsr.pipelines.image import ImageUpscalePipeline
+    from vsr.pipelines.video import VideoUpscalePipeline
+    from vsr.upscaling.stream import UpscaleStream
     from vsr.video.probe import probe
 
 __version__ = "0.1.0"
@@ -50,16 +50,16 @@ _HOMES = {
     "ConfigError": "vsr.errors",
     "DependencyError": "vsr.errors",
     "DeviceError": "vsr.errors",
-    "ImageUpscalePipeline": "vsr.image_pipeline",
+    "ImageUpscalePipeline": "vsr.pipelines.image",
     "InputError": "vsr.errors",
     "ModelError": "vsr.errors",
     "OutputError": "vsr.errors",
     "UNetVideoModel": "vsr.models.unet",
     "UpscaleConfig": "vsr.config",
-    "UpscaleStream": "vsr.stream",
-    "VideoUpscalePipeline": "vsr.pipeline",
+    "UpscaleStream": "vsr.upscaling.stream",
+    "VideoUpscalePipeline": "vsr.pipelines.video",
     "VsrError": "vsr.errors",
-    "load_pipeline": "vsr.loading",
+    "load_pipeline": "vsr.checkpoints.load",
     "probe": "vsr.video.probe",
     "upscale": "vsr.jobs.upscale",
 }

@@ -104,7 +104,7 @@ def _plan(options: Namespace) -> None:
 
 
 def _show_plan(options: Namespace, *, as_json: bool) -> None:
-    from vsr.jobs.plan import plan
+    from vsr.jobs.planning.plan import plan
 
     found = plan(*_job(options))
     print(found.to_json() if as_json else found)
@@ -133,7 +133,7 @@ def _info(options: Namespace) -> None:
 
 
 def _convert(options: Namespace) -> None:
-    from vsr.jobs.convert import convert
+    from vsr.checkpoints.convert import convert
 
     upscaler = Path(options.upscaler) if options.upscaler else None
     source, target = Path(options.source), Path(options.target)

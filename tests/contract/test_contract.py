@@ -13,9 +13,9 @@ from tests.contract.contents import Contents, Track, contents
 from vsr.config import UpscaleConfig
 from vsr.errors import InputError, OutputError
 from vsr.jobs.target import default_output
-from vsr.video.encoders import EncoderSettings
-from vsr.video.reader import VideoReader
-from vsr.video.writer import VideoWriter
+from vsr.video.reading.reader import VideoReader
+from vsr.video.writing.encoders import EncoderSettings
+from vsr.video.writing.output_file import VideoWriter
 
 MILLISECOND = Fraction(1, 1000)
 RGB = 0

@@ -6,8 +6,8 @@ import pytest
 
 from vsr.config import UpscaleConfig
 from vsr.errors import ConfigError
-from vsr.jobs.sizes import Size, clip_length, output_size
 from vsr.jobs.target import default_output
+from vsr.upscaling.sizes import Size, clip_length, output_size
 
 SOURCE = Size(height=144, width=180)
 

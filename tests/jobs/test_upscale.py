@@ -17,9 +17,9 @@ from safetensors.torch import load_file, save_file
 from vsr.config import UpscaleConfig
 from vsr.errors import InputError, ModelError
 from vsr.jobs.progress import Advance
-from vsr.jobs.sizes import Size
 from vsr.jobs.upscale import upscale
-from vsr.timing import StageTimer
+from vsr.runtime.timing import StageTimer
+from vsr.upscaling.sizes import Size
 
 FRAMES = 10
 

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torchvision.models.optical_flow import Raft_Large_Weights, raft_large, raft_small
 
 from vsr.errors import ConfigError, ModelError
-from vsr.models.flow import DisFlow, RaftFlow, flow_estimator, torchvision_raft_keys
+from vsr.models.flow_estimators import DisFlow, RaftFlow, flow_estimator, torchvision_raft_keys
 from vsr.ops.flow import warp
 
 
@@ -177,13 +177,13 @@ def test_files_that_are_not_raft_are_refused_in_one_line(tmp_path):
 
 
 def test_auto_is_dis_on_a_cpu_and_the_log_says_so(caplog):
-    with caplog.at_level(logging.INFO, logger="vsr.models.flow"):
+    with caplog.at_level(logging.INFO, logger="vsr.models.flow_estimators"):
         assert isinstance(flow_estimator("auto", device="cpu"), DisFlow)
     assert "flow by DIS: the device is a CPU" in caplog.text
 
 
 def test_auto_is_raft_when_weights_are_given(raft_file, caplog):
-    with caplog.at_level(logging.INFO, logger="vsr.models.flow"):
+    with caplog.at_level(logging.INFO, logger="vsr.models.flow_estimators"):
         assert isinstance(flow_estimator("auto", weights=raft_file), RaftFlow)
     assert "flow by RAFT: weights are given" in caplog.text
 

@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from vsr.models.unet import UNetVideoModel
 from vsr.models.vae import AutoencoderKLVideo
-from vsr.pipeline import VideoUpscalePipeline
+from vsr.pipelines.video import VideoUpscalePipeline
 
 VAE: dict[str, Any] = {
     "block_out_channels": [8, 8, 8],

@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from vsr.training.config import StageConfig, TrainConfig
 from vsr.training.config_file import build_train_config
-from vsr.training.sampler import Numbered
+from vsr.training.data.sampler import Numbered
 
 STEPS = (9, 7)
 

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from tests.training.regression import STEPS, Regression, config
 from vsr.errors import ConfigError, OutputError, VsrError
-from vsr.training.checkpoint import checkpoint_folders, load_checkpoint, save_checkpoint
 from vsr.training.config import StageConfig, TrainConfig
 from vsr.training.config_file import build_train_config, config_to_dict
-from vsr.training.ema import Ema
+from vsr.training.data.sampler import NumberedBatches
+from vsr.training.engine.checkpoint import checkpoint_folders, load_checkpoint, save_checkpoint
+from vsr.training.engine.ema import Ema
 from vsr.training.loop import run_training
-from vsr.training.sampler import NumberedBatches
 
 
 def newest(run: Path) -> dict[str, Tensor]:

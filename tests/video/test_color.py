@@ -7,7 +7,7 @@ import pytest
 from vsr.video.color import FULL, LIMITED, ColorTags, frame_from_rgb, rgb_from_frame
 from vsr.video.pixels import as_uint8
 from vsr.video.probe import probe
-from vsr.video.reader import VideoReader
+from vsr.video.reading.reader import VideoReader
 
 # Weights of red and blue in luma: ITU-R BT.601 and BT.709.
 WEIGHTS = {6: (0.299, 0.114), 5: (0.299, 0.114), 1: (0.2126, 0.0722)}

@@ -2,10 +2,10 @@ from fractions import Fraction
 
 import pytest
 
-from tests.video.test_writer import enlarge
-from vsr.video.encoders import ENCODERS, EncoderSettings, losses, pixel_format
+from tests.video.writing.test_output_file import enlarge
 from vsr.video.hdr import ContentLight, HdrMetadata, MasteringDisplay
 from vsr.video.probe import probe
+from vsr.video.writing.encoders import ENCODERS, EncoderSettings, losses, pixel_format
 
 DISPLAY = MasteringDisplay(
     red=(Fraction(34000, 50000), Fraction(16000, 50000)),

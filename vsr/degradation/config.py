@@ -15,7 +15,7 @@ from vsr.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class CodecConfig:
-    """A codec of `vsr.video.codec.recompress`, how often it is the one, and its quality."""
+    """A codec of `vsr.video.recompress.recompress`, how often it is the one, and its quality."""
 
     name: str = "h264"
     weight: float = 1.0

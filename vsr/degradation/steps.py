@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from vsr.video.codec import recompress
+from vsr.video.recompress import recompress
 
 Frames = Float[np.ndarray, "t h w 3"]
 Resampling = Literal["area", "antialiased", "bilinear", "bicubic"]
@@ -91,7 +91,7 @@ def jpeg(frames: Frames, qualities: Float[np.ndarray, "t"]) -> Frames:
 
 
 def video_codec(frames: Frames, *, codec: str, options: dict[str, str]) -> Frames:
-    """Sends the clip through a real encoder and decoder (`vsr.video.codec.recompress`)."""
+    """Sends the clip through a real encoder and decoder (`vsr.video.recompress.recompress`)."""
     return recompress(to_uint8(frames), codec=codec, options=options).astype(np.float32) / 255
 
 

@@ -10,18 +10,18 @@ from types import TracebackType
 from typing import Self
 
 from vsr import __version__
+from vsr.checkpoints.find import native_scale
 from vsr.config import UpscaleConfig
 from vsr.errors import InputError, OutputError, VsrError
-from vsr.jobs.identity import options_identity
-from vsr.jobs.journal import append_line, read_lines
-from vsr.jobs.launch import launched_with_others
-from vsr.jobs.maker import ConfiguredModel, Model
-from vsr.jobs.model_folder import native_scale
+from vsr.jobs.model import ConfiguredModel, Model
 from vsr.jobs.progress import ShowProgress, no_progress
-from vsr.jobs.run_folder import RunFolder
-from vsr.jobs.sizes import Size
+from vsr.jobs.resume.identity import options_identity
+from vsr.jobs.resume.journal import append_line, read_lines
+from vsr.jobs.resume.run_folder import RunFolder
 from vsr.jobs.target import default_output
 from vsr.jobs.upscale import UpscaleReport, upscale_or_leave
+from vsr.runtime.launcher import launched_with_others
+from vsr.upscaling.sizes import Size
 from vsr.video.images import IMAGE_SUFFIXES
 from vsr.video.probe import probe
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import yaml
 from safetensors import safe_open
 
+from vsr.checkpoints.find import embedded_models, find_model, is_network
 from vsr.errors import ModelError
-from vsr.jobs.model_folder import embedded_models, find_model, is_network
 from vsr.video import probe as video
 
 Row = tuple[str, str]

@@ -7,16 +7,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from vsr.checkpoints.find import native_scale
 from vsr.config import UpscaleConfig
 from vsr.errors import OutputError
-from vsr.jobs.making import source_reader
-from vsr.jobs.model_folder import native_scale
 from vsr.jobs.progress import ShowProgress, no_progress
 from vsr.jobs.target import default_output
 from vsr.jobs.upscale import UpscaleReport, upscale
+from vsr.jobs.worker import source_reader
 from vsr.video.images import encode_png
 from vsr.video.pixels import Pixels
-from vsr.video.reader import VideoReader
+from vsr.video.reading.reader import VideoReader
 
 
 @dataclass(frozen=True, slots=True)

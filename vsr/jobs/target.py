@@ -4,9 +4,9 @@ import logging
 from pathlib import Path
 
 from vsr.config import NATIVE_SCALE, UpscaleConfig
-from vsr.video.encoders import ANIMATIONS, ENCODERS, PNG, EncoderSettings
-from vsr.video.fates import fullest_suffix
 from vsr.video.images import IMAGE_SUFFIXES
+from vsr.video.writing.encoders import ANIMATIONS, ENCODERS, PNG, EncoderSettings
+from vsr.video.writing.stream_fates import fullest_suffix
 
 _log = logging.getLogger(__name__)
 

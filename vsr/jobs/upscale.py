@@ -12,24 +12,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vsr import __version__
+from vsr.checkpoints.find import native_scale
 from vsr.config import UpscaleConfig
 from vsr.errors import InputError, OutputError
-from vsr.jobs.identity import options_identity, source_identity
-from vsr.jobs.launch import launched_with_others, made_by_this_launch
-from vsr.jobs.maker import ConfiguredModel, Model
-from vsr.jobs.making import ShotMaker
-from vsr.jobs.model_folder import native_scale
+from vsr.jobs.model import ConfiguredModel, Model
 from vsr.jobs.progress import Advance, ShowProgress, no_progress
-from vsr.jobs.sizes import Size, clip_length, output_size
+from vsr.jobs.resume.identity import options_identity, source_identity
+from vsr.jobs.resume.work_folder import Film, WorkFolder, finish_after_crash
 from vsr.jobs.target import default_output, encoder_settings
-from vsr.jobs.work_folder import Film, WorkFolder, finish_after_crash
-from vsr.timing import NullTimer, Timer
-from vsr.video.encoding import Encoding
-from vsr.video.parts import Part
+from vsr.jobs.worker import ShotMaker
+from vsr.runtime.launcher import launched_with_others, made_by_this_launch
+from vsr.runtime.timing import NullTimer, Timer
+from vsr.upscaling.sizes import Size, clip_length, output_size
 from vsr.video.probe import VideoInfo, probe
-from vsr.video.streams import source_range
 from vsr.video.times import exact_seconds
-from vsr.video.writer import OutputFile, check_output, encoding_of
+from vsr.video.writing.encoding import Encoding
+from vsr.video.writing.output_file import OutputFile, check_output, encoding_of
+from vsr.video.writing.parts import Part
+from vsr.video.writing.stream_copier import source_range
 
 _POLL_SECONDS = 0.5
 

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vsr.errors import ConfigError
-from vsr.segments import WeightedSegment, blend_plan, fitted_length
+from vsr.ops.segments import WeightedSegment, blend_plan, fitted_length
 
 
 @dataclass(frozen=True, slots=True)

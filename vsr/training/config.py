@@ -5,8 +5,8 @@ from typing import Any, Literal
 
 from vsr.degradation import DegradationConfig
 from vsr.errors import ConfigError
-from vsr.training.adversarial import AdversarialConfig
-from vsr.training.motion import MotionConfig
+from vsr.training.data.motion import MotionConfig
+from vsr.training.losses.gan import AdversarialConfig
 from vsr.training.recipe_config import DistillConfig, VaeDecoderConfig
 
 

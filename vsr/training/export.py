@@ -9,17 +9,17 @@ from diffusers.schedulers.scheduling_flow_match_euler_discrete import (
     FlowMatchEulerDiscreteScheduler,
 )
 
+from vsr.checkpoints.load import load_pipeline
 from vsr.errors import ConfigError
-from vsr.loading import load_pipeline
 from vsr.models.unet import UNetVideoModel
 from vsr.models.vae import AutoencoderKLVideo
-from vsr.pipeline import VideoUpscalePipeline
-from vsr.training.checkpoint import BEST, find_checkpoint, load_checkpoint
+from vsr.pipelines.video import VideoUpscalePipeline
 from vsr.training.config import NoiseConfig, TrainConfig
 from vsr.training.config_file import build_train_config
-from vsr.training.distill import student_pipeline, teacher_folder
-from vsr.training.networks import load_networks, model_folder_of
-from vsr.training.temporal import fresh_pipeline
+from vsr.training.engine.checkpoint import BEST, find_checkpoint, load_checkpoint
+from vsr.training.recipes.distill import student_pipeline, teacher_folder
+from vsr.training.recipes.networks import load_networks, model_folder_of
+from vsr.training.recipes.temporal import fresh_pipeline
 
 
 def export(run: Path, target: Path, *, best: bool = False) -> Path:

@@ -18,18 +18,18 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from vsr.errors import VsrError
-from vsr.memory import keep_freed_memory
-from vsr.training.acceleration import make_accelerator
-from vsr.training.checkpoint import Progress, save_best
+from vsr.runtime.memory import keep_freed_memory
 from vsr.training.config import LossWeights, StageConfig, TrainConfig
 from vsr.training.config_file import config_to_dict
-from vsr.training.optim import learning_rate, set_learning_rate
-from vsr.training.recipe import AdversarialRecipe, Batch, Recipe
-from vsr.training.recipes import completed, make_recipe
-from vsr.training.record import Means, MetricsFile, Stopwatch, flat
-from vsr.training.sampler import NumberedBatches
-from vsr.training.sharding import whole
-from vsr.training.state import TrainingState
+from vsr.training.data.sampler import NumberedBatches
+from vsr.training.engine.acceleration import make_accelerator
+from vsr.training.engine.checkpoint import Progress, save_best
+from vsr.training.engine.optim import learning_rate, set_learning_rate
+from vsr.training.engine.recipe import AdversarialRecipe, Batch, Recipe
+from vsr.training.engine.record import Means, MetricsFile, Stopwatch, flat
+from vsr.training.engine.sharding import whole
+from vsr.training.engine.state import TrainingState
+from vsr.training.recipes.build import completed, make_recipe
 
 logger = logging.getLogger(__name__)
 

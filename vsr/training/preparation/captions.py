@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from vsr.errors import DependencyError, ModelError
-from vsr.training.manifest import ClipRow, Manifest, read_manifest
+from vsr.training.data.manifest import ClipRow, Manifest, read_manifest
 from vsr.training.preparation.clips import clip_frames, middle_of
 from vsr.training.preparation.steps import journal_of, written
 from vsr.training.preparation.work import work_through

@@ -12,15 +12,15 @@ import numpy as np
 from jaxtyping import UInt8
 
 from vsr.errors import ConfigError, InputError
-from vsr.training.manifest import ClipRow, Split, hashed_split
+from vsr.training.data.manifest import ClipRow, Split, hashed_split
+from vsr.training.data.random_access import read_part
+from vsr.training.data.sources import PHOTO_SUFFIXES, VIDEO_SUFFIXES
 from vsr.training.preparation import measure
-from vsr.training.random_access import read_part
-from vsr.training.sources import PHOTO_SUFFIXES, VIDEO_SUFFIXES
 from vsr.video.images import read_image
 from vsr.video.pixels import as_uint8
 from vsr.video.probe import VideoInfo, probe
-from vsr.video.reader import VideoReader
-from vsr.video.shots import ShotDetector
+from vsr.video.reading.reader import VideoReader
+from vsr.video.reading.shots import ShotDetector
 
 _PLACES = 4
 """A video is measured at so many places."""

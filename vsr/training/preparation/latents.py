@@ -1,4 +1,4 @@
-"""Writes the latents of training samples as shards (`vsr.training.latent_clips`)."""
+"""Writes the latents of training samples as shards (`vsr.training.data.latent_clips`)."""
 
 import dataclasses
 import json
@@ -19,8 +19,7 @@ from torch.utils.data import DataLoader
 from vsr.errors import InputError, OutputError
 from vsr.models.text import embed_prompt
 from vsr.models.vae import AutoencoderKLVideo
-from vsr.training.data import TrainingClips
-from vsr.training.latent_clips import (
+from vsr.training.data.latent_clips import (
     EMPTY_PROMPT,
     INDEX,
     PROMPTS,
@@ -28,6 +27,7 @@ from vsr.training.latent_clips import (
     encoder_fingerprint,
     read_index,
 )
+from vsr.training.data.samples import TrainingClips
 
 _log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from vsr.training.manifest import Bars
+from vsr.training.data.manifest import Bars
 
 Frame = UInt8[np.ndarray, "h w 3"]
 Grey = UInt8[np.ndarray, "h w"]

@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 
 from vsr.degradation import DegradationConfig, degrade
 from vsr.errors import InputError, OutputError
-from vsr.training.manifest import Manifest, Split, require_rows
+from vsr.training.data.manifest import Manifest, Split, require_rows
 from vsr.training.preparation.clips import clip_frames
 from vsr.training.preparation.work import finished, work_through
 from vsr.video.images import encode_png, list_images, read_image

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vsr.errors import InputError
-from vsr.training.manifest import (
+from vsr.training.data.manifest import (
     ClipRow,
     Manifest,
     Split,
@@ -51,7 +51,9 @@ def probe_folder(root: Path, out: Path, *, shares: dict[Split, float], workers: 
         else:
             new[str(path)] = path
     if not new and not kept:
-        raise InputError(f"{root} has no pictures or videos; see vsr.training.sources for suffixes")
+        raise InputError(
+            f"{root} has no pictures or videos; see vsr.training.data.sources for suffixes"
+        )
     journal = journal_of(out)
     settings = {"step": "probe", "root": str(root.absolute()), "shares": shares}
     work = partial(_probed, root=root, shares=shares)

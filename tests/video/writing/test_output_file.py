@@ -1,0 +1,431 @@
+import logging
+import os
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from tests.video.conftest import pictures
+from vsr.errors import OutputError
+from vsr.video.pixels import as_uint8
+from vsr.video.probe import probe
+from vsr.video.reading.reader import VideoReader
+from vsr.video.writing.encoders import EncoderSettings
+from vsr.video.writing.output_file import VideoWriter, check_output
+
+DEFAULT = EncoderSettings()
+LOSSLESS = EncoderSettings(lossless=True)
+
+
+def enlarge(source: Path, output: Path, settings: EncoderSettings = DEFAULT, **options) -> list:
+    """Write the source's frames twice as large; returns their times."""
+    spans = {key: options[key] for key in ("start", "duration") if key in options}
+    times = []
+    with VideoReader(source, **spans) as reader:
+        info = reader.info
+        size = {"width": 2 * info.width, "height": 2 * info.height}
+        with VideoWriter(output, source=info, settings=settings, **size, **options) as writer:
+            for frame in reader:
+                writer.write(frame.pixels.repeat(2, 0).repeat(2, 1), frame.pts)
+                times.append(frame.seconds)
+    return times
+
+
+def times_of(path: Path) -> list[Fraction]:
+    with VideoReader(path) as reader:
+        return [frame.seconds for frame in reader]
+
+
+def packets(path: Path, kind: str) -> list[list[tuple[Fraction, bytes]]]:
+    """Time and content of every packet, for every stream of a kind."""
+    found = []
+    with av.open(path) as container:
+        for index in [stream.index for stream in container.streams if stream.type == kind]:
+            container.seek(0)
+            demuxed = container.demux(container.streams[index])
+            found.append([(p.pts * p.time_base, bytes(p)) for p in demuxed if p.size])
+    return found
+
+
+def leftovers(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if "partial" in path.name]
+
+
+@pytest.mark.parametrize("codec", ["x264", "x265", "av1"])
+@pytest.mark.parametrize(
+    ("time_base", "pts"),
+    [
+        (Fraction(1, 12800), [512 * n for n in range(12)]),
+        (Fraction(1001, 30000), list(range(12))),
+        (Fraction(1, 90000), [0, 3003, 6006, 9009, 15015, 15016, 27000, 30030]),
+        (Fraction(1, 25), [5, 6, 7, 10, 20, 21]),
+    ],
+)
+def test_mp4_gives_back_every_pts_exactly(make_video, tmp_path, codec, time_base, pts):
+    rate = Fraction(30000, 1001) if time_base.denominator != 12800 else 25
+    source = make_video(frames=len(pts), pts=pts, time_base=time_base, rate=rate)
+    output = tmp_path / "out.mp4"
+    assert enlarge(source, output, EncoderSettings(codec=codec)) == [n * time_base for n in pts]
+    assert times_of(output) == [n * time_base for n in pts]
+    assert probe(output).time_base == probe(source).time_base
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out.mkv", "out.mov"])
+def test_the_other_way_of_the_time_base_is_kept_by_every_container(make_video, tmp_path, name):
+    source = make_video("source.mkv", frames=30)
+    assert enlarge(source, tmp_path / name) == times_of(tmp_path / name)
+
+
+def test_matroska_rounds_to_a_millisecond_and_says_so(make_video, tmp_path, caplog):
+    source = make_video(rate=30, time_base=Fraction(1, 15360))
+    with caplog.at_level(logging.INFO):
+        times = enlarge(source, tmp_path / "out.mkv")
+    errors = [a - b for a, b in zip(times, times_of(tmp_path / "out.mkv"), strict=True)]
+    assert max(map(abs, errors)) <= Fraction(1, 2000)
+    assert ".mkv keeps times to 1 ms only" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out.mkv"])
+def test_all_sound_is_copied_bit_for_bit_at_its_time(make_video, tmp_path, name):
+    source = make_video(frames=50, audio=["aac", "ac3"])
+    enlarge(source, tmp_path / name)
+    before, after = packets(source, "audio"), packets(tmp_path / name, "audio")
+    assert len(after) == 2
+    for wanted, got in zip(before, after, strict=True):
+        assert [content for _, content in got] == [content for _, content in wanted]
+        # AAC begins before zero, where Matroska has no times; and it rounds to 1 ms.
+        shifts = [a - b for (a, _), (b, _) in zip(got, wanted, strict=True) if b >= 0]
+        assert max(map(abs, shifts)) <= Fraction(1, 1000)
+    assert times_of(tmp_path / name)[0] == 0
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out.mkv"])
+def test_of_a_range_both_sound_and_video_begin_at_zero_and_stay_together(
+    make_video, tmp_path, name
+):
+    source = make_video(frames=100, audio=["ac3"], options={"g": "30", "crf": "12"})
+    times = enlarge(source, tmp_path / name, start=1.0, duration=2.0)
+    assert times[0] == 1
+    assert times_of(tmp_path / name) == [time - 1 for time in times]
+    [before], [after] = packets(source, "audio"), packets(tmp_path / name, "audio")
+    wanted = [(time - 1, content) for time, content in before if 1 <= time < 3]
+    assert [content for _, content in after] == [content for _, content in wanted]
+    for (a, _), (b, _) in zip(after, wanted, strict=True):
+        assert abs(a - b) <= Fraction(1, 1000)
+
+
+def test_sound_and_video_are_interleaved_in_the_file(make_video, tmp_path):
+    source = make_video(frames=150, audio=["aac"])
+    enlarge(source, tmp_path / "out.mkv")
+    with av.open(tmp_path / "out.mkv") as container:
+        order = [packet.stream.type for packet in container.demux() if packet.size]
+    half = order[: len(order) // 2]
+    assert 0.3 < half.count("audio") / order.count("audio") < 0.7
+
+
+def test_aspect_rotation_tags_and_chapters_are_kept(make_video, tmp_path):
+    chapters = [
+        {
+            "id": number,
+            "start": 400 * number,
+            "end": 400 * (number + 1),
+            "time_base": Fraction(1, 1000),
+            "metadata": {"title": title},
+        }
+        for number, title in enumerate(["Once upon a time", "The end"])
+    ]
+    source = make_video(
+        frames=20,
+        sample_aspect_ratio=Fraction(16, 15),
+        rotation=90,
+        metadata={"title": "A test"},
+        chapters=chapters,
+        color=(6, 6, 6, 1),
+    )
+    for name in ("out.mp4", "out.mkv"):
+        enlarge(source, tmp_path / name)
+        info = probe(tmp_path / name)
+        assert info.sample_aspect_ratio == Fraction(16, 15)
+        assert info.rotation == 90
+        assert info.metadata["title"] == "A test"
+        assert info.color == probe(source).color
+        with av.open(tmp_path / name) as container:
+            found = container.chapters()
+        assert [chapter["metadata"].get("title") for chapter in found] == [
+            "Once upon a time",
+            "The end",
+        ]
+        assert found[1]["start"] * found[1]["time_base"] == Fraction(2, 5)
+
+
+@pytest.mark.parametrize("matrix", [1, 6])
+@pytest.mark.parametrize("color_range", [1, 2])
+@pytest.mark.parametrize("codec", ["x264", "prores"])
+def test_colors_do_not_shift_and_the_tags_say_how_to_read_them(
+    make_video, tmp_path, matrix, color_range, codec
+):
+    source = make_video(frames=2, color=(1, 1, matrix, color_range))
+    output = tmp_path / "out.mov"
+    enlarge(source, output, EncoderSettings(codec=codec))
+    with VideoReader(source) as before, VideoReader(output) as after:
+        wanted, got = next(before).pixels, as_uint8(next(after).pixels)
+        assert after.info.color.matrix == matrix
+    reduced = got.reshape(48, 2, 64, 2, 3).mean((1, 3))
+    assert np.abs((reduced - wanted).mean((0, 1))).max() < 0.5
+    assert np.abs(reduced - wanted).mean() < 1.5
+
+
+def test_a_source_without_color_tags_is_tagged_as_it_was_read(make_video, tmp_path):
+    enlarge(make_video(), tmp_path / "out.mp4")
+    color = probe(tmp_path / "out.mp4").color
+    assert (color.matrix, color.range) == (6, 1)
+
+
+@pytest.mark.parametrize("size", [(48, 64), (37, 51)])
+def test_lossless_output_is_exact(tmp_path, make_video, size):
+    info = probe(make_video(frames=3, pix_fmt="yuv444p"))
+    height, width = size
+    noise = np.random.default_rng(0).integers(0, 256, (3, height, width, 3), dtype=np.uint8)
+    output = tmp_path / "out.mkv"
+    with VideoWriter(output, source=info, width=width, height=height, settings=LOSSLESS) as writer:
+        for number, pixels in enumerate(noise):
+            writer.write(pixels, number * 512)
+    with VideoReader(output) as reader:
+        np.testing.assert_array_equal([frame.pixels for frame in reader], noise)
+    assert probe(output).codec == "ffv1"
+
+
+def test_a_png_folder_is_exact(make_video, tmp_path, caplog):
+    source = make_video(frames=3, audio=["aac"])
+    enlarge(source, tmp_path / "out")
+    with VideoReader(source) as before, VideoReader(tmp_path / "out") as after:
+        for a, b in zip(before, after, strict=True):
+            np.testing.assert_array_equal(a.pixels, b.pixels[::2, ::2])
+    assert "holds no times, tags or sound" in caplog.text
+
+
+def test_images_become_a_video_of_25_frames_a_second(make_video, tmp_path):
+    enlarge(make_video(frames=5), tmp_path / "images")
+    enlarge(tmp_path / "images", tmp_path / "out.mp4")
+    assert times_of(tmp_path / "out.mp4") == [Fraction(n, 25) for n in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("codec", "name", "pix_fmt"),
+    [
+        ("x264", "out.mp4", "yuv444p"),
+        ("x265", "out.mkv", "yuv444p"),
+        ("av1", "out.webm", "yuv420p"),
+        ("prores", "out.mov", "yuv444p12le"),  # what its decoder makes of 4444
+    ],
+)
+def test_odd_sizes_are_encoded_at_their_size(make_video, tmp_path, codec, name, pix_fmt):
+    info = probe(make_video(frames=4))
+    output = tmp_path / name
+    settings = EncoderSettings(codec=codec)
+    with VideoWriter(output, source=info, width=67, height=65, settings=settings) as writer:
+        for number, pixels in enumerate(pictures(4, 65, 67)):
+            writer.write(pixels, number * 512)
+    with VideoReader(output) as reader:
+        assert (reader.info.width, reader.info.height) == (67, 65)
+        assert reader.info.pix_fmt == pix_fmt
+        for frame, wanted in zip(reader, pictures(4, 65, 67), strict=True):
+            assert np.abs(as_uint8(frame.pixels).astype(int) - wanted).mean() < 4
+
+
+def test_nothing_is_under_the_name_before_the_end(make_video, tmp_path):
+    info = probe(make_video(frames=2))
+    output = tmp_path / "out.mp4"
+    with VideoWriter(output, source=info, width=64, height=48, settings=DEFAULT) as writer:
+        for number, pixels in enumerate(pictures(2)):
+            writer.write(pixels, number * 512)
+            assert not output.exists()
+    assert output.exists()
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out"])
+def test_an_exception_leaves_nothing_behind(make_video, tmp_path, name):
+    info = probe(make_video(frames=2, audio=["aac"]))
+    output = tmp_path / name
+    with (
+        pytest.raises(KeyboardInterrupt),
+        VideoWriter(output, source=info, width=64, height=48, settings=EncoderSettings()) as writer,
+    ):
+        writer.write(next(pictures(1)), 0)
+        raise KeyboardInterrupt
+    assert not output.exists()
+    assert leftovers(tmp_path) == []
+
+
+def test_an_output_without_frames_is_an_error(make_video, tmp_path):
+    info = probe(make_video())
+    with (
+        pytest.raises(OutputError, match="no frame to write"),
+        VideoWriter(tmp_path / "out.mp4", source=info, width=64, height=48, settings=DEFAULT),
+    ):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["source.mp4"]
+
+
+def test_an_existing_output_is_replaced_only_when_allowed(make_video, tmp_path):
+    source = make_video()
+    output = tmp_path / "out.mp4"
+    output.write_text("precious")
+    with pytest.raises(OutputError, match="exists"):
+        enlarge(source, output)
+    assert output.read_text() == "precious"
+    enlarge(source, output, overwrite=True)
+    assert len(times_of(output)) == 12
+
+
+def test_a_folder_of_other_things_is_never_replaced(make_video, tmp_path):
+    source = make_video(frames=2)
+    output = tmp_path / "out"
+    output.mkdir()
+    (output / "diary.txt").write_text("precious")
+    with pytest.raises(OutputError, match="holds more than PNG files"):
+        enlarge(source, output, overwrite=True)
+    (output / "diary.txt").rename(output / "0.png")
+    enlarge(source, output, overwrite=True)
+    assert sorted(path.name for path in output.iterdir()) == ["00000000.png", "00000001.png"]
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("source.mp4", DEFAULT, "is the source itself"),
+        ("nowhere/out.mp4", DEFAULT, "folder .*nowhere of the output does not exist"),
+        ("out.avi", DEFAULT, r"out\.avi has the ending \.avi; x264 is written to \.mp4"),
+        ("out.mp4", LOSSLESS, r"ffv1 is written to \.mkv, and \.mp4 holds x264, x265, av1"),
+        ("out.mp4", EncoderSettings(codec="prores"), r"prores is written to \.mov, \.mkv"),
+        ("out", EncoderSettings(codec="x264"), "has no ending"),
+        ("out.mp4", EncoderSettings(codec="png"), r"give a name without the ending \.mp4"),
+        ("out.mp4", EncoderSettings(crf=60), "crf = 60 is out of range; x264 takes 0"),
+        ("out.mov", EncoderSettings(codec="prores", crf=10), "prores has no crf"),
+        ("out.mkv", EncoderSettings(codec="ffv1", preset="slow"), "ffv1 has no preset"),
+    ],
+)
+def test_what_cannot_be_written_is_said_before_any_work(
+    make_video, tmp_path, name, settings, message
+):
+    source = make_video()
+    with pytest.raises(OutputError, match=message) as caught:
+        check_output(tmp_path / name, source_path=source, settings=settings, overwrite=True)
+    assert "\n" not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["source.mp4"]
+
+
+def test_sound_that_the_container_cannot_hold_is_an_error_up_front(make_video, tmp_path):
+    source = make_video(audio=["aac"])
+    settings = EncoderSettings(codec="av1")
+    with pytest.raises(OutputError, match=r"\.webm cannot hold audio stream 1 \(aac\)"):
+        check_output(tmp_path / "o.webm", source_path=source, settings=settings, overwrite=False)
+
+
+def test_settings_that_the_encoder_refuses_are_an_output_error(make_video, tmp_path):
+    with pytest.raises(OutputError, match="x264 cannot be set up so"):
+        enlarge(make_video(), tmp_path / "out.mp4", EncoderSettings(preset="warp"))
+    assert [path.name for path in tmp_path.iterdir()] == ["source.mp4"]
+
+
+def test_subtitles_go_along_where_the_container_holds_them(make_video, tmp_path, caplog):
+    plain = make_video("plain.mkv", frames=50)
+    text = tmp_path / "plain.srt"
+    text.write_text("1\n00:00:00,500 --> 00:00:00,900\nHello\n")
+    source = tmp_path / "source.mkv"
+    with av.open(plain) as film, av.open(text) as lines, av.open(source, "w") as container:
+        streams = [film.streams.video[0], lines.streams.subtitles[0]]
+        targets = [container.add_stream_from_template(stream, opaque=True) for stream in streams]
+        for template, target in zip(streams, targets, strict=True):
+            for packet in template.container.demux(template):
+                if packet.size:
+                    packet.stream = target
+                    container.mux(packet)
+    enlarge(source, tmp_path / "out.mkv")
+    assert packets(tmp_path / "out.mkv", "subtitle") == [[(Fraction(1, 2), b"Hello")]]
+    assert "left out" not in caplog.text
+    enlarge(source, tmp_path / "out.mp4")
+    assert "stream 1 of" in caplog.text
+    assert "(subtitle, subrip) is left out" in caplog.text
+
+
+def test_a_truncated_source_with_sound_gives_what_decodes(make_video, tmp_path):
+    source = make_video("source.mkv", frames=60, audio=["aac"], options={"g": "10", "qp": "2"})
+    content = source.read_bytes()
+    source.write_bytes(content[: len(content) // 2])
+    times = enlarge(source, tmp_path / "out.mkv")
+    assert 10 < len(times) < 50
+    assert times_of(tmp_path / "out.mkv") == times
+    assert len(packets(tmp_path / "out.mkv", "audio")[0]) > 10
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out.mkv"])
+def test_times_before_zero_are_moved_so_that_no_frame_is_lost(make_video, tmp_path, name):
+    info = probe(make_video(frames=4))
+    with VideoWriter(tmp_path / name, source=info, width=64, height=48, settings=DEFAULT) as writer:
+        for number, pixels in enumerate(pictures(4)):
+            writer.write(pixels, 512 * (number - 2))
+    assert times_of(tmp_path / name) == [Fraction(n, 25) for n in range(4)]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_is_not_writable_is_an_error_up_front(make_video, tmp_path):
+    source = make_video()
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o500)
+    with pytest.raises(OutputError, match="is not writable"):
+        check_output(closed / "o.mp4", source_path=source, settings=DEFAULT, overwrite=False)
+
+
+def test_attached_files_go_along_in_matroska(make_video, tmp_path):
+    plain, source = make_video("plain.mkv"), tmp_path / "source.mkv"
+    with av.open(plain) as template, av.open(source, "w") as container:
+        video = container.add_stream_from_template(template.streams.video[0], opaque=True)
+        container.add_attachment("font.ttf", "font/ttf", b"letters")
+        for packet in template.demux():
+            if packet.size:
+                packet.stream = video
+                container.mux(packet)
+    enlarge(source, tmp_path / "out.mkv")
+    with av.open(tmp_path / "out.mkv") as container:
+        [attached] = container.streams.attachments
+        assert (attached.name, attached.data) == ("font.ttf", b"letters")
+
+
+@pytest.mark.parametrize(
+    ("codec", "name", "pix_fmt"),
+    [("x264", "o.mp4", "yuv422p10le"), ("x265", "o.mkv", "yuv444p12le"), ("ffv1", "o.mkv", None)],
+)
+def test_deep_sources_come_out_deep_with_every_step_of_a_ramp(
+    make_video, tmp_path, codec, name, pix_fmt
+):
+    ramp = np.linspace(20000, 26000, 64).astype(np.uint16)
+    picture = ramp[None, :, None].repeat(48, 0).repeat(3, 2)
+    source = make_video(
+        "s.mkv",
+        pixels=[picture] * 2,
+        frames=2,
+        codec="ffv1",
+        pix_fmt=pix_fmt or "yuv420p10le",
+        options={},
+    )
+    crf = None if codec == "ffv1" else 0
+    enlarge(source, tmp_path / name, EncoderSettings(codec=codec, crf=crf))
+    with VideoReader(source) as before, VideoReader(tmp_path / name) as after:
+        assert after.info.pix_fmt == (pix_fmt or "gbrp16le")
+        a, b = next(before).pixels, next(after).pixels[::2, ::2]
+    assert len(np.unique(b[24, :, 1])) > 50, "8 bits hold 24 levels of this ramp"
+    assert np.abs(a.astype(int) - b).max() < (2 * 65535 / 219 / 4 if codec != "ffv1" else 1)
+
+
+def test_a_png_folder_of_a_deep_source_has_sixteen_bits(make_video, tmp_path):
+    ramp = np.linspace(20000, 26000, 64).astype(np.uint16)[None, :, None].repeat(48, 0)
+    source = make_video(
+        "s.mkv", pixels=[ramp.repeat(3, 2)], frames=1, codec="ffv1", pix_fmt="gbrp16le", options={}
+    )
+    enlarge(source, tmp_path / "out")
+    with VideoReader(tmp_path / "out") as reader:
+        np.testing.assert_array_equal(next(reader).pixels[::2, ::2], ramp.repeat(3, 2))

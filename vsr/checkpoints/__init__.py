@@ -1,0 +1,1 @@
+"""How a model gets into memory: finding, loading and converting its files."""

@@ -1,0 +1,79 @@
+"""What a job asks of a model: who it is, and to make clips larger."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from vsr.checkpoints.find import find_model
+from vsr.config import UpscaleConfig
+from vsr.jobs.resume.identity import Identity, files_identity
+from vsr.pipelines.presets import read_preset
+from vsr.runtime.timing import Timer
+from vsr.upscaling.sizes import Size
+from vsr.video.reading.clips import Clip
+
+if TYPE_CHECKING:  # they bring torch
+    from vsr.upscaling.clip_upscaler import UpscaledClip, Upscaler
+
+
+class ClipMaker(Protocol):
+    """Makes clips larger, one after the other."""
+
+    def __call__(self, clip: Clip) -> "UpscaledClip":
+        """The frames of `clip` at the size of the output."""
+        ...
+
+    def carried(self) -> bytes:
+        """What the clip that was made last hands to the next one of its shot."""
+        ...
+
+    def resume(self, carried: bytes) -> None:
+        """Go on as the maker did that carried these bytes, maybe in another process."""
+        ...
+
+
+class Model(Protocol):
+    """A model with the choices of a run, not loaded yet: a run that only joins needs no weights."""
+
+    def identity(self) -> Identity:
+        """What of it decides the bytes of an output."""
+        ...
+
+    def load(self, size: Size, timer: Timer) -> ClipMaker:
+        """Bring it into memory, for frames of the output's size."""
+        ...
+
+
+@dataclass(slots=True)
+class ConfiguredModel:
+    """The model that a config names, read once for all films of a batch."""
+
+    config: UpscaleConfig
+    _identity: Identity | None = None
+    _upscaler: "Upscaler | None" = None
+
+    def identity(self) -> Identity:
+        """The content of all files that it is loaded from, and the kind of device; see Model."""
+        from vsr.runtime.device import choose_device, choose_dtype
+
+        if self._identity is not None:
+            return self._identity
+        config, device = self.config, choose_device(self.config.device)
+        weights = Path(config.flow_weights) if config.flow_weights else None
+        self._identity = {
+            **files_identity("the model", find_model(config.model)),
+            **files_identity("the flow weights", weights),
+            "values of the preset": read_preset(config.preset) if config.preset else None,
+            "kind of device": device.type,
+            "number format": str(choose_dtype(config.dtype, device)),
+        }
+        return self._identity
+
+    def load(self, size: Size, timer: Timer) -> ClipMaker:
+        """See Model."""
+        from vsr.upscaling.clip_upscaler import Upscaler
+
+        if self._upscaler is None:
+            self._upscaler = Upscaler.load(self.config, size, timer)
+        self._upscaler.size = size
+        return self._upscaler

@@ -1,0 +1,171 @@
+"""What a clip takes on this machine: small pieces of the source are made, timed and weighed."""
+
+import threading
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import psutil
+import torch
+
+from vsr.config import UpscaleConfig
+from vsr.jobs.planning.forecast import Film, Line, Need, Rates
+from vsr.runtime.timing import NullTimer
+from vsr.upscaling.clip_upscaler import UpscaledClip, Upscaler
+from vsr.upscaling.sizes import Size
+from vsr.video.pixels import Pixels
+from vsr.video.reading.clips import Clip
+from vsr.video.reading.reader import Frame
+from vsr.video.writing.encoding import Encoding
+from vsr.video.writing.parts import Part, part_encoder
+
+_SECONDS = 4.0
+"""For the larger of the two pieces, which is made twice."""
+_FIRST_AREA = 32 * 48
+_LARGEST_STEP = 40
+"""How many times larger than the first piece the second may be: the estimate of it is rough."""
+_WARM_UP_FRAMES = 2
+_WATCH_SECONDS = 0.002
+
+
+def calibrate(frames: Sequence[Pixels], config: UpscaleConfig, film: Film) -> Rates:
+    """Measure what a clip of `frames` takes, which is as long as the longest of the film.
+
+    Two pieces cut from their middle are made larger by the networks, and the cost of whole frames
+    lies on the line through them. The larger takes about four seconds; it is the whole frames where
+    that is enough. Each is made twice, since new memory costs time once: by a seventh, measured.
+    """
+    upscaler = Upscaler.load(config, film.size, NullTimer())
+    device = upscaler.pipeline.device
+    measure = _Measure(upscaler, film)
+    small = _cut(frames, _FIRST_AREA)
+    measure(small[:_WARM_UP_FRAMES])
+    base = psutil.Process().memory_info().rss
+    resting = torch.cuda.memory_reserved(device) if device.type == "cuda" else 0
+    first = measure(small)
+    area = min(_SECONDS / first.seconds, _LARGEST_STEP) * _area(small)
+    large = _cut(frames, area)
+    second = measure(large) if _area(large) > _area(small) else first
+    pixels = _area(frames)
+    points = _area(small), _area(large)
+
+    def at_whole(value: Callable[[_Sample], float]) -> float:
+        return Line.through((points[0], value(first)), (points[1], value(second))).at(pixels)
+
+    part, encode_seconds = _encoded(second.clip, film.encoding)
+    scale = pixels / points[1]
+    keys = [len(frame.data) for frame in part.frames if frame.is_keyframe]
+    others = [len(frame.data) for frame in part.frames if not frame.is_keyframe]
+    key_bytes = scale * sum(keys) / len(keys)
+    on_device = None
+    if second.device_bytes is not None:
+        on_device = Need(resting, at_whole(lambda sample: (sample.device_bytes or 0) - resting))
+    return Rates(
+        clip_seconds=at_whole(lambda sample: sample.seconds),
+        clip_frames=len(frames),
+        encode_seconds=scale * encode_seconds / len(frames),
+        key_bytes=key_bytes,
+        other_bytes=scale * sum(others) / len(others) if others else key_bytes,
+        host=Need(base, at_whole(lambda sample: sample.host_bytes - base)),
+        device=on_device,
+        threads=torch.get_num_threads() if device.type == "cpu" else 0,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    seconds: float
+    host_bytes: float
+    device_bytes: float | None
+    clip: UpscaledClip
+
+
+@dataclass(frozen=True, slots=True)
+class _Measure:
+    """Makes frames larger and says what it took."""
+
+    upscaler: Upscaler
+    film: Film
+
+    def __call__(self, frames: Sequence[Pixels]) -> _Sample:
+        part, whole, large = _size(frames), self.film.source, self.film.size
+        self.upscaler.size = Size(
+            max(1, round(part.height * large.height / whole.height)),
+            max(1, round(part.width * large.width / whole.width)),
+        )
+        clip = Clip(
+            tuple(Frame(pixels, i, Fraction(1)) for i, pixels in enumerate(frames)),
+            first_frame_index=0,
+            starts_shot=True,
+        )
+        device = self.upscaler.pipeline.device
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        with _peak_memory() as peak:
+            self.upscaler(clip)
+        began = time.perf_counter()
+        made = self.upscaler(clip)
+        seconds = time.perf_counter() - began
+        on_device = torch.cuda.max_memory_reserved(device) if device.type == "cuda" else None
+        return _Sample(seconds, peak[0], on_device, made)
+
+
+@contextmanager
+def _peak_memory() -> Generator[list[int]]:
+    """Give a list whose only item is, at the end, the largest memory of the process meanwhile."""
+    process = psutil.Process()
+    peak = [process.memory_info().rss]
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(_WATCH_SECONDS):
+            peak[0] = max(peak[0], process.memory_info().rss)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield peak
+    finally:
+        ended.set()
+        watcher.join()
+
+
+def _encoded(clip: UpscaledClip, encoding: Encoding | None) -> tuple[Part, float]:
+    """The clip as a part, and the processor time that took."""
+    height, width = clip.pixels.shape[1:3]
+    # Encoders refuse odd and tiny pictures where chroma is halved: a margin is lost.
+    height, width = height - height % 2, width - width % 2
+    if encoding is not None:
+        encoding = replace(encoding, height=height, width=width)
+    began = time.process_time()
+    encoder = part_encoder(encoding)
+    step = 1 if encoding is None else encoding.frame_duration
+    for i, pixels in enumerate(clip.pixels):
+        encoder.write(pixels[:height, :width], i * step)
+    return encoder.finish(), time.process_time() - began
+
+
+def _cut(frames: Sequence[Pixels], area: float) -> list[Pixels]:
+    """The middle of the frames: of about so many pixels, in their aspect."""
+    whole = _size(frames)
+    share = min(1.0, (area / _area(frames)) ** 0.5)
+    height, width = (
+        min(side, max(_multiple(share * side), 16)) for side in (whole.height, whole.width)
+    )
+    top, left = (whole.height - height) // 2, (whole.width - width) // 2
+    return [pixels[top : top + height, left : left + width] for pixels in frames]
+
+
+def _multiple(side: float) -> int:
+    return 8 * round(side / 8)
+
+
+def _size(frames: Sequence[Pixels]) -> Size:
+    return Size(*frames[0].shape[:2])
+
+
+def _area(frames: Sequence[Pixels]) -> int:
+    size = _size(frames)
+    return size.height * size.width

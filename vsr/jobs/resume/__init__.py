@@ -1,0 +1,1 @@
+"""What survives a crash, so that a killed run goes on."""

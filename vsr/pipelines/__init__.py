@@ -1,0 +1,1 @@
+"""The method: from small frames to large ones."""

@@ -1,0 +1,94 @@
+"""What the U-Net predicts for a whole clip: its segments and tiles blended, guidance applied."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from vsr.models.transformer import TextMemory
+from vsr.models.unet import UNetVideoModel
+from vsr.ops.segments import WeightedSegment
+from vsr.ops.tiles import Tile, blend_tiles
+from vsr.runtime.timing import Timer
+
+
+@dataclass(frozen=True, slots=True)
+class Guidance:
+    """Text, and how strongly it steers: n + scale (p - n) (Ho & Salimans 2022, eq. 6).
+
+    `interval`: the part of the schedule in which it does, 0 clean and 1 noise; elsewhere the
+    prediction is p alone (Kynkäänniemi et al. 2024).
+    """
+
+    text: Float[Tensor, "k n d"] | None
+    """Embeddings of the negative prompt and the prompt, or of the prompt alone."""
+    scale: float
+    interval: tuple[float, float]
+
+    def text_at(self, share: float) -> Tensor | None:
+        """The embeddings to look at where `share` of the schedule is left."""
+        low, high = self.interval
+        return self.text if self.text is None or low <= share <= high else self.text[-1:]
+
+    def combine(self, output: Float[Tensor, "k c t h w"]) -> Float[Tensor, "1 c t h w"]:
+        """One prediction from those for each of the embeddings."""
+        if output.shape[0] == 1:
+            return output
+        negative, positive = output.chunk(2)
+        return negative + self.scale * (positive - negative)
+
+
+@dataclass(frozen=True, slots=True)
+class ClipPredictor:
+    """Called with latents and timestep of a clip, it gives the U-Net's output for all of it."""
+
+    unet: UNetVideoModel
+    noisy: Float[Tensor, "1 3 t h w"]
+    """The LR frames with their noise."""
+    level: Int[Tensor, "1"]
+    """How much noise that is."""
+    guidance: Guidance
+    segments: Sequence[WeightedSegment]
+    tiles: Sequence[Tile]
+    train_timesteps: int
+    timer: Timer
+    _memories: dict[int, TextMemory] = field(default_factory=dict[int, TextMemory])
+    """Keys and values of each number of texts, for all steps, segments and tiles."""
+
+    def __call__(
+        self, latents: Float[Tensor, "1 c t h w"], timestep: Tensor
+    ) -> Float[Tensor, "1 c t h w"]:
+        """The blended prediction, in the type of `latents`."""
+        text = self.guidance.text_at(float(timestep) / self.train_timesteps)
+        output = torch.zeros_like(latents)
+        for segment in self.segments:
+            span = slice(segment.start, segment.stop)
+            part = self._segment(latents[:, :, span], self.noisy[:, :, span], timestep, text)
+            weights = part.new_tensor(segment.weights).view(-1, 1, 1)
+            output[:, :, span] += weights * part
+        return output
+
+    def _segment(self, latents: Tensor, noisy: Tensor, *step: Any) -> Tensor:
+        with self.timer("U-Net"):
+            parts = (self._tile(tile.crop(latents), tile.crop(noisy), *step) for tile in self.tiles)
+            return blend_tiles(parts, self.tiles) if len(self.tiles) > 1 else next(parts)
+
+    def _tile(
+        self, latents: Tensor, noisy: Tensor, timestep: Tensor, text: Tensor | None
+    ) -> Tensor:
+        output = self.unet(
+            latents.to(self.unet.dtype),
+            timestep,
+            low_res=noisy,
+            class_labels=self.level,
+            encoder_hidden_states=self._memory(text),
+        ).sample
+        return self.guidance.combine(output.to(latents.dtype))
+
+    def _memory(self, text: Tensor | None) -> TextMemory | None:
+        if text is None:
+            return None
+        return self._memories.setdefault(text.shape[0], TextMemory(text))

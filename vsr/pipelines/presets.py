@@ -1,0 +1,37 @@
+"""Presets: small files of sampling values that the pipeline and the command line know by name."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vsr.config import nearest
+from vsr.errors import ConfigError
+
+_FOLDER = Path(__file__).parent.parent / "assets" / "presets"
+_SUFFIX = ".yaml"
+
+
+def preset_names() -> list[str]:
+    """The presets inside the package."""
+    return sorted(file.stem for file in _FOLDER.glob(f"*{_SUFFIX}"))
+
+
+def read_preset(name: str) -> dict[str, Any]:
+    """The values of a preset of the package, or of a YAML file of the user's.
+
+    Raises ConfigError where there is none, or where the file holds anything but keys and values.
+    """
+    file = Path(name) if name.endswith(_SUFFIX) else _FOLDER / f"{name}{_SUFFIX}"
+    if not file.is_file():
+        raise ConfigError(
+            f"there is no preset {name}{nearest(name, preset_names()) or '.'} "
+            f"Shipped: {', '.join(preset_names())}; anything else is a {_SUFFIX} file"
+        )
+    try:
+        values = yaml.safe_load(file.read_text())
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError(f"{file} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{file} holds no keys and values")
+    return values

@@ -1,0 +1,1 @@
+"""Flow-guided recurrent fusion along time, for latents and pixels."""

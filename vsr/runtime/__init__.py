@@ -1,0 +1,1 @@
+"""What a run stands on: time, memory, devices, launchers, files. No networks, no video."""

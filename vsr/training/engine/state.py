@@ -1,0 +1,163 @@
+"""What a run carries from step to step; checkpoints are made of it, and it of them."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from diffusers.models.modeling_utils import ModelMixin
+from torch import nn
+
+from vsr.training.config import StageConfig, TrainConfig
+from vsr.training.config_file import config_to_dict
+from vsr.training.engine.checkpoint import (
+    Checkpoint,
+    Progress,
+    check_resumable,
+    checkpoint_folders,
+    load_checkpoint,
+    save_checkpoint,
+)
+from vsr.training.engine.critic_optimizer import Critic
+from vsr.training.engine.ema import Ema
+from vsr.training.engine.optim import choose_parameters, make_optimizer, names_that_train
+from vsr.training.engine.recipe import AdversarialRecipe, Recipe
+from vsr.training.engine.sharding import load_optimizer, load_whole, whole
+
+logger = logging.getLogger(__name__)
+
+
+class TrainingState:
+    """The model, its average, the critic, their optimisers, the random generators, the progress.
+
+    `save` and `resume` are called by all processes at once; the main one writes.
+    """
+
+    def __init__(self, config: TrainConfig, recipe: Recipe, accelerator: Accelerator) -> None:
+        self.config, self.accelerator = config, accelerator
+        self.run = Path(config.run)
+        self.model = recipe.model.to(accelerator.device)
+        if config.gradient_checkpointing:
+            remember_less(self.model)
+        names = set[str]().union(*(names_that_train(self.model, s) for s in config.stages))
+        self.ema = Ema(self.model, config.optimizer.ema_decay, names=names)
+        critic = recipe.critic if isinstance(recipe, AdversarialRecipe) else None
+        self.critic = None if critic is None else Critic(critic, accelerator)
+        self.progress = Progress()
+        self.optimizer: torch.optim.Optimizer | None = None
+        self._resumed: Checkpoint | None = None
+        self._spread: nn.Module | None = None
+
+    def begin_stage(self, stage: StageConfig) -> nn.Module:
+        """The model as the stage trains it, wrapped for many processes, beside its optimiser.
+
+        Optimisers are fresh, unless the stage goes on from a checkpoint.
+        """
+        count = choose_parameters(self.model, stage)
+        fresh = make_optimizer(self.model, stage, self.config.optimizer)
+        if self._spread is None:
+            wrapped, optimizer = self.accelerator.prepare(self.model, fresh)
+        else:
+            wrapped, optimizer = self._spread, self.accelerator.prepare_optimizer(fresh)
+        if self.accelerator.is_fsdp2:
+            self._spread = wrapped  # once: accelerate takes empty parts of two parameters for one
+        self.optimizer = optimizer
+        self.ema.follow(self.model)
+        resumed, self._resumed = self._resumed, None
+        if resumed is not None and resumed.optimizer is not None:
+            load_optimizer(optimizer, resumed.optimizer)
+        if self.critic is not None and stage.critic is not None:
+            self.critic.begin(stage.critic, resumed and resumed.critic_optimizer)
+        logger.info(
+            "stage %s: %.2f M parameters train, step %d of %d",
+            stage.name, count / 1e6, self.progress.step, stage.steps,
+        )  # fmt: skip
+        return wrapped.train()
+
+    def end_stage(self, wrapped: nn.Module) -> None:
+        """Let go of wrappers and optimisers."""
+        self.accelerator.unwrap_model(wrapped, keep_fp32_wrapper=False)
+        # else the next stage's prepare leaves it as it is: in full precision
+        self.model.__dict__.pop("_is_accelerate_prepared", None)
+        self.accelerator.free_memory()
+        self.optimizer = None
+
+    def critic_of(self, stage: StageConfig) -> Critic | None:
+        """The critic, in stages in which it learns."""
+        return self.critic if stage.critic is not None else None
+
+    def save(self) -> Path:
+        """Write a checkpoint; returns its folder (in other processes than the main one: the run's).
+
+        With FSDP all processes gather the tensors, and the main one alone keeps them.
+        """
+        main = self.accelerator.is_main_process
+        critic, scaler, optimizer = self.critic, self.accelerator.scaler, self.optimizer
+        moving = None if critic is None or optimizer is None else critic.optimizer
+        checkpoint = Checkpoint(
+            model=whole(dict(self.model.state_dict()), keep=main),
+            ema=whole(self.ema.shadow, keep=main),
+            optimizer=None if optimizer is None else whole(optimizer.state_dict(), keep=main),
+            rng=gather_object([self._generators()]),
+            progress=self.progress,
+            config=config_to_dict(self.config),
+            critic=None if critic is None else dict(critic.module.state_dict()),
+            critic_optimizer=None if moving is None else moving.state_dict(),
+            scaler=None if scaler is None else scaler.state_dict(),
+        )
+        folder = save_checkpoint(self.run, checkpoint, keep=self.config.keep) if main else self.run
+        self.accelerator.wait_for_everyone()
+        return folder
+
+    def resume(self) -> bool:
+        """Take over the newest checkpoint of the run folder; returns whether there is one.
+
+        Raises `ConfigError` where it was made with another config that cannot go on from it.
+        """
+        folders = checkpoint_folders(self.run)
+        if not folders:
+            return False
+        checkpoint = load_checkpoint(folders[-1])
+        check_resumable(folders[-1], checkpoint, self.config)
+        load_whole(self.model, checkpoint.model)
+        self.ema.load(checkpoint.ema, checkpoint.progress.ema_updates)
+        if self.critic is not None and checkpoint.critic is not None:
+            self.critic.load(checkpoint.critic)
+        if self.accelerator.scaler is not None and checkpoint.scaler is not None:
+            self.accelerator.scaler.load_state_dict(checkpoint.scaler)
+        self._resumed = checkpoint
+        self.progress = checkpoint.progress
+        self._seed_generators(checkpoint.rng)
+        logger.info("resumed %s", folders[-1])
+        return True
+
+    def seed(self) -> None:
+        """Seed this process's generators, each process by its own number."""
+        torch.manual_seed(self.config.seed + self.accelerator.process_index)
+
+    def _generators(self) -> dict[str, Any]:
+        cuda = self.accelerator.device.type == "cuda"
+        device = self.accelerator.device
+        return {
+            "cpu": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state(device) if cuda else None,
+        }
+
+    def _seed_generators(self, states: list[dict[str, Any]]) -> None:
+        """Set this process's generators, by seeding where the saved run had no such process."""
+        number = self.accelerator.process_index
+        if number >= len(states):
+            torch.manual_seed(self.config.seed + number + self.progress.total)
+            return
+        torch.set_rng_state(states[number]["cpu"])
+        if self.accelerator.device.type == "cuda" and states[number]["cuda"] is not None:
+            torch.cuda.set_rng_state(states[number]["cuda"], self.accelerator.device)
+
+
+def remember_less(model: nn.Module) -> None:
+    """Let all diffusers networks inside make their inner maps again in the backward pass."""
+    for module in model.modules():
+        if isinstance(module, ModelMixin):
+            module.enable_gradient_checkpointing()

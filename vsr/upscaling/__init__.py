@@ -1,0 +1,1 @@
+"""A pipeline with its choices made: clips in, finished frames out."""

@@ -1,0 +1,153 @@
+"""What a run does when memory runs out: it makes itself smaller, by what costs least first."""
+
+import gc
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from math import ceil
+
+import cv2
+import torch
+
+from vsr.errors import DeviceError
+from vsr.runtime.device import HalfDtype
+from vsr.runtime.memory import give_back_freed_memory
+
+_FEW_FRAMES = 4
+"""Shorter clips lose what frames learn from their neighbours, tiles only what is far away."""
+_SMALLEST_TILE = 64
+_SHORT_OF_MEMORY = (
+    "out of memory",
+    "not enough memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "bad_alloc",
+    "status_alloc_failed",
+    "insufficient memory",
+    "could not execute a primitive",
+    "could not create a primitive",
+)
+"""How PyTorch, CUDA, cuDNN, cuBLAS, oneDNN and OpenCV say it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reduced:
+    """What is smaller than was asked for, since memory did not suffice; None: as asked.
+
+    It decides the pixels together with the config: who makes a clip again begins with what the clip
+    was made with. It holds only numbers and words, for a journal.
+    """
+
+    clip_frames: int | None = None
+    """A clip is made in parts of at most so many frames."""
+    tile: int | None = None
+    """Size of the spatial tiles, in pixels of the source."""
+    offload: bool = False
+    """Networks that are idle wait in the memory of the CPU."""
+    dtype: HalfDtype | None = None
+
+    def __str__(self) -> str:
+        words = [
+            "idle networks on the CPU" if self.offload else "",
+            f"clips of {self.clip_frames} frame(s)" if self.clip_frames else "",
+            f"tiles of {self.tile} pixels" if self.tile else "",
+            self.dtype or "",
+        ]
+        return ", ".join(word for word in words if word) or "nothing reduced"
+
+
+AS_ASKED = Reduced()
+"""Nothing is smaller than was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What of a run can be made smaller, and from where on."""
+
+    frames: int
+    """Of the clip."""
+    tile: int
+    """What is computed at once, in pixels of the source: the longer side, or a tile."""
+    smallest_tile: int | None = _SMALLEST_TILE
+    """None: the model does not take tiles."""
+    tiles_last: bool = False
+    """Whether the clip itself and not the networks fills the memory, so that tiles hardly help."""
+    offload: bool = False
+    """Whether there is an accelerator whose networks can wait on the CPU."""
+    dtype: HalfDtype | None = None
+    """A smaller number format that the networks compute in; None: they are in one already."""
+
+
+def smaller(reduced: Reduced, limits: Limits) -> Reduced | None:
+    """What to try when `reduced` was too large; None if nothing is left.
+
+    By what costs least: idle networks on the CPU change no pixel; shorter clips see a little less
+    of the film at their ends; tiles see less of the picture; clips of one or two frames lose their
+    neighbours; a short number format rounds.
+    """
+    few = 1 if limits.tiles_last else _FEW_FRAMES
+    frames = min(reduced.clip_frames or limits.frames, limits.frames)
+    tile = min(reduced.tile or limits.tile, limits.tile)
+    if limits.offload and not reduced.offload:
+        return replace(reduced, offload=True)
+    if frames > few:
+        return replace(reduced, clip_frames=_half(frames, few))
+    if limits.smallest_tile is not None and tile > limits.smallest_tile:
+        return replace(reduced, tile=_half(tile, limits.smallest_tile))
+    if frames > 1:
+        return replace(reduced, clip_frames=_half(frames, 1))
+    if limits.dtype is not None and reduced.dtype is None:
+        return replace(reduced, dtype=limits.dtype)
+    return None
+
+
+def parts_of(frames: int, longest: int | None) -> Sequence[slice]:
+    """The frames of a clip in as few parts of at most `longest` as there can be, equally long."""
+    count = 1 if longest is None else ceil(frames / longest)
+    ends = [frames * i // count for i in range(count + 1)]
+    return [slice(*pair) for pair in pairwise(ends)]
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Whether an error is a failed allocation, by whichever library."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    # What oneDNN does not compute at all has no descriptor: that is no shortage.
+    said = str(error).lower().replace("primitive descriptor", "")
+    return isinstance(error, (RuntimeError, cv2.error)) and any(
+        words in said for words in _SHORT_OF_MEMORY
+    )
+
+
+def free_memory() -> None:
+    """Let what a failed attempt has held be used by the next one."""
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()
+    give_back_freed_memory()
+
+
+@contextmanager
+def explained(what: str) -> Generator[None]:
+    """Make a DeviceError that says what to do of a failed allocation during `what`."""
+    try:
+        yield
+    except (RuntimeError, MemoryError, cv2.error) as error:
+        if not is_shortage(error):
+            raise
+        raise DeviceError(
+            f"memory does not suffice for {what} ({first_line(error)}): end other programs, or use "
+            "a machine with more, or --device cpu where the accelerator is what is small"
+        ) from error
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, or its kind."""
+    return str(error).strip().partition("\n")[0][:200] or type(error).__name__
+
+
+def _half(size: int, smallest: int) -> int:
+    return max(ceil(size / 2), smallest)

@@ -1,0 +1,88 @@
+"""Frames gathered into clips: the bounded runs of one shot that are in memory at once."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from vsr.errors import ConfigError
+from vsr.video.reading.reader import Frame
+from vsr.video.reading.shots import ShotDetector
+
+_SHORTEST_REST = 3
+"""A rest of fewer frames at the end of a shot is avoided where the length allows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """Consecutive frames of one shot; `starts_shot` is False where it goes on from the clip before.
+
+    `first_frame_index` counts from the first frame that was given to `clips`.
+    """
+
+    frames: tuple[Frame, ...]
+    first_frame_index: int
+    starts_shot: bool
+
+
+class ClipGatherer:
+    """Takes frames one by one and gives clips of at most `max_frames`, none across a cut.
+
+    It holds one clip and a few frames more. A shot that would leave one or two frames over ends
+    with two clips of about equal length instead. Frames are counted from `first_frame`. Raises
+    ConfigError for clips of no frames.
+    """
+
+    def __init__(self, max_frames: int, first_frame: int = 0) -> None:
+        if max_frames < 1:
+            raise ConfigError(f"{max_frames = } is out of range; a clip has at least 1 frame")
+        self._max_frames = max_frames
+        self._spare = min(_SHORTEST_REST, max_frames)
+        self._buffer: list[Frame] = []
+        self._index = first_frame
+        self._starts_shot = True
+
+    def push(self, frame: Frame, *, starts_shot: bool) -> list[Clip]:
+        """Add a frame and return the clips that are whole by now."""
+        ready = self.flush() if starts_shot else []
+        self._buffer.append(frame)
+        if len(self._buffer) == self._max_frames + self._spare:
+            ready.append(self._take(self._max_frames))
+        return ready
+
+    def flush(self) -> list[Clip]:
+        """Return what is left of the shot; the next frame starts another."""
+        rest: list[Clip] = []
+        while self._buffer:
+            rest.append(self._take(_next_length(len(self._buffer), self._max_frames)))
+        self._starts_shot = True
+        return rest
+
+    def _take(self, count: int) -> Clip:
+        clip = Clip(tuple(self._buffer[:count]), self._index, self._starts_shot)
+        del self._buffer[:count]
+        self._index += count
+        self._starts_shot = False
+        return clip
+
+
+def clips(
+    frames: Iterable[Frame], *, max_frames: int, detector: ShotDetector | None
+) -> Iterator[Clip]:
+    """The frames in order as clips of at most `max_frames`, as `ClipGatherer` makes them.
+
+    Lazy. Without a detector all is one shot.
+    """
+    gatherer = ClipGatherer(max_frames)
+    for frame, is_first in _marked(frames, detector):
+        yield from gatherer.push(frame, starts_shot=is_first)
+    yield from gatherer.flush()
+
+
+def _marked(frames: Iterable[Frame], detector: ShotDetector | None) -> Iterator[tuple[Frame, bool]]:
+    if detector is not None:
+        return detector.mark_cuts(frames)
+    return ((frame, number == 0) for number, frame in enumerate(frames))
+
+
+def _next_length(remaining: int, max_frames: int) -> int:
+    """How many of the last frames of a shot go into the next clip: all, or the smaller half."""
+    return remaining if remaining <= max_frames else remaining // 2

@@ -1,0 +1,216 @@
+"""Joining parts into one file, with the source's times and everything else that it holds."""
+
+import logging
+from collections import deque
+from collections.abc import Iterator
+from contextlib import ExitStack
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+from av.container.output import OutputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from vsr.errors import OutputError
+from vsr.video.probe import VideoInfo, open_video, reason_of
+from vsr.video.writing.encoders import ENCODERS, holds_exact_times
+from vsr.video.writing.encoding import Encoding
+from vsr.video.writing.parts import Part
+from vsr.video.writing.stream_copier import (
+    StreamCopier,
+    TimeRange,
+    kept_tags,
+    tag_options,
+)
+from vsr.video.writing.stream_fates import FORMATS, streams_to_copy
+
+_log = logging.getLogger(__name__)
+
+
+class Muxer:
+    """One output file being written: the parts of the video and all other streams, copied.
+
+    With `span.begin`, or where the source begins before zero, all times are moved so that the first
+    frame is at zero; otherwise they are the source's own. The same parts give the same bytes.
+
+    `delay` is the largest one of the parts to come; None: that of the first.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        source: VideoInfo,
+        encoding: Encoding,
+        span: TimeRange,
+        delay: int | None = None,
+    ) -> None:
+        self._path = path
+        self._source = source
+        self._encoding = encoding
+        self._span = span
+        self._delay = delay
+        self._decode_times: _DecodeTimes | None = None
+        self._shift = Fraction(0)
+        self._rounds_times = False
+        self._stack = ExitStack()
+        try:
+            self._open()
+        except (av.FFmpegError, ValueError) as error:
+            self.abort()
+            raise OutputError(
+                f"{encoding.codec} cannot be set up so: {reason_of(error)}"
+            ) from error
+        except BaseException:
+            self.abort()
+            raise
+
+    def add(self, part: Part) -> None:
+        """Copy the frames of the next part; OutputError where it was encoded in another way."""
+        if part.header != bytes(self._stream.codec_context.extradata or b""):
+            raise OutputError(
+                f"a part of {self._path} was encoded by another {self._encoding.codec}, or with "
+                "other settings: start over with --restart"
+            )
+        times = sorted(frame.pts for frame in part.frames)
+        if self._decode_times is None:
+            self._begin(times[0], part.delay if self._delay is None else self._delay)
+        assert self._decode_times is not None
+        time_base = self._source.time_base
+        shift = round(self._shift / time_base)
+        try:
+            for frame, dts in zip(part.frames, self._decode_times.after(times), strict=True):
+                self._note_rounding((frame.pts - shift) * time_base)
+                self._copier.copy_until(dts * time_base, shift=self._shift)
+                packet = Packet(frame.data)
+                packet.stream = self._stream
+                packet.time_base = time_base
+                packet.pts, packet.dts = frame.pts - shift, dts - shift
+                packet.is_keyframe = frame.is_keyframe
+                self._output.mux_one(packet)
+        except av.FFmpegError as error:
+            raise self._write_error(error) from error
+
+    def finish(self) -> None:
+        """Write the rest of the other streams and the end of the file."""
+        try:
+            self._copier.copy_until(None, shift=self._shift)
+            self._output.close()
+        except av.FFmpegError as error:
+            raise self._write_error(error) from error
+        finally:
+            self._stack.close()
+
+    def abort(self) -> None:
+        """Close the file without its end; errors of that do not matter any more."""
+        try:
+            self._stack.close()
+        except (av.FFmpegError, ValueError) as error:
+            _log.debug("closing the unfinished %s: %s", self._path, error)
+
+    def _begin(self, first_pts: int, delay: int) -> None:
+        if self._span.begin is not None or first_pts < 0:
+            self._shift = first_pts * self._source.time_base
+        self._decode_times = _DecodeTimes(first_pts, delay, self._encoding.frame_duration)
+
+    def _open(self) -> None:
+        source = self._source
+        # Without bitexact Matroska numbers its tracks at random.
+        options = {"fflags": "+bitexact"}
+        if holds_exact_times(self._path):
+            options["video_track_timescale"] = str(source.time_base.denominator)
+            options |= tag_options(source, self._path)
+        else:
+            # Sound often begins a little before zero, and all times would be moved for it. So a
+            # packet before zero loses its time, which Matroska cannot hold, but nothing else.
+            options["avoid_negative_ts"] = "disabled"
+        self._output: OutputContainer = self._stack.enter_context(
+            av.open(
+                str(self._path.absolute()),
+                "w",
+                format=FORMATS[self._path.suffix.lower()],
+                container_options=options,
+            )
+        )
+        self._stream = self._add_video()
+        if source.is_image_folder:
+            self._copier: StreamCopier | _NothingToCopy = _NothingToCopy()
+        else:
+            container, video = self._stack.enter_context(open_video(source.path))
+            tags = kept_tags(video)
+            self._stream.metadata.update(tags)
+            if "stereo_mode" in tags and holds_exact_times(self._path):
+                _log.warning(
+                    "%s: the tag of a stereoscopic film is left out; .mkv holds it", source.path
+                )
+            self._stream.disposition = video.disposition
+            kept = streams_to_copy(source, container, self._path)
+            self._copier = StreamCopier(
+                source, container, self._output, streams=kept, span=self._span
+            )
+        self._output.start_encoding()
+
+    def _add_video(self) -> VideoStream:
+        """A stream whose encoder is never given a frame: it is there for the header."""
+        source, encoding = self._source, self._encoding
+        stream: Any = self._output.add_stream(
+            ENCODERS[encoding.codec].name, rate=encoding.rate, options=dict(encoding.options)
+        )
+        context = stream.codec_context
+        encoding.configure(context)
+        stream.time_base = source.time_base
+        if encoding.codec == "x265" and holds_exact_times(self._path):
+            context.codec_tag = "hvc1"  # the tag that Apple's players ask for
+        if source.display_matrix is not None:
+            stream.set_display_matrix(_enlarged_matrix(source, encoding.width, encoding.height))
+        return stream
+
+    def _note_rounding(self, seconds: Fraction) -> None:
+        if self._rounds_times or holds_exact_times(self._path):
+            return
+        if (seconds * 1000).denominator != 1:
+            self._rounds_times = True
+            _log.info(
+                "%s keeps times to 1 ms only: those of this source are rounded; .mp4 and .mov "
+                "keep them exactly",
+                self._path.suffix,
+            )
+
+    def _write_error(self, error: av.FFmpegError) -> OutputError:
+        return OutputError(f"{self._path} cannot be written: {reason_of(error)}")
+
+
+class _DecodeTimes:
+    """When each frame is decoded: at the time at which the frame `delay` places before is shown.
+
+    Each part's own decode times begin before its first frame is shown, and so would lie among those
+    of the part before. Places do not depend on where parts end, and every frame is still decoded
+    before it is shown: a part needs no more than its own delay.
+    """
+
+    def __init__(self, first_pts: int, delay: int, step: int) -> None:
+        self._waiting = deque(first_pts - step * place for place in range(delay, 0, -1))
+
+    def after(self, times: list[int]) -> Iterator[int]:
+        """The decode times of the next part, whose frames are shown at `times` (ascending)."""
+        for pts in times:
+            self._waiting.append(pts)
+            yield self._waiting.popleft()
+
+
+class _NothingToCopy:
+    """Stands for the other streams of a source that has none."""
+
+    def copy_until(self, seconds: Fraction | None, *, shift: Fraction) -> None:
+        """Do nothing."""
+
+
+def _enlarged_matrix(source: VideoInfo, width: int, height: int) -> list[int]:
+    """The display matrix with its shift (16.16 fixed point pixels) for the new size."""
+    assert source.display_matrix is not None
+    matrix = list(source.display_matrix)
+    matrix[6] = matrix[6] * width // source.width
+    matrix[7] = matrix[7] * height // source.height
+    return matrix

@@ -1,0 +1,276 @@
+"""Writing the output: nothing under its name before it is complete."""
+
+import logging
+import os
+import shutil
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from vsr.errors import OutputError
+from vsr.video.images import decode_image, encode_png, upright
+from vsr.video.pixels import Pixels
+from vsr.video.probe import VideoInfo, open_video, probe
+from vsr.video.times import exact_seconds
+from vsr.video.writing.animation import AnimationFile
+from vsr.video.writing.encoders import ENCODERS, PNG, EncoderSettings, check_codec
+from vsr.video.writing.encoding import Encoding
+from vsr.video.writing.muxer import Muxer
+from vsr.video.writing.parts import PART_FRAMES, Part, part_encoder
+from vsr.video.writing.stream_copier import TimeRange, source_range
+from vsr.video.writing.stream_fates import check_audio
+
+_log = logging.getLogger(__name__)
+
+
+def check_output(
+    path: str | Path, *, source_path: str | Path, settings: EncoderSettings, overwrite: bool
+) -> None:
+    """Raise OutputError for whatever would keep `path` from being written, before any work.
+
+    That is: an unfit pair of codec and file type, audio that the type cannot hold, an output that
+    exists or is the source, a folder that is missing or not writable.
+    """
+    _check(Path(path), source=probe(source_path), settings=settings, overwrite=overwrite)
+
+
+class OutputFile:
+    """The output being joined from its parts, with all that the source holds beside its video.
+
+    A context manager. While parts are added the output is called `.NAME.partial.EXT`; it gets its
+    name when the context ends well, and is removed when it ends with an exception. A PNG folder
+    holds pictures only, which the log says.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        source: VideoInfo,
+        encoding: Encoding | None,
+        span: TimeRange,
+        delay: int | None = None,
+        partial: Path | None = None,
+        note_whole: Callable[[Path], None] | None = None,
+    ) -> None:
+        """Open the output for parts encoded by `encoding` (None: as PNG); `delay` as Muxer's.
+
+        The parts of an animation are PNG too; the ending of `path` says which it is.
+
+        `partial`: another name for the time being, on the same disk; `note_whole` is called with it
+        before it is changed for the last one.
+        """
+        self.path = path
+        self.frame_count = 0
+        self._partial = partial or path.with_name(f".{path.stem}.partial{path.suffix}")
+        self._note_whole = note_whole
+        _remove(self._partial)
+        try:
+            self._sink: Muxer | _PngFolder | AnimationFile
+            if encoding is not None:
+                self._sink = Muxer(
+                    self._partial, source=source, encoding=encoding, span=span, delay=delay
+                )
+            elif path.suffix:
+                codec = EncoderSettings().codec_for(path)
+                self._sink = AnimationFile(self._partial, source=source, codec=codec)
+            else:
+                self._sink = _PngFolder(self._partial, source)
+        except BaseException:
+            _remove(self._partial)
+            raise
+
+    def add(self, part: Part) -> None:
+        """Copy the next part."""
+        self._sink.add(part)
+        self.frame_count += len(part.frames)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            self._discard()
+            return
+        try:
+            if self.frame_count == 0:
+                raise OutputError(f"{self.path}: there was no frame to write")
+            self._sink.finish()
+            _put_in_place(self._partial, self.path, self._note_whole)
+        except BaseException:
+            self._discard()
+            raise
+
+    def _discard(self) -> None:
+        self._sink.abort()
+        _remove(self._partial)
+
+
+class VideoWriter:
+    """Writes frames with the source's times and all that the source holds beside its video.
+
+    A context manager, as OutputFile, to which it gives a part now and then.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        source: VideoInfo,
+        width: int,
+        height: int,
+        settings: EncoderSettings,
+        overwrite: bool = False,
+        start: float | Fraction = 0,
+        duration: float | Fraction | None = None,
+    ) -> None:
+        self.path = Path(path)
+        _check(self.path, source=source, settings=settings, overwrite=overwrite)
+        self._shape = (height, width, 3)
+        self._last_pts: int | None = None
+        self._pending = 0
+        self._encoding = encoding_of(self.path, source, (width, height), settings)
+        length = None if duration is None else exact_seconds(duration)
+        span = source_range(source, exact_seconds(start), length)
+        self._file = OutputFile(self.path, source=source, encoding=self._encoding, span=span)
+        self._encoder = part_encoder(self._encoding)
+
+    @property
+    def frame_count(self) -> int:
+        """How many frames were written."""
+        return self._file.frame_count + self._pending
+
+    def write(self, pixels: Pixels, pts: int) -> None:
+        """Add one frame: RGB `h w 3` of the output's size, and its pts in the source's units."""
+        assert pixels.shape == self._shape, f"{pixels.shape = }, expected {self._shape}"
+        assert self._last_pts is None or pts > self._last_pts, f"{pts = } after {self._last_pts}"
+        self._last_pts = pts
+        if self._pending == PART_FRAMES:
+            self._close_part()
+            self._encoder = part_encoder(self._encoding)
+        self._encoder.write(pixels, pts)
+        self._pending += 1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._file:
+            if error is not None:
+                raise error
+            if self._pending:
+                self._close_part()
+
+    def _close_part(self) -> None:
+        self._file.add(self._encoder.finish())
+        self._pending = 0
+
+
+def encoding_of(
+    path: Path, source: VideoInfo, size: tuple[int, int], settings: EncoderSettings
+) -> Encoding | None:
+    """How the output at `path`, of a size (width, height), is encoded; None for PNG pictures.
+
+    Those make a folder or an animation.
+    """
+    codec = settings.codec_for(path)
+    return Encoding.of(source, codec, size, settings) if codec in ENCODERS else None
+
+
+class _PngFolder:
+    """A folder of numbered pictures, upright: they have no tag for a rotation."""
+
+    def __init__(self, folder: Path, source: VideoInfo) -> None:
+        self._folder = folder
+        self._count = 0
+        self._rotation = source.rotation
+        try:
+            folder.mkdir()
+        except OSError as error:
+            raise OutputError(f"{folder} cannot be made: {error.strerror or error}") from error
+        if not source.is_image_folder:
+            _log.warning(
+                "a folder of pictures holds no times, tags or sound: those of %s are left out",
+                source.path,
+            )
+
+    def add(self, part: Part) -> None:
+        """Write the next pictures; their numbers tell the order, their times are not kept."""
+        for frame in part.frames:
+            path = self._folder / f"{self._count:08d}.png"
+            try:
+                path.write_bytes(_upright_png(frame.data, self._rotation))
+            except OSError as error:
+                raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
+            self._count += 1
+
+    def finish(self) -> None:
+        """Do nothing: every picture is complete."""
+
+    def abort(self) -> None:
+        """Do nothing: the folder is removed as a whole."""
+
+
+def _upright_png(content: bytes, rotation: int) -> bytes:
+    return encode_png(upright(decode_image(content), rotation)) if rotation else content
+
+
+def _check(path: Path, *, source: VideoInfo, settings: EncoderSettings, overwrite: bool) -> None:
+    codec = check_codec(path, settings)
+    folder = path.parent
+    if path.exists():
+        if path.samefile(source.path):
+            raise OutputError(f"{path} is the source itself; give the output another name")
+        if not overwrite:
+            raise OutputError(f"{path} exists; choose another name, or allow it to be overwritten")
+        _check_replaceable(path, is_folder=codec == PNG)
+    if not folder.is_dir():
+        raise OutputError(f"the folder {folder} of the output does not exist; make it first")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"the folder {folder} is not writable; choose another one")
+    if codec in ENCODERS and not source.is_image_folder:
+        with open_video(source.path) as (container, _):
+            check_audio(source, container, path)
+
+
+def _check_replaceable(path: Path, *, is_folder: bool) -> None:
+    if path.is_dir() != is_folder:
+        raise OutputError(
+            f"{path} is a {'folder' if path.is_dir() else 'file'}, which a "
+            f"{'folder' if is_folder else 'file'} cannot replace; choose another name"
+        )
+    if is_folder and any(entry.suffix.lower() != ".png" for entry in path.iterdir()):
+        raise OutputError(f"{path} holds more than PNG files and is not replaced; remove it first")
+
+
+def _put_in_place(partial: Path, path: Path, note: Callable[[Path], None] | None) -> None:
+    try:
+        for file in partial.iterdir() if partial.is_dir() else (partial,):
+            with file.open("rb") as opened:
+                os.fsync(opened.fileno())
+        if note is not None:
+            note(partial)
+        if partial.is_dir() and path.is_dir():
+            shutil.rmtree(path)
+        partial.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

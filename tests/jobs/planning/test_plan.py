@@ -12,7 +12,7 @@ import pytest
 from vsr.cli import main
 from vsr.config import UpscaleConfig
 from vsr.errors import ConfigError, DeviceError, InputError, OutputError
-from vsr.jobs import plan as plan_module
+from vsr.jobs.planning import plan as plan_module
 from vsr.jobs.planning.plan import Plan, plan, scan
 from vsr.jobs.preview import preview
 from vsr.jobs.upscale import upscale

@@ -37,4 +37,9 @@ class DeviceError(VsrError):
 
 
 class DependencyError(VsrError):
-    """An optional package is missing; the message names the extra that installs it."""
+    """A package or a system library is missing; the message says how to install it."""
+
+
+def install_extra(extra: str) -> str:
+    """Return the command that installs an extra, for the message of a DependencyError."""
+    return f'pip install -e ".[{extra}]" in a clone of vsr, or pip install "FILE.whl[{extra}]"'

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vsr.config import nearest
-from vsr.errors import ConfigError, DependencyError, DeviceError
+from vsr.errors import ConfigError, DependencyError, DeviceError, install_extra
 
 AttentionBackend = Literal["sdpa", "xformers"]
 BACKENDS: tuple[str, ...] = get_args(AttentionBackend)
@@ -67,7 +67,7 @@ def _xformers(q: Tensor) -> Callable[..., Tensor]:
     except ImportError as error:
         raise DependencyError(
             "attention backend 'xformers' needs the package xformers, which is not installed: "
-            "pip install 'vsr[xformers]', or use the backend 'sdpa'"
+            f"{install_extra('xformers')}; or use the backend 'sdpa'"
         ) from error
     if not q.is_cuda:
         raise DeviceError(

@@ -82,5 +82,5 @@ def test_frozen_parameters_stay_bit_for_bit():
 
 def test_states_in_8_bits_need_their_package(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)
-    with pytest.raises(DependencyError, match=r"vsr\[8bit\]"):
+    with pytest.raises(DependencyError, match=r"\.\[8bit\]"):
         make_optimizer(network(), StageConfig("s", steps=1), OptimizerConfig(kind="adamw8bit"))

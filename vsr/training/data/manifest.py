@@ -13,7 +13,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, Literal
 
-from vsr.errors import ConfigError, DependencyError, InputError, OutputError
+from vsr.errors import ConfigError, DependencyError, InputError, OutputError, install_extra
 
 Kind = Literal["image", "video"]
 Split = Literal["train", "validation", "test"]
@@ -291,8 +291,8 @@ def _pyarrow() -> tuple[Any, Any]:
         return importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
     except ImportError as error:
         raise DependencyError(
-            "manifests are parquet files, read by pyarrow, which is not installed: "
-            "pip install 'vsr[train]' or 'vsr[data]'"
+            "manifests are parquet files, read with pyarrow, which is not installed: "
+            f"{install_extra('train')}"
         ) from error
 
 

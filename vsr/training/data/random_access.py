@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
-from vsr.errors import DependencyError, InputError
+from vsr.errors import DependencyError, InputError, install_extra
 from vsr.video.pixels import as_uint8
 from vsr.video.reading.reader import Frame, VideoReader
 
@@ -53,6 +53,6 @@ def _decord() -> Any:
         return importlib.import_module("decord")
     except ImportError as error:
         raise DependencyError(
-            "training reads videos by decord, which is not installed: pip install 'vsr[train]', "
-            "or set data.reader=av"
+            "training reads videos with decord, which is not installed: "
+            f"{install_extra('train')}; or set data.reader=av"
         ) from error

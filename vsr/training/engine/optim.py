@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from vsr.errors import ConfigError, DependencyError
+from vsr.errors import ConfigError, DependencyError, install_extra
 from vsr.training.config import OptimizerConfig, StageConfig
 
 
@@ -89,7 +89,7 @@ def _adamw_8bit() -> Any:
     except ImportError as error:
         raise DependencyError(
             "optimizer.kind: adamw8bit needs bitsandbytes, which is not installed: "
-            "pip install 'vsr[8bit]', or take kind: adamw"
+            f"{install_extra('8bit')}; or set kind: adamw"
         ) from error
 
 

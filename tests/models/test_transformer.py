@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from vsr.models.blocks import BlockStyle
 from vsr.models.transformer import (
     Attention,
+    AttentionContext,
     FrameAttention,
     TemporalAttention,
     TextAttention,
@@ -76,8 +77,7 @@ def test_frame_attention_in_windows_sees_each_block_by_itself():
     layer, x = FrameAttention(CHANNELS, HEADS), _tokens()
     whole = layer(x)
     left, right = layer(x[:, :, :3, :3]), layer(x[:, :, :3, 3:])
-    layer.window = 3
-    found = layer(x)
+    found = layer(x, AttentionContext(frame_window=3))
     _close(found[:, :, :3, :3], left)
     _close(found[:, :, :3, 3:], right)
     assert not torch.allclose(found, whole, atol=1e-3)
@@ -86,20 +86,19 @@ def test_frame_attention_in_windows_sees_each_block_by_itself():
 def test_frame_attention_in_a_window_over_the_whole_frame_is_exact():
     layer, x = FrameAttention(CHANNELS, HEADS, shifted=True), _tokens()
     whole = layer(x)
-    layer.window = 8
-    _close(layer(x), whole)
+    _close(layer(x, AttentionContext(frame_window=8)), whole)
 
 
 def test_text_attention_is_plain_attention_of_every_token_to_the_words():
     layer, x = TextAttention(CHANNELS, HEADS, context_channels=6), _tokens()
     text = torch.randn(2, 7, 6)
     q, k, v = (_heads(p) for p in (layer.to_q(x.flatten(1, 3)), layer.to_k(text), layer.to_v(text)))
-    _close(layer(x, text), _plain(layer, q, k, v).view_as(x))
+    _close(layer(x, AttentionContext(text)), _plain(layer, q, k, v).view_as(x))
 
 
 def test_text_attention_insists_on_text():
     with pytest.raises(AssertionError, match="text"):
-        TextAttention(CHANNELS, HEADS, context_channels=6)(_tokens(), None)
+        TextAttention(CHANNELS, HEADS, context_channels=6)(_tokens(), AttentionContext())
 
 
 def test_temporal_attention_is_plain_attention_along_time_with_rotation_and_bias():
@@ -115,7 +114,8 @@ def test_temporal_attention_is_plain_attention_along_time_with_rotation_and_bias
             # keys behind the query: buckets 0 to 15; ahead of it: from 16
             bias[:, i, j] = table[i - j if j <= i else 16 + j - i]
     y = _plain(layer, q, k, _heads(layer.to_v(tokens)), bias)
-    _close(layer(x, frequencies), y.view(2, 4, 5, 9, CHANNELS).permute(0, 3, 1, 2, 4))
+    found = layer(x, AttentionContext(rotary=frequencies))
+    _close(found, y.view(2, 4, 5, 9, CHANNELS).permute(0, 3, 1, 2, 4))
 
 
 def test_buckets_are_exact_for_near_frames_and_logarithmic_up_to_the_last():
@@ -179,7 +179,8 @@ def test_a_transformer_keeps_the_shape_of_its_map(kind):
         block_style=BlockStyle(groups=4),
     )
     x = torch.randn(2, CHANNELS, 3, 5, 4)
-    assert transformer(x, torch.randn(2, 7, 6), rotary_frequencies(8)).shape == x.shape
+    context = AttentionContext(torch.randn(2, 7, 6), rotary_frequencies(8))
+    assert transformer(x, context).shape == x.shape
 
 
 @pytest.mark.parametrize("kind", ["full", "text"])
@@ -192,9 +193,10 @@ def test_untrained_in_time_a_transformer_gives_each_frame_as_alone(kind):
         style=STYLE,
         block_style=BlockStyle(groups=4),
     )
-    x, text, rotary = torch.randn(2, CHANNELS, 3, 5, 4), torch.randn(2, 7, 6), rotary_frequencies(8)
-    each = [transformer(x[:, :, k : k + 1], text, rotary) for k in range(3)]
-    _close(transformer(x, text, rotary), torch.cat(each, dim=2))
+    x = torch.randn(2, CHANNELS, 3, 5, 4)
+    context = AttentionContext(torch.randn(2, 7, 6), rotary_frequencies(8))
+    each = [transformer(x[:, :, k : k + 1], context) for k in range(3)]
+    _close(transformer(x, context), torch.cat(each, dim=2))
 
 
 def test_heads_of_attention_do_not_mix():

@@ -224,6 +224,14 @@ def test_a_trained_temporal_layer_carries_a_change_to_other_frames():
     assert (_run(unet, other) - _run(unet, inputs))[:, :, 1:].abs().amax() > 1e-4
 
 
+def test_a_frame_window_holds_for_its_own_call_alone():
+    unet = _unet(**NARROW, attention=("full", "none", "none", "full"))
+    inputs = _inputs(unet, 1, 8, 8)
+    whole = _run(unet, inputs)
+    assert not torch.allclose(_run(unet, inputs | {"frame_window": 3}), whole, atol=1e-5)
+    assert torch.equal(_run(unet, inputs), whole)
+
+
 def test_a_new_backend_reaches_every_attention():
     unet = _unet(**NARROW)
     unet.set_attention_backend("xformers")

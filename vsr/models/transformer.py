@@ -55,7 +55,21 @@ class TextMemory:
 
 
 Text = Float[Tensor, "texts n d"] | TextMemory
-"""What attention to text looks at: embeddings, or a memory of them that spares work."""
+"""Text embeddings, or a memory of them that computes keys and values once."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionContext:
+    """Inputs that all attention layers share in one forward call of the U-Net."""
+
+    text: Text | None = None
+    rotary: Float[Tensor, " f"] | None = None
+    """Frequencies of the rotary positions in time."""
+    frame_window: int | None = None
+    """Rows and columns of the windows that replace full attention; None: the whole frame."""
+
+
+_NO_CONTEXT = AttentionContext()
 
 
 class VideoTransformer(nn.Module):
@@ -98,15 +112,14 @@ class VideoTransformer(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "b c t h w"],
-        text: Text | None = None,
-        rotary: Float[Tensor, " f"] | None = None,
+        context: AttentionContext = _NO_CONTEXT,
     ) -> Float[Tensor, "texts c t h w"]:
-        """The next map; `text` where the level attends to it, `rotary` the temporal frequencies."""
+        """The next map."""
         if self.resblock_temporal is not None:
             x = self.resblock_temporal(x)
         tokens = self.proj_in(rearrange(self.norm(x), "b c t h w -> b t h w c"))
         for block in self.transformer_blocks:
-            tokens = block(tokens, text, rotary)
+            tokens = block(tokens, context)
         return x + rearrange(self.proj_out(tokens), "b t h w c -> b c t h w")
 
 
@@ -145,15 +158,14 @@ class TransformerBlock(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "b t h w c"],
-        text: Text | None,
-        rotary: Float[Tensor, " f"] | None,
+        context: AttentionContext,
     ) -> Float[Tensor, "texts t h w c"]:
         """The next tokens."""
-        x = x + self.attn1(self.norm1(x), text)
+        x = x + self.attn1(self.norm1(x), context)
         if self.attn2 is not None and self.norm2 is not None:
-            x = x + self.attn2(self.norm2(x), text)
+            x = x + self.attn2(self.norm2(x), context)
         if self.attn_temporal is not None and self.norm_temporal is not None:
-            x = x + self.attn_temporal(self.norm_temporal(x), rotary)
+            x = x + self.attn_temporal(self.norm_temporal(x), context)
         return x + self.ff(self.norm3(x))
 
 
@@ -203,21 +215,20 @@ class Attention(nn.Module):
 class FrameAttention(Attention):
     """Each token attends to all tokens of its own frame, or of its window of the frame.
 
-    `window` (rows and columns, None: no windows) approximates where frames are so large that the
-    square of their tokens counts.
+    `context.frame_window` is an approximation for large frames: the cost of full attention grows
+    with the square of a frame's tokens.
     """
 
     def __init__(self, channels: int, heads: int, *, shifted: bool = False):
         super().__init__(channels, heads)
-        self.window: int | None = None
         self.shifted = shifted
 
     def forward(
-        self, x: Float[Tensor, "b t h w c"], text: Text | None = None
+        self, x: Float[Tensor, "b t h w c"], context: AttentionContext = _NO_CONTEXT
     ) -> Float[Tensor, "b t h w c"]:
-        """The attended tokens; `text` is not looked at."""
-        if self.window is not None:
-            window = (1, self.window, self.window)
+        """The attended tokens."""
+        if context.frame_window is not None:
+            window = (1, context.frame_window, context.frame_window)
             projected = self.to_q(x), self.to_k(x), self.to_v(x)
             return self.to_out[0](
                 self.attend_in_windows(*projected, window=window, shifted=self.shifted)
@@ -229,12 +240,13 @@ class FrameAttention(Attention):
 
 
 class TextAttention(Attention):
-    """Each token attends to the words; keys and values are made once for all frames."""
+    """Each token attends to the words; keys and values are computed once for all frames."""
 
     def forward(
-        self, x: Float[Tensor, "b t h w c"], text: Text | None
+        self, x: Float[Tensor, "b t h w c"], context: AttentionContext
     ) -> Float[Tensor, "texts t h w c"]:
         """The attended tokens, for every text."""
+        text = context.text
         assert text is not None, "this level attends to text embeddings"
         _, t, h, w, _ = x.shape
         q = self.to_q(rearrange(x, "b t h w c -> b (t h w) c"))
@@ -258,9 +270,9 @@ class WindowAttention(Attention):
         self.shifted = shifted
 
     def forward(
-        self, x: Float[Tensor, "b t h w c"], text: Text | None = None
+        self, x: Float[Tensor, "b t h w c"], context: AttentionContext = _NO_CONTEXT
     ) -> Float[Tensor, "b t h w c"]:
-        """The attended tokens; `text` is not looked at."""
+        """The attended tokens; `context` is not used."""
         _, t, h, w, _ = x.shape
         angles = _axis_angles(t, h, w, x.shape[-1] // self.heads, device=x.device)
         q, k = (self._rotate(p, angles) for p in (self.to_q(x), self.to_k(x)))
@@ -285,14 +297,14 @@ class TemporalAttention(Attention):
         self.time_rel_pos_bias = RelativePositionBias(heads)
 
     def forward(
-        self, x: Float[Tensor, "b t h w c"], rotary: Float[Tensor, " f"] | None
+        self, x: Float[Tensor, "b t h w c"], context: AttentionContext
     ) -> Float[Tensor, "b t h w c"]:
-        """The attended tokens; `rotary`: frequencies of the channel pairs."""
+        """The attended tokens."""
         _, t, h, w, _ = x.shape
         tokens = rearrange(x, "b t h w c -> (b h w) t c")
         q, k, v = self.to_q(tokens), self.to_k(tokens), self.to_v(tokens)
-        if rotary is not None:
-            angles = torch.arange(t, device=x.device)[:, None] * rotary.float()
+        if context.rotary is not None:
+            angles = torch.arange(t, device=x.device)[:, None] * context.rotary.float()
             q, k = (self._rotate(p, angles) for p in (q, k))
         y = self.attend(q, k, v, bias=self.time_rel_pos_bias(t))
         return self.to_out[0](rearrange(y, "(b h w) t c -> b t h w c", h=h, w=w))

@@ -23,8 +23,8 @@ from vsr.models.blocks import (
 )
 from vsr.models.transformer import (
     Attention,
+    AttentionContext,
     AttentionKind,
-    FrameAttention,
     Text,
     TransformerStyle,
     VideoTransformer,
@@ -102,14 +102,12 @@ class Level(CheckpointMixin, nn.Module):
         up = place.get("up")
         self.upsamplers = nn.ModuleList([Upsample(channels, up)]) if up else None
 
-    def layer(
-        self, index: int, x: Tensor, time: Tensor, text: Text | None, rotary: Tensor | None
-    ) -> Tensor:
+    def layer(self, index: int, x: Tensor, time: Tensor, context: AttentionContext) -> Tensor:
         """The map after resnet `index` and the transformer behind it."""
         x = self.run_layer(self.resnets[index], x, time)
         if self.attentions is None:
             return x
-        return self.run_layer(self.attentions[index], x, text, rotary)
+        return self.run_layer(self.attentions[index], x, context)
 
 
 class MidBlock(CheckpointMixin, nn.Module):
@@ -122,10 +120,10 @@ class MidBlock(CheckpointMixin, nn.Module):
             [parts.attention(channels, heads=heads, kind=kind, shifted=True)]
         )
 
-    def forward(self, x: Tensor, time: Tensor, text: Text | None, rotary: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, time: Tensor, context: AttentionContext) -> Tensor:
         """The next map."""
         x = self.run_layer(self.resnets[0], x, time)
-        x = self.run_layer(self.attentions[0], x, text, rotary)
+        x = self.run_layer(self.attentions[0], x, context)
         return self.run_layer(self.resnets[1], x, time)
 
 
@@ -272,6 +270,7 @@ class UNetVideoModel(CheckpointMixin, ModelMixin, ConfigMixin):
         low_res: Float[Tensor, "b 3 t h w"],
         class_labels: Int[Tensor, "#b"],
         encoder_hidden_states: Text | None = None,
+        frame_window: int | None = None,
     ) -> UNetVideoOutput:
         """The prediction for every latent of the segment.
 
@@ -279,11 +278,12 @@ class UNetVideoModel(CheckpointMixin, ModelMixin, ConfigMixin):
         noise level of `low_res`, an integer. `encoder_hidden_states`: text embeddings, where the
         config attends to text; a `TextMemory` of them spares work where they are seen again. For
         one entry and several texts there is a prediction for each text, and what lies before the
-        first attention to text is computed once.
+        first attention to text is computed once. `frame_window`: full attention sees windows of
+        this many rows and columns of its map, an approximation; None: the whole frame.
         """
         time = self._embed_time(sample, timestep, class_labels)
         rotary = getattr(self.temporal_rotary_emb, "freqs", None)
-        context = (encoder_hidden_states, rotary)
+        context = AttentionContext(encoder_hidden_states, rotary, frame_window)
         x = torch.cat([sample, low_res.to(sample.dtype)], dim=1)
         x = self.conv_in(x.contiguous(memory_format=torch.channels_last_3d))
         walk = self._walk_concat if self.config["skip"] == "concat" else self._walk_add
@@ -297,25 +297,17 @@ class UNetVideoModel(CheckpointMixin, ModelMixin, ConfigMixin):
             if isinstance(module, Attention):
                 module.backend = backend
 
-    def set_frame_window(self, window: int | None) -> None:
-        """Let full attention see windows of so many rows and columns; None: the whole frame."""
-        for module in self.modules():
-            if isinstance(module, FrameAttention):
-                module.window = window
-
     def _embed_time(self, sample: Tensor, timestep: Tensor, class_labels: Tensor) -> Tensor:
         timestep = timestep.to(sample.device).expand(sample.shape[0])
         waves = self.time_proj(timestep).to(self.conv_in.weight.dtype)
         label = self.class_embedding(class_labels.to(sample.device))
         return self.time_embedding(waves) + label
 
-    def _walk_concat(
-        self, x: Tensor, time: Tensor, context: tuple[Text | None, Tensor | None]
-    ) -> Tensor:
+    def _walk_concat(self, x: Tensor, time: Tensor, context: AttentionContext) -> Tensor:
         skips = [x]
         for level, temporal in zip(self._down(), self.down_temp_blocks, strict=True):
             for i in range(len(level.resnets)):
-                x = level.layer(i, x, time, *context)
+                x = level.layer(i, x, time, context)
                 skips.append(x)
             if level.downsamplers is not None:
                 x = level.downsamplers[0](x)
@@ -324,20 +316,18 @@ class UNetVideoModel(CheckpointMixin, ModelMixin, ConfigMixin):
         x = self._middle(x, time, context)
         for level, temporal in zip(self._up(), self.up_temp_blocks, strict=True):
             for i in range(len(level.resnets)):
-                x = level.layer(i, _beside(x, skips.pop()), time, *context)
+                x = level.layer(i, _beside(x, skips.pop()), time, context)
             if level.upsamplers is not None:
                 x = level.upsamplers[0](x, skips[-1].shape[-2:])
             x = self._in_time(temporal, x, time)
         return x
 
-    def _walk_add(
-        self, x: Tensor, time: Tensor, context: tuple[Text | None, Tensor | None]
-    ) -> Tensor:
+    def _walk_add(self, x: Tensor, time: Tensor, context: AttentionContext) -> Tensor:
         first = self.config["temporal_block_first"]
         skips: list[Tensor] = []
         for level, temporal in zip(self._down(), self.down_temp_blocks, strict=True):
             for i in range(len(level.resnets)):
-                x = level.layer(i, x, time, *context)
+                x = level.layer(i, x, time, context)
             if first:
                 x = self._in_time(temporal, x, time)
             skips.append(x)
@@ -349,7 +339,7 @@ class UNetVideoModel(CheckpointMixin, ModelMixin, ConfigMixin):
         for level, temporal in zip(self._up(), self.up_temp_blocks, strict=True):
             x = x + skips.pop()
             for i in range(len(level.resnets)):
-                x = level.layer(i, x, time, *context)
+                x = level.layer(i, x, time, context)
             if first:
                 x = self._in_time(temporal, x, time)
             if level.upsamplers is not None:
@@ -358,10 +348,8 @@ class UNetVideoModel(CheckpointMixin, ModelMixin, ConfigMixin):
                 x = self._in_time(temporal, x, time)
         return x
 
-    def _middle(
-        self, x: Tensor, time: Tensor, context: tuple[Text | None, Tensor | None]
-    ) -> Tensor:
-        return self._in_time(self.mid_temp_block, self.mid_block(x, time, *context), time)
+    def _middle(self, x: Tensor, time: Tensor, context: AttentionContext) -> Tensor:
+        return self._in_time(self.mid_temp_block, self.mid_block(x, time, context), time)
 
     def _in_time(self, block: nn.Module, x: Tensor, time: Tensor) -> Tensor:
         return self.run_layer(block, x, time) if isinstance(block, TemporalBlock) else x

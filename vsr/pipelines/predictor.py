@@ -55,6 +55,8 @@ class ClipPredictor:
     tiles: Sequence[Tile]
     train_timesteps: int
     timer: Timer
+    frame_window: int | None = None
+    """Rows and columns of the windows that replace full attention; None: the whole frame."""
     _memories: dict[int, TextMemory] = field(default_factory=dict[int, TextMemory])
     """Keys and values of each number of texts, for all steps, segments and tiles."""
 
@@ -85,6 +87,7 @@ class ClipPredictor:
             low_res=noisy,
             class_labels=self.level,
             encoder_hidden_states=self._memory(text),
+            frame_window=self.frame_window,
         ).sample
         return self.guidance.combine(output.to(latents.dtype))
 

@@ -152,7 +152,6 @@ class VideoUpscalePipeline(DiffusionPipeline):
             prompts=(negative_prompt, prompt),
             embeds=(negative_prompt_embeds, prompt_embeds),
         )
-        self.unet.set_frame_window(settings.frame_window)
         scheduler = make_scheduler(settings.scheduler, self.scheduler)
         predict = ClipPredictor(
             unet=self.unet,
@@ -163,6 +162,7 @@ class VideoUpscalePipeline(DiffusionPipeline):
             tiles=clip.tiles(),
             train_timesteps=scheduler.config["num_train_timesteps"],
             timer=clip.timer,
+            frame_window=settings.frame_window,
         )
         with clip.timer("flow"):
             flows = self._flows(low_res, flows, state) if propagated else None

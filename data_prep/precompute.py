@@ -81,7 +81,7 @@ def measure(clips: TrainingClips, pipe: Any, options: Namespace) -> str:
 
     def encode(sample: dict[str, torch.Tensor]) -> None:
         with torch.no_grad():  # the large frames alone, as training encodes them
-            pipe.vae.encode_frames(sample["hr"][None])
+            pipe.vae.encode_scaled(sample["hr"][None])
 
     encode(clips[0])  # files and libraries are loaded by the first
     made, samples = cpu_milliseconds(lambda number: clips[number], numbers)

@@ -111,7 +111,7 @@ def test_it_encodes_each_frame_as_the_image_autoencoder_of_diffusers(image_autoe
 @torch.no_grad()
 @pytest.mark.parametrize(("h", "w"), [(1, 1), (3, 5), (8, 6)])
 def test_latents_are_a_quarter_as_high_and_wide_as_frames(inflated, h, w):
-    latents = inflated.encode_frames(_frames(2, 4 * h, 4 * w))
+    latents = inflated.encode_scaled(_frames(2, 4 * h, 4 * w))
     assert latents.shape == (1, 4, 2, h, w)
     assert inflated.decode_frames(latents, _frames(2, h, w)).shape == (1, 3, 2, 4 * h, 4 * w)
 
@@ -120,10 +120,38 @@ def test_latents_are_a_quarter_as_high_and_wide_as_frames(inflated, h, w):
 def test_the_pipeline_sees_latents_scaled_and_the_decoder_takes_the_scale_off(inflated):
     frames = _frames(2, 8, 8)
     mode = inflated.encode(frames).latent_dist.mode()
-    torch.testing.assert_close(inflated.encode_frames(frames), 0.08333 * mode)
+    torch.testing.assert_close(inflated.encode_scaled(frames), 0.08333 * mode)
     decoded = inflated.decode(mode, _frames(2, 2, 2)).sample.clamp(-1, 1)
     found = inflated.decode_frames(0.08333 * mode, _frames(2, 2, 2))
     torch.testing.assert_close(found, decoded, atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("packed", [True, False])
+def test_scaled_latents_decode_in_one_call_as_by_sliding_over_all_frames(inflated, packed):
+    vae = _packed() if packed else inflated
+    small = _frames(2, 3, 5)
+    latents = vae.encode_enlarged(small)
+    found = vae.decode_scaled(latents, small).clamp(-1, 1)
+    assert torch.equal(found, vae.decode_frames(latents, small, frames=2))
+
+
+@torch.no_grad()
+def test_latents_of_enlarged_frames_are_those_of_frames_enlarged_by_a_cubic_kernel(inflated):
+    small = _frames(2, 3, 5)
+    frames = small.permute(0, 2, 1, 3, 4).flatten(0, 1)
+    large = torch.nn.functional.interpolate(frames, scale_factor=4, mode="bicubic")
+    large = large.unflatten(0, (1, 2)).permute(0, 2, 1, 3, 4)
+    assert torch.equal(inflated.encode_enlarged(small), inflated.encode_scaled(large))
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_maps_that_can_be_warped_come_back_as_the_same_latents(inflated, packed):
+    vae = _packed() if packed else inflated
+    latents = torch.randn(1, 48 if packed else 4, 2, 3, 5)
+    maps = vae.warpable(latents)
+    assert maps.shape[-2:] == ((12, 20) if packed else (3, 5))
+    assert torch.equal(vae.from_warpable(maps), latents)
 
 
 def test_packing_is_exactly_invertible():
@@ -147,7 +175,7 @@ def test_enlarged_latents_are_the_packed_repeated_pixels():
 def test_a_fresh_packed_decoder_gives_back_what_was_encoded():
     vae = AutoencoderKLVideo(**PACKED)
     frames = _frames(5, 12, 8)
-    decoded = vae.decode_frames(vae.encode_frames(frames), _frames(5, 3, 2, seed=1))
+    decoded = vae.decode_frames(vae.encode_scaled(frames), _frames(5, 3, 2, seed=1))
     assert torch.equal(decoded, frames)
 
 

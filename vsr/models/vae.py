@@ -113,8 +113,13 @@ class AutoencoderKLVideo(ModelMixin, ConfigMixin):
 
     @property
     def packed(self) -> bool:
-        """Whether a latent is the pixels of its place, so that it can be warped as pixels."""
+        """True if a latent is the 4x4 pixels of its place."""
         return self.config["latents"] == "unshuffle"
+
+    @property
+    def latent_scale(self) -> float:
+        """Scaled latents, as the U-Net sees them, are this factor times those of `encode`."""
+        return 1.0 if self.packed else self.config["scaling_factor"]
 
     @apply_forward_hook
     def encode(self, frames: Float[Tensor, "b 3 t h4 w4"]) -> EncoderOutput:
@@ -126,11 +131,21 @@ class AutoencoderKLVideo(ModelMixin, ConfigMixin):
         moments = self.quant_conv(self.encoder(_channels_last(frames)))
         return EncoderOutput(DiagonalGaussianDistribution(moments))
 
-    def encode_frames(self, frames: Float[Tensor, "b 3 t h4 w4"]) -> Float[Tensor, "b c t h w"]:
-        """The most likely latents, scaled as the U-Net sees them."""
-        if self.encoder is None:
+    def encode_scaled(self, frames: Float[Tensor, "b 3 t h4 w4"]) -> Float[Tensor, "b c t h w"]:
+        """The most likely scaled latents of frames in [-1, 1]."""
+        if self.packed:
             return pack(frames)
-        return self.encode(frames).latent_dist.mode() * self.config["scaling_factor"]
+        return self.encode(frames).latent_dist.mode() * self.latent_scale
+
+    def encode_enlarged(self, low_res: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b c t h w"]:
+        """The scaled latents of LR frames enlarged four times, by repetition if packed, or bicubic.
+
+        Packed latents keep the type of `low_res`, others have that of the network.
+        """
+        if self.packed:
+            return enlarged_latents(low_res)
+        large = F.interpolate(fold_time(low_res), scale_factor=PATCH, mode="bicubic")
+        return self.encode_scaled(unfold_time(large, low_res.shape[2]).to(self.dtype))
 
     @apply_forward_hook
     def decode(
@@ -145,6 +160,12 @@ class AutoencoderKLVideo(ModelMixin, ConfigMixin):
         if self.encoder is None:
             return DecoderOutput(unpack(latents + self.decoder(seen, low_res)))
         return DecoderOutput(self.decoder(self.post_quant_conv(seen), low_res))
+
+    def decode_scaled(
+        self, latents: Float[Tensor, "b c t h w"], low_res: Float[Tensor, "b 3 t h w"]
+    ) -> Float[Tensor, "b 3 t h4 w4"]:
+        """The frames of scaled latents, all in one call and not clamped; see `decode`."""
+        return self.decode(latents / self.latent_scale, low_res).sample
 
     def decode_frames(
         self,
@@ -170,14 +191,21 @@ class AutoencoderKLVideo(ModelMixin, ConfigMixin):
         context: int | None = None,
     ) -> Iterator[Float[Tensor, "b 3 _ h4 w4"]]:
         """The frames of `decode_frames` group by group, so that few large frames exist at once."""
-        scale = 1.0 if self.encoder is None else self.config["scaling_factor"]
         for seen, kept in sliding(
             latents.shape[2],
             step=self.config["decode_frames"] if frames is None else frames,
             context=self.config["decode_context"] if context is None else context,
         ):
-            group = self.decode(latents[:, :, seen] / scale, low_res[:, :, seen]).sample
+            group = self.decode_scaled(latents[:, :, seen], low_res[:, :, seen])
             yield group[:, :, kept].clamp(-1, 1)
+
+    def warpable(self, latents: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b c2 t h2 w2"]:
+        """The latents as maps that flow can warp: packed ones as their pixels, others unchanged."""
+        return unpack(latents) if self.packed else latents
+
+    def from_warpable(self, maps: Float[Tensor, "b c2 t h2 w2"]) -> Float[Tensor, "b c t h w"]:
+        """The inverse of `warpable`."""
+        return pack(maps) if self.packed else maps
 
 
 class Encoder(nn.Module):

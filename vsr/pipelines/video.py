@@ -9,16 +9,14 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
-from einops import rearrange
 from jaxtyping import Float, UInt8, UInt16
 from torch import Tensor
-from torch.nn import functional as F
 
 from vsr.errors import ConfigError, ModelError
 from vsr.models.flow_estimators import FlowEstimator, flow_estimator, raft_weights
 from vsr.models.text import embed_prompt
 from vsr.models.unet import UNetVideoModel
-from vsr.models.vae import AutoencoderKLVideo, enlarged_latents, pack, unpack
+from vsr.models.vae import AutoencoderKLVideo
 from vsr.ops.flow import Flows
 from vsr.ops.frames import OutputType, as_low_res, collect, match_colors
 from vsr.ops.tiles import blend_tiles
@@ -245,13 +243,7 @@ class VideoUpscalePipeline(DiffusionPipeline):
         settings, low_res = clip.settings, clip.low_res
         if settings.start == "noise" and settings.prediction != "residual":
             return None
-        if self.vae.packed:
-            return enlarged_latents(low_res)
-        large = F.interpolate(
-            rearrange(low_res, "b c t h w -> (b t) c h w"), scale_factor=4, mode="bicubic"
-        )
-        large = rearrange(large, "(b t) c h w -> b c t h w", b=low_res.shape[0])
-        return self.vae.encode_frames(large.to(self.vae.dtype)).float()
+        return self.vae.encode_enlarged(low_res).float()
 
     def _add_noise(self, clip: Clip, level: int, noise: Tensor | None) -> Tensor:
         low_res = clip.low_res
@@ -301,9 +293,8 @@ class VideoUpscalePipeline(DiffusionPipeline):
 
         Packed latents are warped as the pixels that they are.
         """
-        packed = self.vae.packed
         check_pairs(x0, flows, state)
-        own = [unpack(one) if packed else one for one in x0.split(1, dim=2)]
+        own = [self.vae.warpable(one) for one in x0.split(1, dim=2)]
         size = (own[0].shape[-2], own[0].shape[-1])
         moving = propagate_frames(
             [one[:, :, 0] for one in own],
@@ -315,7 +306,7 @@ class VideoUpscalePipeline(DiffusionPipeline):
         for i, frame in enumerate(moving):  # one large frame at a time, for the memory's sake
             last = frame[:, :, None]
             shown = restore_high_band(last, own[i]) if settings.restore_detail else last
-            fused[:, :, i : i + 1] = pack(shown) if packed else shown
+            fused[:, :, i : i + 1] = self.vae.from_warpable(shown)
         return fused, last
 
     def _decoded(self, latents: Tensor, clip: Clip, color: ColorMatch) -> Iterator[Tensor]:

@@ -65,8 +65,8 @@ def test_shards_hold_what_the_autoencoder_makes_of_each_sample(
     for number in (0, 6):
         sample = clips[number]
         with torch.no_grad():
-            hq = vae.encode_frames(sample["hr"][None])[0]
-            lq = vae.encode_frames(enlarged(sample["lr"][None]))[0]
+            hq = vae.encode_scaled(sample["hr"][None])[0]
+            lq = vae.encode_scaled(enlarged(sample["lr"][None]))[0]
         # Half precision keeps eleven bits.
         torch.testing.assert_close(rows[number]["hq_latents"].float(), hq, rtol=1e-3, atol=1e-4)
         torch.testing.assert_close(rows[number]["lq_latents"].float(), lq, rtol=1e-3, atol=1e-4)

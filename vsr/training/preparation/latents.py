@@ -90,8 +90,8 @@ def encode_sample(sample: dict[str, Tensor], vae: AutoencoderKLVideo) -> dict[st
     """What a shard keeps of one sample."""
     hr, lr = sample["hr"][None].to(vae.device), sample["lr"][None].to(vae.device)
     return {
-        "hq_latents": vae.encode_frames(hr)[0].half().cpu(),
-        "lq_latents": vae.encode_frames(enlarged(lr))[0].half().cpu(),
+        "hq_latents": vae.encode_scaled(hr)[0].half().cpu(),
+        "lq_latents": vae.encode_scaled(enlarged(lr))[0].half().cpu(),
         "lr": stored_frames(sample["lr"]),
         "prompt": sample.get("caption", torch.tensor(0)),
     }

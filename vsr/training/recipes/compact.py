@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vsr.errors import ModelError
 from vsr.models.blocks import channels_innermost
 from vsr.models.unet import UNetVideoModel
-from vsr.models.vae import AutoencoderKLVideo, enlarged_latents
+from vsr.models.vae import AutoencoderKLVideo
 from vsr.pipelines.sampling import mix, sigma_timestep, start_latents
 from vsr.training.config import StageConfig, TrainConfig
 from vsr.training.data.sampler import sample_generator
@@ -61,16 +61,16 @@ class OneStepModel(nn.Module):
         The step starts at the latents of the enlarged small frames plus `kappa` * noise; or, given
         `sigma` and the `clean` large frames, on the way from those latents to the clean ones.
         """
-        base = enlarged_latents(lr)
+        base = self.vae.encode_enlarged(lr)
         latents = start_latents(base, noise, strength=self.kappa)
         if sigma is None or clean is None:
             sigma = torch.ones(lr.shape[0], device=lr.device)
         else:
-            latents = mix(self.vae.encode_frames(clean), latents, sigma)
+            latents = mix(self.vae.encode_scaled(clean), latents, sigma)
         timestep = sigma_timestep(sigma)
         seen = lr if noisy is None else noisy
         residual = self.unet(latents, timestep, low_res=seen, class_labels=noise_level).sample
-        return self.vae.decode(base + residual, lr).sample
+        return self.vae.decode_scaled(base + residual, lr)
 
 
 class CompactRecipe(ClipRecipe):

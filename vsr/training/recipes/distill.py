@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
-from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -15,7 +14,7 @@ from vsr.checkpoints.load import load_pipeline
 from vsr.errors import ConfigError, ModelError
 from vsr.models.text import embed_prompt
 from vsr.models.unet import UNetVideoModel
-from vsr.models.vae import AutoencoderKLVideo, enlarged_latents
+from vsr.models.vae import AutoencoderKLVideo
 from vsr.pipelines.sampling import (
     clean_latents,
     denoise,
@@ -235,21 +234,17 @@ class DistillRecipe(ClipRecipe):
     @torch.no_grad()
     def _encode(self, frames: Tensor) -> Tensor:
         with self.autocast():
-            return self.teacher.vae.encode_frames(frames).float()
+            return self.teacher.vae.encode_scaled(frames).float()
 
+    @torch.no_grad()
     def _base(self, lr: Tensor) -> Tensor:
-        if self.teacher.vae.packed:
-            return enlarged_latents(lr)
-        frames = rearrange(lr, "b c t h w -> (b t) c h w")
-        large = F.interpolate(frames, scale_factor=4, mode="bicubic")
-        return self._encode(rearrange(large, "(b t) c h w -> b c t h w", b=len(lr)))
+        with self.autocast():
+            return self.teacher.vae.encode_enlarged(lr).float()
 
     def _decode(self, latents: Tensor, lr: Tensor) -> Tensor:
         """Frames in [-1, 1], not clamped; gradients pass."""
-        vae = self.teacher.vae
-        scale = 1.0 if vae.packed else vae.config["scaling_factor"]
         with self.autocast():
-            return vae.decode(latents / scale, lr).sample.float()
+            return self.teacher.vae.decode_scaled(latents, lr).float()
 
 
 def teacher_folder(config: TrainConfig) -> Path:

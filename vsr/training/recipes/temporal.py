@@ -161,7 +161,7 @@ class TemporalRecipe(ClipRecipe):
     def encode(self, frames: Float[Tensor, "b 3 t h4 w4"]) -> Float[Tensor, "b c t h w"]:
         """The clean latents of large frames, scaled as the U-Net sees them."""
         with self.autocast():
-            return self.vae.encode_frames(frames).float()
+            return self.vae.encode_scaled(frames).float()
 
     def validate(self, model: nn.Module, run_step: int) -> dict[str, float]:
         """The loss on held-out samples at fixed noise, and figures of clips sampled from noise."""

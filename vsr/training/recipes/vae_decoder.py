@@ -33,8 +33,7 @@ class Decoding(nn.Module):
         self, latents: Float[Tensor, "b c t h w"], lr: Float[Tensor, "b 3 t h w"]
     ) -> Float[Tensor, "b 3 t h4 w4"]:
         """The frames of latents as the U-Net makes them, in [-1, 1] but not clamped."""
-        scale = 1.0 if self.vae.packed else self.vae.config["scaling_factor"]
-        return self.vae.decode(latents / scale, lr).sample
+        return self.vae.decode_scaled(latents, lr)
 
 
 class VaeDecoderRecipe(ClipRecipe):
@@ -80,7 +79,7 @@ class VaeDecoderRecipe(ClipRecipe):
     @torch.no_grad()
     def _encode(self, hr: Tensor) -> Tensor:
         with self.autocast():
-            return self.model.vae.encode_frames(hr).float()
+            return self.model.vae.encode_scaled(hr).float()
 
 
 def with_wider_decoder(config: TrainConfig) -> TrainConfig:

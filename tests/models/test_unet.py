@@ -251,6 +251,11 @@ def test_a_list_of_another_length_than_the_levels_is_an_error_that_names_it():
         _unet(**WINDOWED | {"num_heads": (1, 2)})
 
 
+def test_an_unknown_kind_of_attention_is_an_error_that_suggests_the_right_one():
+    with pytest.raises(ConfigError, match="did you mean window"):
+        _unet(**WINDOWED | {"attention": ("windows",)})
+
+
 def test_it_comes_back_from_its_folder_as_it_was(tmp_path):
     unet = _unet(**WINDOWED)
     unet.save_pretrained(tmp_path)

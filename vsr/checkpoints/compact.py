@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from vsr.errors import ModelError
 from vsr.models.blocks import ResnetBlock, TemporalBlock, Upsample, zero_parameters
 from vsr.models.transformer import VideoTransformer
-from vsr.models.unet import Level, UNetVideoModel
+from vsr.models.unet import UNetVideoModel
+from vsr.models.unet_levels import Level
 from vsr.models.vae import AutoencoderKLVideo
 
 logger = logging.getLogger(__name__)

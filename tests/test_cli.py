@@ -17,6 +17,8 @@ import torch
 
 from vsr import __version__
 from vsr.cli import main
+from vsr.cli.commands import COMMANDS
+from vsr.config import GROUPS
 
 Make = Callable[[Path, Path], list[str]]
 """Makes the bad input in a folder, given a good clip, and returns the command that meets it."""
@@ -103,6 +105,14 @@ def unknown_container(folder: Path, source: Path) -> list[str]:
     return [str(source), str(folder / "out.xyz")]
 
 
+def long_name(folder: Path, source: Path) -> list[str]:
+    return [str(folder / f"{'a' * 300}.mp4"), str(folder / "out.mp4")]
+
+
+def long_output_name(folder: Path, source: Path) -> list[str]:
+    return [str(source), str(folder / f"{'a' * 300}.mp4")]
+
+
 BAD_INPUT = [
     (missing_file, 1, "does not exist"),
     (folder_without_images, 1, "image"),
@@ -121,6 +131,16 @@ BAD_INPUT = [
     (good("--dtype", "int3"), 2, "dtype"),
     (good("--propagation-steps", "x"), 2, "propagation_steps"),
     (good("extra"), 2, "extra"),
+    (good("--steps", "2.5"), 2, "steps = 2.5 is not a whole number"),
+    (good("--codec", "ffv2"), 2, "codec = ffv2 is unknown; did you mean ffv1?"),
+    (good("--start", "1:75"), 2, "start = 1:75 is not a time; it can be seconds"),
+    (good("--duration", "soon"), 2, "duration = soon is not a time"),
+    (good("--preview", "0"), 2, "preview = 0 is out of range"),
+    (good("-film.mp4"), 2, "unknown option -film.mp4; if it is a file, write ./-film.mp4"),
+    (good("-"), 2, "- (standard input or output) cannot be used"),
+    (config_file("start: soon"), 2, "start = soon is not a time"),
+    (long_name, 1, "is too long for this file system"),
+    (long_output_name, 1, "is too long for this file system"),
     (config_file("noise_lvel: 3"), 2, "unknown key noise_lvel in the config file; did you mean"),
     (config_file("scale: large"), 2, "scale"),
     (config_file("scale: 7"), 2, "scale"),
@@ -273,6 +293,8 @@ def test_debug_shows_the_trace(tmp_path: Path, capfd: pytest.CaptureFixture[str]
         (["upscale"], "input"),
         (["info"], "path"),
         (["train", "missing.yaml"], "missing.yaml"),
+        (["upscale"], "the input is missing; see vsr upscale --help"),
+        (["upscale", "a", "--sclae=2", "b"], "unknown option --sclae; did you mean --scale?"),
     ],
 )
 def test_a_command_that_is_wrong_or_not_whole_is_said_in_one_line(
@@ -287,6 +309,91 @@ def test_a_command_that_is_wrong_or_not_whole_is_said_in_one_line(
 def test_the_version_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert capfd.readouterr().out == f"vsr {__version__}\n"
+
+
+def test_options_may_stand_between_the_names(
+    tmp_path: Path, source: Path, tiny_model: Path
+) -> None:
+    output = tmp_path / "out.mp4"
+    between = ["--model", str(tiny_model), "--scale", "2", "--overwrite"]
+    assert main(["upscale", str(source), *between, str(output), "--duration", "0:00.2"]) == 0
+    with av.open(str(output)) as container:
+        assert container.streams.video[0].width == 64
+        assert len(list(container.decode(video=0))) == 5
+
+
+def test_a_name_that_begins_with_a_dash_may_follow_two_dashes(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["info", "--", "-film.mp4"]) == 1
+    assert "-film.mp4 does not exist" in capfd.readouterr().err
+
+
+def test_a_config_file_may_give_times_as_a_clock_does(
+    tmp_path: Path, source: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("start: 0:01:00.5\n")
+    assert main(["upscale", str(source), str(tmp_path / "out.mp4"), "--config", str(config)]) == 1
+    assert "60.5" in capfd.readouterr().err
+
+
+def test_a_name_in_no_known_encoding_is_printed(tmp_path: Path, source: Path) -> None:
+    film = tmp_path / os.fsdecode(b"\xe9t\xe9.mp4")
+    shutil.copy(source, film)
+    done = _vsr("info", str(film))
+    assert done.returncode == 0, done.stderr
+    assert r"\udce9t\udce9.mp4" in done.stdout
+
+
+def test_a_reader_that_leaves_early_gets_no_trace(source: Path) -> None:
+    command = f"{sys.executable} -m vsr info {source} | true"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert "Traceback" not in done.stderr
+    assert "Error" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (ImportError("libGL.so.1: cannot open shared object file"), "apt install libgl1"),
+        (ImportError("libcudart.so.13: cannot open shared object file"), "install this library"),
+        (ModuleNotFoundError("no", name="einops"), "the package einops is not installed"),
+        (PermissionError(13, "Permission denied", "film.mkv"), "film.mkv: Permission denied"),
+        (MemoryError("8 GB"), "not enough memory to read or write a clip (8 GB)"),
+    ],
+)
+def test_what_the_system_lacks_is_said_in_one_line(
+    error: Exception, says: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fail(options: object) -> None:
+        raise error
+
+    monkeypatch.setitem(COMMANDS, "info", fail)
+    assert main(["info", "film.mkv"]) == 1
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert says in lines[0]
+
+
+@pytest.mark.parametrize("columns", ["80", "120"])
+@pytest.mark.parametrize("command", ["upscale", "plan", "info", "convert", "train"])
+def test_help_fits_the_terminal_and_shows_no_noise_of_the_parser(
+    command: str, columns: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    assert main([command, "--help"]) == 0
+    text = capfd.readouterr().out
+    assert max(map(len, text.splitlines())) <= int(columns)
+    assert not re.search(r"type:|null|Union|Literal|required|--[a-z-]+\+", text)
+    assert len(re.findall(rf"^  vsr {command} ", text, flags=re.MULTILINE)) >= 2
+
+
+def test_help_lists_the_options_by_group(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["upscale", "--help"]) == 0
+    text = capfd.readouterr().out
+    places = [text.index(f"\n{group}:\n") for group in (*GROUPS, "examples")]
+    assert places == sorted(places)
 
 
 def test_help_names_the_commands_in_half_a_second() -> None:

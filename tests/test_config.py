@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import pytest
 
-from vsr.config import UpscaleConfig, nearest
+from vsr.config import GROUPS, Flag, UpscaleConfig, nearest, parse_time
 from vsr.errors import ConfigError
 
 
@@ -57,7 +57,39 @@ def test_lossless_and_another_codec_exclude_each_other() -> None:
 
 def test_every_option_has_a_line_of_help() -> None:
     hints = UpscaleConfig.__annotations__
-    assert all(hints[field.name].__metadata__[0] for field in fields(UpscaleConfig))
+    flags: list[Flag] = [hints[field.name].__metadata__[0] for field in fields(UpscaleConfig)]
+    assert all(flag.help and flag.group in GROUPS for flag in flags)
+
+
+def test_help_names_the_default_that_a_flag_has() -> None:
+    hints = UpscaleConfig.__annotations__
+    for field in fields(UpscaleConfig):
+        if field.default not in (None, False):
+            default = f"{field.default:g}" if isinstance(field.default, float) else field.default
+            assert f"(default: {default}" in hints[field.name].__metadata__[0].help, field.name
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90", 90.0),
+        ("2.5", 2.5),
+        ("2s", 2.0),
+        ("0:10", 10.0),
+        ("90:00", 5400.0),
+        ("1:02:03.5", 3723.5),
+        (12, 12.0),
+        ("-1", -1.0),
+    ],
+)
+def test_times_are_read_as_seconds_or_as_a_clock(text: str | float, seconds: float) -> None:
+    assert parse_time(text, name="start") == seconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "1:60", "1:75:00", "1:2:3:4", "-0:10", "0:-5", ":5"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="is not a time"):
+        parse_time(text, name="start")
 
 
 def test_the_nearest_name_is_suggested_and_a_far_one_is_not() -> None:

@@ -1,4 +1,4 @@
-"""The dataclasses that hold every default of the commands; flags and files only override them."""
+"""The options of an upscaling run: every default is here; flags and files only override them."""
 
 import math
 from collections.abc import Sequence
@@ -16,58 +16,201 @@ Deinterlace = Literal["off", "auto", "on"]
 Codec = Literal["x264", "x265", "av1", "prores", "ffv1", "png", "gif", "apng"]
 
 NATIVE_SCALE = 4
-"""How many times larger the frames of a model folder are."""
+"""Scale of a model folder: width and height of the output over those of the source."""
 NETWORK_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
-"""A model that is one file, a network for images, ends so."""
+"""Suffixes of a model that is one file: an image network."""
+
+
+GROUPS = (
+    "input and output",
+    "model",
+    "quality",
+    "speed and memory",
+    "encoding",
+    "film",
+    "advanced",
+)
+"""The groups of options in the help of the command line, in this order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One option on the command line: its group, the name of its value, and its line of help.
+
+    `value` is empty for a switch; `TIME` means that a time as `1:02:03.5` is accepted.
+    """
+
+    group: str
+    value: str
+    help: str
 
 
 @dataclass(frozen=True, slots=True)
 class UpscaleConfig:
-    """Every choice of `vsr upscale`, with its help; None: the model or the source decides."""
+    """Every option of `vsr upscale`, with its help; None leaves it to the model or the source."""
 
+    start: Annotated[
+        float,
+        Flag(
+            "input and output",
+            "TIME",
+            "where to start, as 90, 2.5s, 0:10 or 1:02:03.5 (default: 0)",
+        ),
+    ] = 0.0
+    duration: Annotated[
+        float | None,
+        Flag("input and output", "TIME", "how much to upscale, as --start (default: to the end)"),
+    ] = None
+    overwrite: Annotated[bool, Flag("input and output", "", "replace an output that exists")] = (
+        False
+    )
+    restart: Annotated[
+        bool,
+        Flag("input and output", "", "discard the finished work of an earlier run and start again"),
+    ] = False
+    share: Annotated[
+        bool,
+        Flag("input and output", "", "make one output together with other runs that have --share"),
+    ] = False
+    tolerant: Annotated[
+        bool,
+        Flag("input and output", "", "accept a damaged source: upscale the frames that decode"),
+    ] = False
     model: Annotated[
-        str, "name of an embedded model, a model folder, or a network for images as one file"
+        str,
+        Flag(
+            "model",
+            "NAME",
+            "embedded model (compact), model folder, or image network"
+            " (.safetensors, .pth) (default: compact)",
+        ),
     ] = "compact"
-    scale: Annotated[
-        float | None, "1 to the model's own, which is the default; below it frames are reduced"
-    ] = None
     preset: Annotated[
-        str | None, "sampling values by name, as upscale-a-video, or a YAML file of them"
+        str | None,
+        Flag(
+            "model",
+            "NAME",
+            "sampling settings: upscale-a-video, upscale-a-video-fast, or a .yaml file",
+        ),
     ] = None
-    height: Annotated[int | None, "height of the output, in place of --scale"] = None
-    steps: Annotated[int | None, "denoising steps; default: the model's own"] = None
-    noise_level: Annotated[int | None, "noise on the small frames: more invents more detail"] = None
-    guidance_scale: Annotated[float | None, "how strongly the prompt steers; 1: not at all"] = None
-    prompt: Annotated[str | None, "what is to be seen (models with text)"] = None
-    negative_prompt: Annotated[str | None, "what is not to be seen (models with text)"] = None
+    prompt: Annotated[
+        str | None, Flag("model", "TEXT", "text prompt, for models with a text encoder")
+    ] = None
+    negative_prompt: Annotated[
+        str | None, Flag("model", "TEXT", "text prompt to steer away from")
+    ] = None
+    scale: Annotated[
+        float | None,
+        Flag("quality", "X", "output size / input size, from 1 (default: the model's, usually 4)"),
+    ] = None
+    height: Annotated[
+        int | None, Flag("quality", "PIXELS", "height of the output, instead of --scale")
+    ] = None
+    steps: Annotated[
+        int | None, Flag("quality", "N", "denoising steps, 1 to 1000 (default: the model's)")
+    ] = None
+    noise_level: Annotated[
+        int | None,
+        Flag(
+            "quality",
+            "N",
+            "noise added to the input, 0 to 1000: more invents more detail (default: the model's)",
+        ),
+    ] = None
+    guidance_scale: Annotated[
+        float | None,
+        Flag("quality", "X", "strength of the text prompt; 1 turns it off (default: the model's)"),
+    ] = None
+    color: Annotated[
+        Color | None,
+        Flag(
+            "quality",
+            "METHOD",
+            "color matching to the source: none, wavelet or adain (default: the model's)",
+        ),
+    ] = None
+    device: Annotated[
+        str, Flag("speed and memory", "NAME", "auto, cpu, cuda, cuda:N or mps (default: auto)")
+    ] = "auto"
+    dtype: Annotated[
+        Dtype,
+        Flag(
+            "speed and memory",
+            "NAME",
+            "precision: auto, float32, bfloat16 or float16 (default: auto: the fastest)",
+        ),
+    ] = "auto"
+    attention: Annotated[
+        Attention,
+        Flag("speed and memory", "NAME", "attention backend: sdpa or xformers (default: sdpa)"),
+    ] = "sdpa"
+    tile: Annotated[
+        int | None,
+        Flag(
+            "speed and memory",
+            "PIXELS",
+            "tile size in pixels of the source, from 16: less memory (default: no tiles until"
+            " memory runs out)",
+        ),
+    ] = None
+    max_clip_frames: Annotated[
+        int | None,
+        Flag(
+            "speed and memory",
+            "N",
+            "frames in memory at once (default: 16, fewer for large frames)",
+        ),
+    ] = None
+    codec: Annotated[
+        Codec | None,
+        Flag(
+            "encoding",
+            "NAME",
+            "x264, x265, av1, prores, ffv1, gif, apng, or png for a folder of pictures"
+            " (default: by the output's name, else x264)",
+        ),
+    ] = None
+    crf: Annotated[
+        int | None,
+        Flag(
+            "encoding",
+            "N",
+            "constant rate factor, 0 (best) to 51, av1 to 63 (default: x264 16, x265 18, av1 24)",
+        ),
+    ] = None
+    lossless: Annotated[bool, Flag("encoding", "", "lossless FFV1 in RGB")] = False
+    deinterlace: Annotated[
+        Deinterlace,
+        Flag(
+            "film",
+            "MODE",
+            "deinterlacing: off, on, or auto, where the frames show it (default: auto)",
+        ),
+    ] = "auto"
+    seed: Annotated[
+        int, Flag("advanced", "N", "random seed: the same seed gives the same output (default: 0)")
+    ] = 0
+    segment_length: Annotated[
+        int | None, Flag("advanced", "N", "frames per call of the U-Net (default: the model's)")
+    ] = None
     propagation_steps: Annotated[
         str | int | list[int] | None,
-        "steps after which latents are carried along the flow, as 0,2; or none",
+        Flag(
+            "advanced",
+            "LIST",
+            "steps after which latents are propagated along the flow, as 0,2,4; or none"
+            " (default: the model's)",
+        ),
     ] = None
-    seed: Annotated[int, "the same seed makes the same noise"] = 0
-    device: Annotated[str, "auto, cpu, cuda, cuda:N or mps"] = "auto"
-    dtype: Annotated[Dtype, "number format of the networks; auto: a fast one"] = "auto"
-    attention: Annotated[Attention, "who computes attention; xformers needs its extra"] = "sdpa"
-    flow: Annotated[Flow, "optical flow; auto: RAFT where its weights are, else DIS"] = "auto"
-    flow_weights: Annotated[str | None, "file with the weights of RAFT"] = None
-    segment_length: Annotated[int | None, "frames that the network sees together"] = None
-    max_clip_frames: Annotated[
-        int | None, "frames in memory at once; default: 16, fewer where frames are large"
-    ] = None
-    tile: Annotated[int | None, "size of the spatial tiles, in pixels of the source"] = None
-    color: Annotated[Color | None, "how colours are matched to the source"] = None
-    codec: Annotated[Codec | None, "x264 by default; png: a folder of images; gif, apng"] = None
-    crf: Annotated[int | None, "quality of x264, x265 and av1: lower is better and larger"] = None
-    lossless: Annotated[bool, "FFV1 in RGB"] = False
-    deinterlace: Annotated[
-        Deinterlace, "make fields whole; auto: where the first frames show them"
+    flow: Annotated[
+        Flow,
+        Flag(
+            "advanced",
+            "NAME",
+            "optical flow: dis, raft, or auto: raft where its weights are (default: auto)",
+        ),
     ] = "auto"
-    start: Annotated[float, "seconds of the source to skip"] = 0.0
-    duration: Annotated[float | None, "seconds of the source to upscale"] = None
-    overwrite: Annotated[bool, "replace an output that exists"] = False
-    restart: Annotated[bool, "begin anew instead of going on with what is finished"] = False
-    share: Annotated[bool, "make one output together with other processes with --share"] = False
-    tolerant: Annotated[bool, "a damaged source is no error: what decodes is the result"] = False
+    flow_weights: Annotated[str | None, Flag("advanced", "FILE", "weights of RAFT")] = None
 
     def __post_init__(self) -> None:
         """Check the ranges that hold for every source and model."""
@@ -84,7 +227,7 @@ class UpscaleConfig:
         _in_range("start", self.start, 0)
         _in_range("duration", self.duration, 0)
         if self.duration == 0:
-            raise ConfigError("duration is 0 seconds; leave it out for everything to the end")
+            raise ConfigError("duration is 0 seconds; leave it out to upscale to the end")
         if self.height is not None and self.scale is not None:
             raise ConfigError(
                 f"height = {self.height} and scale = {self.scale:g}: give one of them"
@@ -97,7 +240,7 @@ class UpscaleConfig:
 
     @property
     def propagation(self) -> tuple[int, ...] | None:
-        """The steps after which latents are propagated; None: the model's own choice."""
+        """The steps after which latents are propagated; None leaves them to the model."""
         return _parse_steps(self.propagation_steps)
 
 
@@ -105,6 +248,25 @@ def nearest(name: str, known: Sequence[str]) -> str:
     """Return "; did you mean X?" with the name of `known` that is closest, or an empty string."""
     close = get_close_matches(name, known, n=1, cutoff=0.5)
     return f"; did you mean {close[0]}?" if close else ""
+
+
+def parse_time(value: str | float, *, name: str) -> float:
+    """Return the seconds of `90`, `2.5`, `2s`, `0:10` or `1:02:03.5`, the value of option `name`.
+
+    Raises ConfigError for anything else.
+    """
+    *whole, last = str(value).strip().removesuffix("s").split(":")
+    try:
+        parts = [*map(int, whole), float(last)]
+    except ValueError:
+        parts = []
+    clock = all(part.isdigit() for part in whole) and all(0 <= part < 60 for part in parts[1:])
+    if not 1 <= len(parts) <= 3 or not clock:
+        raise ConfigError(
+            f"{name} = {value} is not a time; it can be seconds as 90, 2.5 or 2s, or a clock time "
+            "as 0:10 or 1:02:03.5"
+        )
+    return sum(part * 60**power for power, part in enumerate(reversed(parts)))
 
 
 def _in_range(name: str, value: float | None, low: float, high: float = math.inf) -> None:
@@ -126,7 +288,7 @@ def _parse_steps(value: str | int | Sequence[int] | None) -> tuple[int, ...] | N
         steps = (-1,)
     if any(step < 0 for step in steps):
         raise ConfigError(
-            f"propagation_steps = {value} is not known; it can be none, or step numbers from 0 "
-            "as 0,2,4"
+            f"propagation_steps = {value} is not a list of steps; it can be none, or step numbers "
+            "from 0, as 0,2,4"
         )
     return steps

@@ -1,0 +1,85 @@
+"""The `vsr` command: run one command, and turn every error into one line and an exit code."""
+
+import io
+import logging
+import os
+import signal
+import sys
+import threading
+import traceback
+from argparse import ArgumentError
+from collections.abc import Sequence
+
+from vsr.cli.arguments import positionals_first
+from vsr.cli.commands import COMMANDS
+from vsr.cli.errors import explained, usage_error
+from vsr.cli.parsers import make_parsers
+from vsr.errors import ConfigError, VsrError
+
+EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command in `argv` (default: of the process) and return its exit code."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _interrupt)
+    _print_any_name()
+    try:
+        return _run(args)
+    except BrokenPipeError:
+        _discard_output()
+        return EXIT_ERROR
+    except (VsrError, MemoryError, OSError, ImportError) as error:
+        _report(explained(error), cause=error, debug="--debug" in args)
+        return EXIT_USAGE if isinstance(error, ConfigError) else EXIT_ERROR
+    except KeyboardInterrupt as interrupt:
+        _report(interrupt, cause=interrupt, debug="--debug" in args)
+        return EXIT_INTERRUPTED
+
+
+def _run(args: Sequence[str]) -> int:
+    parser, commands = make_parsers()
+    if not args:
+        parser.print_help()
+        return EXIT_USAGE
+    try:
+        if args[0] in commands:
+            args = [args[0], *positionals_first(args[1:], commands[args[0]])]
+        options = parser.parse_args(args)
+    except ArgumentError as error:
+        raise usage_error(error, commands.get(args[0], parser), tuple(commands)) from error
+    except SystemExit as end:
+        return int(end.code or 0)
+    chosen = options[options.command]
+    logging.basicConfig(
+        level=logging.DEBUG if chosen.debug else logging.INFO,
+        format="vsr: %(message)s",
+        force=True,
+    )
+    COMMANDS[options.command](chosen)
+    return 0
+
+
+def _interrupt(*_: object) -> None:
+    """End on SIGTERM as on Ctrl-C: without a partial output."""
+    raise KeyboardInterrupt
+
+
+def _print_any_name() -> None:
+    """Let file names be printed that the terminal's encoding does not hold."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _discard_output() -> None:
+    """Make Python flush into nothing at exit: the reader of our output has gone (`vsr | head`)."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _report(error: BaseException, *, cause: BaseException, debug: bool) -> None:
+    if debug:
+        traceback.print_exception(cause)
+    text = " ".join(str(error).split()) or "interrupted; no output was written"
+    print(f"vsr: error: {text}", file=sys.stderr)

@@ -1,0 +1,106 @@
+"""The commands: one short function each; heavy imports happen inside."""
+
+import os
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+
+from jsonargparse import Namespace
+
+from vsr.config import UpscaleConfig, parse_time
+from vsr.errors import ConfigError
+
+
+def _upscale(options: Namespace) -> None:
+    _let_threads_sleep()
+    if options.dry_run:
+        _show_plan(options, as_json=False)
+    elif options.preview is not None:
+        _preview(options)
+    else:
+        _upscale_all(options)
+
+
+def _preview(options: Namespace) -> None:
+    from vsr.jobs.preview import preview
+    from vsr.jobs.progress import show_progress
+
+    seconds = parse_time(options.preview, name="preview")
+    if not 0 < seconds < float("inf"):
+        raise ConfigError(f"preview = {options.preview} is out of range; it can be above 0 seconds")
+    source, output, config = _job(options)
+    print(preview(source, output, config, seconds=seconds, progress=show_progress))
+
+
+def _upscale_all(options: Namespace) -> None:
+    from vsr.jobs.batch import batch_of, upscale_batch
+    from vsr.jobs.progress import show_progress
+    from vsr.jobs.upscale import upscale
+
+    source, output, config = _job(options)
+    batch = batch_of(source, output, config)
+    if batch is None:
+        print(upscale(source, output, config, progress=show_progress))
+        return
+    report = upscale_batch(batch, config, progress=show_progress)
+    print(report)
+    report.check()
+
+
+def _plan(options: Namespace) -> None:
+    _let_threads_sleep()
+    _show_plan(options, as_json=options.json)
+
+
+def _show_plan(options: Namespace, *, as_json: bool) -> None:
+    from vsr.jobs.planning.plan import plan
+
+    found = plan(*_job(options))
+    print(found.to_json() if as_json else found)
+    if found.refusal is not None:
+        raise found.refusal
+
+
+def _job(options: Namespace) -> tuple[Path, Path | None, UpscaleConfig]:
+    """Return the source, the output and the options of a run."""
+    config = UpscaleConfig(**{field.name: options[field.name] for field in fields(UpscaleConfig)})
+    return Path(options.input), Path(options.output) if options.output else None, config
+
+
+def _let_threads_sleep() -> None:
+    """Make idle OpenMP threads sleep. Must run before torch is imported.
+
+    Threads that spin take the cores from the decoder and the encoder, which run at the same time.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
+def _info(options: Namespace) -> None:
+    from vsr.jobs.info import describe
+
+    print(describe(options.path))
+
+
+def _convert(options: Namespace) -> None:
+    from vsr.checkpoints.convert import convert
+
+    upscaler = Path(options.upscaler) if options.upscaler else None
+    source, target = Path(options.source), Path(options.target)
+    convert(source, target, vae=options.vae, upscaler=upscaler, overwrite=options.overwrite)
+    print(f"{target} is written: a model folder, whose README.md names the licence")
+
+
+def _train(options: Namespace) -> None:
+    from vsr.training import train
+
+    train(Path(options.config), options.overrides)
+
+
+COMMANDS: dict[str, Callable[[Namespace], None]] = {
+    "upscale": _upscale,
+    "plan": _plan,
+    "info": _info,
+    "convert": _convert,
+    "train": _train,
+}
+"""The function of each command."""

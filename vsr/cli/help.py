@@ -1,0 +1,75 @@
+"""The layout of the help: lines that hold their own types and defaults, and examples at the end."""
+
+from argparse import Action
+from textwrap import dedent
+
+from jsonargparse import DefaultHelpFormatter
+
+from vsr.cli.arguments import PRINT_CONFIG
+
+EXAMPLES = {
+    "vsr": """
+        vsr upscale film.mkv                     make film_x4.mkv beside it
+        vsr upscale film.mkv --preview 2s        make two seconds and a picture to compare
+        vsr plan film.mkv                        say what will be made, and how long it takes
+        vsr COMMAND --help                       list the options of a command
+    """,
+    "upscale": """
+        vsr upscale film.mkv
+        vsr upscale film.mkv large.mkv --height 1080 --crf 14
+        vsr upscale film.mkv --preview 2s --start 0:10
+        vsr upscale FOLDER_OF_VIDEOS OUT_FOLDER
+    """,
+    "plan": """
+        vsr plan film.mkv
+        vsr plan film.mkv large.mkv --height 1080 --codec x265
+        vsr plan film.mkv --json
+    """,
+    "info": """
+        vsr info film.mkv
+        vsr info compact
+        vsr info realesrgan-x4plus.safetensors
+    """,
+    "convert": """
+        vsr convert UpscaleAVideo models/upscale-a-video --vae video
+        vsr convert lavie_vsr.pt models/lavie --upscaler stable-diffusion-x4-upscaler
+    """,
+    "train": """
+        vsr train configs/train/compact.yaml data.photos=PHOTOS data.clips=CLIPS
+        vsr train configs/train/temporal.yaml init=MODEL_FOLDER stages.first.lr=1e-4
+    """,
+}
+"""Examples by command, for the end of its help."""
+
+
+class HelpFormatter(DefaultHelpFormatter):
+    """Shows each line of help as it is written; the parser would add types and defaults."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=28)
+
+    def _get_help_string(self, action: Action) -> str:
+        return (action.help or "").replace("%", "%%")
+
+    def _format_action_invocation(self, action: Action) -> str:
+        flags = [flag for flag in action.option_strings if not flag.endswith("+")]
+        if not flags:
+            return super()._format_action_invocation(action)
+        shown = action.metavar and flags != [PRINT_CONFIG]
+        value = f" {action.metavar}" if shown else ""
+        return ", ".join(flags) + value
+
+    def _format_action(self, action: Action) -> str:
+        text = super()._format_action(action)
+        return text.partition("\n")[2] if action.dest == "command" else text
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if text.startswith("examples:"):
+            return text
+        return super()._fill_text(text, width, indent)
+
+
+def examples(command: str) -> str:
+    """Return the end of the help of a command (or of `vsr`)."""
+    lines = dedent(EXAMPLES[command]).strip().splitlines()
+    return "\n".join(["examples:", *(f"  {line}" for line in lines)])

@@ -1,0 +1,186 @@
+"""The parsers of the commands, with their options by group."""
+
+from functools import partial
+from types import NoneType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from jsonargparse import ArgumentParser
+
+from vsr import __version__
+from vsr.cli.arguments import PRINT_CONFIG
+from vsr.cli.help import HelpFormatter, examples
+from vsr.config import GROUPS, Flag, UpscaleConfig, parse_time
+
+
+def make_parsers() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
+    """Return the parser of `vsr`, and those of its commands by name."""
+    commands = {
+        "upscale": _upscale_parser(),
+        "plan": _plan_parser(),
+        "info": _info_parser(),
+        "convert": _convert_parser(),
+        "train": _train_parser(),
+    }
+    parser = _parser("vsr", "COMMAND ...", "Upscale videos, steady from frame to frame.")
+    version = f"vsr {__version__}"
+    parser.add_argument("--version", action="version", version=version, help="show the version")
+    subcommands = parser.add_subcommands(
+        dest="command", metavar="COMMAND", title="commands", description=None
+    )
+    for name, command in commands.items():
+        subcommands.add_subcommand(name, command, help=command.description)
+    return parser, commands
+
+
+def _upscale_parser() -> ArgumentParser:
+    parser = _parser(
+        "upscale",
+        "INPUT [OUTPUT] [options]",
+        "Upscale a video, or every video of a folder or list.",
+    )
+    group = parser.add_argument_group(GROUPS[0])
+    group.add_argument(
+        "input",
+        type=str,
+        metavar="INPUT",
+        help="video, folder of pictures, folder of videos, or list of videos (.txt)",
+    )
+    group.add_argument(
+        "output",
+        type=str,
+        nargs="?",
+        metavar="OUTPUT",
+        help="file or folder to write (default: INPUT_x4 beside INPUT, with every stream kept)",
+    )
+    group.add_argument(
+        "--preview",
+        type=str,
+        metavar="TIME",
+        help="upscale this much from --start, with a picture to compare, and stop",
+    )
+    group.add_argument(
+        "--dry-run", action="store_true", help="only say what would be made, as vsr plan does"
+    )
+    _add_config(parser)
+    return parser
+
+
+def _plan_parser() -> ArgumentParser:
+    parser = _parser(
+        "plan",
+        "INPUT [OUTPUT] [options]",
+        "Say what upscale would make of each stream, and the time, memory and disk it takes.",
+    )
+    group = parser.add_argument_group(GROUPS[0])
+    group.add_argument("input", type=str, metavar="INPUT", help="video or folder of pictures")
+    group.add_argument(
+        "output", type=str, nargs="?", metavar="OUTPUT", help="as for upscale; nothing is written"
+    )
+    group.add_argument("--json", action="store_true", help="print JSON")
+    _add_config(parser)
+    return parser
+
+
+def _info_parser() -> ArgumentParser:
+    parser = _parser("info", "PATH [options]", "Show what a video or a model contains.")
+    parser.add_argument(
+        "path",
+        type=str,
+        metavar="PATH",
+        help="video, folder of pictures, model folder, embedded model or image network",
+    )
+    _add_common(parser, parser)
+    return parser
+
+
+def _convert_parser() -> ArgumentParser:
+    parser = _parser(
+        "convert", "SOURCE TARGET [options]", "Convert published weights to a model folder."
+    )
+    parser.add_argument(
+        "source",
+        type=str,
+        metavar="SOURCE",
+        help="folder of Upscale-A-Video, lavie_vsr.pt of LaVie, or folder of the SD x4 upscaler",
+    )
+    parser.add_argument("target", type=str, metavar="TARGET", help="model folder to write")
+    parser.add_argument(
+        "--vae",
+        type=Literal["3d", "video"],
+        default="3d",
+        metavar="NAME",
+        help="which VAE of Upscale-A-Video to take: 3d or video (default: 3d)",
+    )
+    parser.add_argument(
+        "--upscaler",
+        type=str,
+        metavar="FOLDER",
+        help="SD x4 upscaler, for the parts that SOURCE lacks (text encoder, schedulers)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace a model that exists")
+    _add_common(parser, parser)
+    return parser
+
+
+def _train_parser() -> ArgumentParser:
+    parser = _parser("train", "CONFIG [KEY=VALUE ...] [options]", "Train a model, or resume a run.")
+    parser.add_argument("config", type=str, metavar="CONFIG", help="YAML file of the run")
+    parser.add_argument(
+        "overrides",
+        type=str,
+        nargs="*",
+        metavar="KEY=VALUE",
+        help="values that replace those of the file, as stages.first.lr=1e-4",
+    )
+    _add_common(parser, parser)
+    return parser
+
+
+def _parser(command: str, usage: str, description: str) -> ArgumentParser:
+    return ArgumentParser(
+        usage=f"{'' if command == 'vsr' else 'vsr '}{command} {usage}",
+        description=description,
+        epilog=examples(command),
+        formatter_class=HelpFormatter,
+        exit_on_error=False,
+        add_help=command == "vsr",
+    )
+
+
+def _add_common(parser: ArgumentParser, group: Any) -> None:
+    group.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    group.add_argument("-h", "--help", action="help", help="show this help")
+
+
+def _add_config(parser: ArgumentParser) -> None:
+    """Add a flag for each field of UpscaleConfig, under the title of its group."""
+    groups = {group.title: group for group in parser._action_groups}  # pyright: ignore[reportPrivateUsage]
+    for title in GROUPS[1:]:
+        groups[title] = parser.add_argument_group(title)
+    for name, hint in get_type_hints(UpscaleConfig, include_extras=True).items():
+        assert get_origin(hint) is Annotated, f"{name} has no Flag"
+        kind, flag = get_args(hint)
+        _add_flag(groups[flag.group], name, kind, flag)
+    advanced: Any = groups[GROUPS[-1]]
+    advanced._print_config = PRINT_CONFIG  # the parser adds this option beside --config
+    advanced.add_argument(
+        "--config", action="config", metavar="FILE", help="YAML file with any of these options"
+    )
+    advanced._group_actions[-1].help = "print all options as YAML, for --config, and exit"
+    _add_common(parser, advanced)
+
+
+def _add_flag(group: Any, name: str, kind: Any, flag: Flag) -> None:
+    option = "--" + name.replace("_", "-")
+    default = getattr(UpscaleConfig(), name)
+    if kind is bool:
+        group.add_argument(option, action="store_true", default=default, help=flag.help)
+        return
+    parse = partial(parse_time, name=name) if flag.value == "TIME" else _without_none(kind)
+    group.add_argument(option, type=parse, default=default, metavar=flag.value, help=flag.help)
+
+
+def _without_none(kind: Any) -> Any:
+    """Return `int` for `int | None`: on the command line, None is the option that was left out."""
+    kinds = tuple(one for one in get_args(kind) if one is not NoneType)
+    return Union[kinds] if NoneType in get_args(kind) else kind  # noqa: UP007

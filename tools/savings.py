@@ -26,7 +26,7 @@ from vsr.checkpoints.load import load_pipeline
 from vsr.models.unet import UNetVideoModel
 from vsr.ops.noise import frame_noise
 from vsr.pipelines.presets import read_preset
-from vsr.pipelines.sampling import SamplingConfig
+from vsr.pipelines.settings import SamplingConfig
 from vsr.pipelines.video import VideoUpscalePipeline
 
 _SHAPES = 128

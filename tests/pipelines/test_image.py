@@ -14,7 +14,7 @@ from tests.networks import compact, saved, swinir
 from vsr.errors import ConfigError
 from vsr.models.flow_estimators import DisFlow
 from vsr.pipelines.image import ImageUpscalePipeline
-from vsr.propagation.propagator import propagate, restore_high_band
+from vsr.propagation.propagator import Propagator
 
 Load = Callable[[nn.Module], ImageUpscalePipeline]
 
@@ -58,8 +58,15 @@ def test_it_is_the_network_then_propagation_then_the_high_band(load: Load) -> No
     pipe = load(compact())
     frames = clip(5, noise=0.05)
     own = pipe(frames, propagation_steps=(), output_type="pt").frames
-    fused = propagate(own, DisFlow()(frames), config=pipe.settings.propagation)
-    expected = restore_high_band(fused, own).clamp(-1, 1)
+    plain, restored = (
+        Propagator(pipe.settings.propagation, frames, flow=DisFlow(), restore_detail=restore)
+        for restore in (False, True)
+    )
+    fused, expected = (
+        torch.stack(list(propagator.fuse(own.unbind(dim=2))), dim=2)
+        for propagator in (plain, restored)
+    )
+    expected = expected.clamp(-1, 1)
     result = pipe(frames, output_type="pt")
     assert (result.frames - expected).abs().mean() < 1e-3
     # where the flow is consistent or not may tip by the rounding of the waiting pixels only
@@ -143,7 +150,8 @@ def test_frames_larger_than_the_limit_are_tiled_by_themselves(load: Load) -> Non
     pipe.network.descriptor.model.register_forward_pre_hook(
         lambda _, inputs: sizes.append(tuple(inputs[0].shape[-2:]))
     )
-    pipe.settings = replace(pipe.settings, tile=32, tile_overlap=8)
+    pipe.largest_whole = 32
+    pipe.settings = replace(pipe.settings, tile_overlap=8)
     pipe(clip(1, 30, 34))
     assert sizes == [(30, 34)]
     sizes.clear()

@@ -8,9 +8,10 @@ from vsr.config import UpscaleConfig
 from vsr.errors import ConfigError
 from vsr.ops.segments import blend_plan
 from vsr.pipelines.presets import preset_names, read_preset
-from vsr.pipelines.sampling import SamplingConfig
+from vsr.pipelines.settings import SamplingConfig
 from vsr.runtime.timing import NullTimer
 from vsr.upscaling.clip_upscaler import Upscaler
+from vsr.upscaling.load import load_upscaler
 from vsr.upscaling.sizes import Size
 
 FRAMES = 100
@@ -99,12 +100,12 @@ def test_wrong_values_of_a_preset_are_named(text: str, words: str, tmp_path: Pat
 
 def _loaded(model: Path, preset: str) -> Upscaler:
     config = UpscaleConfig(model=str(model), preset=preset, device="cpu", dtype="float32")
-    return Upscaler.load(config, Size(8, 8), NullTimer())
+    return load_upscaler(config, Size(8, 8), NullTimer())
 
 
 def test_the_command_samples_by_its_preset(tiny_model: Path, tmp_path: Path):
     (tmp_path / "mine.yaml").write_text("noise_level: 50\n")
-    settings = _loaded(tiny_model, str(tmp_path / "mine.yaml")).pipeline.settings
+    settings = _loaded(tiny_model, str(tmp_path / "mine.yaml")).settings
     assert isinstance(settings, SamplingConfig)
     assert (settings.noise_level, settings.prediction) == (50, "residual")
 

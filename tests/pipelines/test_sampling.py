@@ -14,18 +14,10 @@ from diffusers.schedulers.scheduling_flow_match_euler_discrete import (
 )
 
 from vsr.errors import ConfigError
-from vsr.pipelines.sampling import (
-    Mixture,
-    SamplingConfig,
-    clean_latents,
-    denoise,
-    make_scheduler,
-    mix,
-    schedule_mixtures,
-    sigma_timestep,
-    start_latents,
-)
-from vsr.propagation.propagator import PropagationConfig
+from vsr.pipelines.sampling import clean_latents, denoise, mix, predicted_noise, starting_latents
+from vsr.pipelines.schedule import Mixture, Schedule, make_schedule, make_scheduler, sigma_timestep
+from vsr.pipelines.settings import SamplingConfig
+from vsr.propagation.fusion import PropagationConfig
 
 SHAPE = (1, 2, 3, 4, 5)
 BETAS = {"beta_schedule": "scaled_linear", "beta_start": 1e-4, "beta_end": 0.02}
@@ -64,6 +56,10 @@ def _flow_matching(steps: int) -> FlowMatchEulerDiscreteScheduler:
     return scheduler
 
 
+def _mixtures(scheduler) -> tuple[Mixture, ...]:
+    return Schedule.of(scheduler).mixtures
+
+
 def _alphas() -> torch.Tensor:
     """The cumulated alphas of `BETAS`, by their own formula."""
     betas = torch.linspace(1e-4**0.5, 0.02**0.5, 1000, dtype=torch.float64) ** 2
@@ -100,7 +96,9 @@ def test_with_ddim_it_is_the_plain_loop_of_diffusers(kind):
     plain, scheduler = START, _ddim(kind=kind)
     for timestep in scheduler.timesteps:
         plain = scheduler.step(_changing(plain, timestep), timestep, plain).prev_sample
-    found = denoise(START, predict=_changing, scheduler=_ddim(kind=kind), prediction=kind)
+    found = denoise(
+        START, predict=_changing, schedule=Schedule.of(_ddim(kind=kind)), prediction=kind
+    )
     assert torch.equal(found, plain)
 
 
@@ -122,7 +120,9 @@ def _ddim_by_hand(
 
 @pytest.mark.parametrize("steps", [1, 5, 30])
 def test_with_ddim_it_is_the_published_formula(steps):
-    found = denoise(START, predict=_changing, scheduler=_ddim(steps), prediction="v_prediction")
+    found = denoise(
+        START, predict=_changing, schedule=Schedule.of(_ddim(steps)), prediction="v_prediction"
+    )
     _close(found, _ddim_by_hand(steps))
 
 
@@ -135,7 +135,7 @@ def test_propagated_x0_enters_ddim_by_the_weight_of_the_signal(propagation_steps
     found = denoise(
         START,
         predict=_changing,
-        scheduler=_ddim(),
+        schedule=Schedule.of(_ddim()),
         prediction="v_prediction",
         propagate=_half,
         propagation_steps=propagation_steps,
@@ -148,7 +148,7 @@ def test_propagated_x0_of_the_last_step_is_the_result_of_flow_matching(steps):
     found = denoise(
         START,
         predict=lambda x, t: _changing(x, t),
-        scheduler=_flow_matching(steps),
+        schedule=Schedule.of(_flow_matching(steps)),
         prediction="sample",
         propagate=lambda x0: 0 * x0 + X0,
         propagation_steps=(steps - 1,),
@@ -160,9 +160,13 @@ def test_propagated_x0_of_the_last_step_is_the_result_of_flow_matching(steps):
 def test_propagation_that_changes_nothing_changes_no_latents(make):
     prediction = "sample" if make is _flow_matching else "v_prediction"
     given = {"predict": _changing, "prediction": prediction}
-    plain = denoise(START, scheduler=make(5), **given)
+    plain = denoise(START, schedule=Schedule.of(make(5)), **given)
     found = denoise(
-        START, scheduler=make(5), **given, propagate=lambda x0: x0, propagation_steps=range(5)
+        START,
+        schedule=Schedule.of(make(5)),
+        **given,
+        propagate=lambda x0: x0,
+        propagation_steps=range(5),
     )
     assert torch.equal(found, plain)
 
@@ -185,7 +189,7 @@ def test_dpm_solver_does_not_take_the_jump_of_propagation_for_a_slope():
         denoise(
             _noise(0),
             predict=network,
-            scheduler=scheduler,
+            schedule=Schedule.of(scheduler),
             prediction="sample",
             propagate=lambda x0: after,
             propagation_steps=(1,),
@@ -200,7 +204,7 @@ def test_propagation_runs_at_its_steps_only():
     denoise(
         START,
         predict=_changing,
-        scheduler=_ddim(),
+        schedule=Schedule.of(_ddim()),
         prediction="v_prediction",
         propagate=lambda x0: seen.append(x0) or x0,
         propagation_steps=(0, 3),
@@ -212,7 +216,7 @@ def test_one_step_of_flow_matching_gives_base_and_residual():
     found = denoise(
         START,
         predict=lambda x, t: X0,
-        scheduler=_flow_matching(1),
+        schedule=Schedule.of(_flow_matching(1)),
         prediction="residual",
         base=BASE,
     )
@@ -223,16 +227,23 @@ def test_one_step_of_flow_matching_gives_base_and_residual():
 @pytest.mark.parametrize("kind", ["sample", "residual"])
 def test_a_perfect_network_gives_x0_by_flow_matching_in_any_number_of_steps(kind, steps):
     scheduler = _flow_matching(steps)
-    predict = _perfect(kind, schedule_mixtures(scheduler), scheduler)
-    _close(denoise(START, predict=predict, scheduler=scheduler, prediction=kind, base=BASE), X0)
+    predict = _perfect(kind, _mixtures(scheduler), scheduler)
+    _close(
+        denoise(
+            START, predict=predict, schedule=Schedule.of(scheduler), prediction=kind, base=BASE
+        ),
+        X0,
+    )
 
 
 @pytest.mark.parametrize("theirs", KINDS)
 @pytest.mark.parametrize("kind", ALL_KINDS)
 def test_a_perfect_network_of_any_kind_gives_x0_whatever_kind_ddim_takes(kind, theirs):
     scheduler = _ddim(kind=theirs, to_one=True)
-    predict = _perfect(kind, schedule_mixtures(scheduler), scheduler)
-    found = denoise(START, predict=predict, scheduler=scheduler, prediction=kind, base=BASE)
+    predict = _perfect(kind, _mixtures(scheduler), scheduler)
+    found = denoise(
+        START, predict=predict, schedule=Schedule.of(scheduler), prediction=kind, base=BASE
+    )
     _close(found, X0, atol=1e-4)
 
 
@@ -240,15 +251,17 @@ def test_a_perfect_network_of_any_kind_gives_x0_whatever_kind_ddim_takes(kind, t
 @pytest.mark.parametrize("kind", ALL_KINDS)
 def test_a_perfect_network_of_any_kind_gives_x0_by_dpm_solver(kind, theirs):
     scheduler = _dpm(kind=theirs)
-    predict = _perfect(kind, schedule_mixtures(scheduler), scheduler)
-    found = denoise(START, predict=predict, scheduler=scheduler, prediction=kind, base=BASE)
+    predict = _perfect(kind, _mixtures(scheduler), scheduler)
+    found = denoise(
+        START, predict=predict, schedule=Schedule.of(scheduler), prediction=kind, base=BASE
+    )
     _close(found, X0, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
 def test_flow_matching_takes_no_prediction_that_hides_x0_in_pure_noise(kind):
     with pytest.raises(ConfigError, match=f"{kind}.* sample or residual"):
-        denoise(START, predict=_changing, scheduler=_flow_matching(2), prediction=kind)
+        denoise(START, predict=_changing, schedule=Schedule.of(_flow_matching(2)), prediction=kind)
 
 
 @pytest.mark.parametrize("kind", ALL_KINDS)
@@ -264,33 +277,75 @@ def test_all_kinds_of_prediction_tell_the_same_x0(kind):
     _close(clean_latents(output, latents, mixture=mixture, prediction=kind, base=BASE), X0)
 
 
+@pytest.mark.parametrize("kind", ALL_KINDS)
+def test_all_kinds_of_prediction_tell_the_same_noise(kind):
+    mixture = Mixture(0.8, 0.6)
+    latents = mixture.signal * X0 + mixture.noise * START
+    output = {
+        "epsilon": START,
+        "v_prediction": mixture.signal * START - mixture.noise * X0,
+        "sample": X0,
+        "residual": X0 - BASE,
+    }[kind]
+    found = predicted_noise(output, latents, mixture=mixture, prediction=kind, x0=X0)
+    _close(found, START)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("steps", [2, 6, 20])
+def test_with_dpm_solver_it_is_the_plain_loop_of_diffusers(kind, steps):
+    plain, scheduler = START, _dpm(steps, kind=kind)
+    for timestep in scheduler.timesteps:
+        plain = scheduler.step(_changing(plain, timestep), timestep, plain).prev_sample
+    schedule = Schedule.of(_dpm(steps, kind=kind))
+    found = denoise(START, predict=_changing, schedule=schedule, prediction=kind)
+    torch.testing.assert_close(found, plain, atol=1e-5, rtol=1e-5)
+
+
+def test_the_schedule_of_a_run_leaves_the_models_scheduler_alone():
+    own = _ddim(5)
+    timesteps = own.timesteps.clone()
+    assert len(make_schedule(own, 9, device=torch.device("cpu")).timesteps) == 9
+    assert torch.equal(own.timesteps, timesteps)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("solver_order", 3), ("algorithm_type", "sde-dpmsolver++")]
+)
+def test_a_solver_that_is_not_there_is_an_error_that_says_which_are(key, value):
+    scheduler = DPMSolverMultistepScheduler(**BETAS, **{key: value})
+    scheduler.set_timesteps(3)
+    with pytest.raises(ConfigError, match=f"{key} is .*; it can be"):
+        Schedule.of(scheduler)
+
+
 def test_mixtures_of_ddim_are_those_of_its_noise_schedule_and_end_at_its_first_alpha():
     alphas = _alphas()
     expected = [math.sqrt(alphas[t]) for t in (801, 601, 401, 201, 1, 0)]
-    assert [m.signal for m in schedule_mixtures(_ddim())] == pytest.approx(expected, abs=1e-5)
+    assert [m.signal for m in _mixtures(_ddim())] == pytest.approx(expected, abs=1e-5)
 
 
 def test_mixtures_of_dpm_solver_are_those_of_its_noise_schedule_and_end_without_noise():
     scheduler = _dpm()
     expected = [math.sqrt(_alphas()[t]) for t in scheduler.timesteps] + [1]
-    found = [m.signal for m in schedule_mixtures(scheduler)]
+    found = [m.signal for m in _mixtures(scheduler)]
     assert found == pytest.approx(expected, abs=1e-5)
 
 
 def test_mixtures_of_flow_matching_fall_evenly():
-    found = schedule_mixtures(_flow_matching(4))
+    found = _mixtures(_flow_matching(4))
     assert [m.noise for m in found] == pytest.approx([1, 0.75, 0.5, 0.25, 0])
     assert all(m.signal + m.noise == pytest.approx(1) for m in found)
 
 
 @pytest.mark.parametrize("make", [_ddim, _dpm])
 def test_squares_of_other_mixtures_sum_to_one(make):
-    assert all(m.signal**2 + m.noise**2 == pytest.approx(1) for m in schedule_mixtures(make()))
+    assert all(m.signal**2 + m.noise**2 == pytest.approx(1) for m in _mixtures(make()))
 
 
 @pytest.mark.parametrize("make", [_ddim, _dpm, _flow_matching])
 def test_noise_falls_from_step_to_step(make):
-    assert all(a.noise > b.noise for a, b in pairwise(schedule_mixtures(make(5))))
+    assert all(a.noise > b.noise for a, b in pairwise(_mixtures(make(5))))
 
 
 @pytest.mark.parametrize(("kind", "own"), [("own", _flow_matching(1)), ("ddim", _ddim())])
@@ -322,7 +377,7 @@ def test_an_unknown_scheduler_is_an_error_that_names_it():
     scheduler = EulerDiscreteScheduler()
     scheduler.set_timesteps(2)
     with pytest.raises(ConfigError, match="EulerDiscreteScheduler is not known; allowed are DDIM"):
-        denoise(START, predict=_changing, scheduler=scheduler, prediction="epsilon")
+        Schedule.of(scheduler)
 
 
 def test_the_straight_path_goes_from_clean_to_start():
@@ -332,7 +387,8 @@ def test_the_straight_path_goes_from_clean_to_start():
 
 
 def test_sampling_from_the_small_frames_starts_at_them_with_a_little_noise():
-    _close(start_latents(BASE, START, strength=0.1), BASE + 0.1 * START)
+    _close(starting_latents(START, base=BASE, strength=0.1), BASE + 0.1 * START)
+    assert starting_latents(START) is START
 
 
 def test_flow_matching_tells_sigma_by_the_timesteps_of_its_scheduler():

@@ -1,6 +1,6 @@
 """Propagation follows motion, leaves what it cannot follow, and joins clips as one long run."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -10,17 +10,40 @@ from safetensors.torch import load_file
 
 from vsr.errors import ConfigError, InputError
 from vsr.ops.flow import Flows, consistent
-from vsr.propagation.propagator import (
-    PropagationConfig,
-    PropagationState,
-    carry_over,
-    propagate,
-    restore_high_band,
-)
+from vsr.propagation.detail import restore_high_band as restore_frame
+from vsr.propagation.fusion import PropagationConfig, propagate_frames
+from vsr.propagation.propagator import PropagationState, Propagator
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "propagation.safetensors"
 BOTH = PropagationConfig()
 FORWARD = PropagationConfig(direction="forward")
+
+
+def propagate(
+    latents: torch.Tensor,
+    flows: Flows,
+    *,
+    config: PropagationConfig,
+    previous: torch.Tensor | None = None,
+    lookahead: int = 0,
+) -> torch.Tensor:
+    """All fused frames as one tensor, without the last `lookahead` ones."""
+    fused = propagate_frames(
+        list(latents.unbind(dim=2)),
+        lambda k: flows.pair(k, latents.shape[-2:]),
+        config=config,
+        previous=previous,
+    )
+    return torch.stack(list(fused)[: latents.shape[2] - lookahead], dim=2)
+
+
+def restore_high_band(fused: torch.Tensor, original: torch.Tensor, **options) -> torch.Tensor:
+    pairs = zip(fused.unbind(dim=2), original.unbind(dim=2), strict=True)
+    return torch.stack([restore_frame(*pair, **options) for pair in pairs], dim=2)
+
+
+def _fused(propagator: Propagator, latents: torch.Tensor) -> torch.Tensor:
+    return torch.stack(list(propagator.fuse(latents.unbind(dim=2))), dim=2)
 
 
 @pytest.fixture(scope="module")
@@ -107,11 +130,12 @@ def test_noise_around_a_still_scene_is_averaged_away():
 
 
 def test_a_two_clip_forward_run_with_the_state_equals_one_long_run(published, flows):
-    latents = published["x0"]
+    latents, small = published["x0"], torch.zeros(1, 3, 5, 4, 4)
     whole = propagate(latents, flows, config=FORWARD)
-    first = propagate(latents[:, :, :3], _part(flows, 0, 2), config=FORWARD)
-    state = carry_over(first, torch.zeros(1, 3, 3, 4, 4))
-    second = propagate(latents[:, :, 3:], _part(flows, 2, 4), config=FORWARD, state=state)
+    before = Propagator(FORWARD, small[:, :, :3], flow=_part(flows, 0, 2))
+    first = _fused(before, latents[:, :, :3])
+    after = Propagator(FORWARD, small[:, :, 3:], flow=_part(flows, 2, 4), state=before.state())
+    second = _fused(after, latents[:, :, 3:])
     assert torch.equal(torch.cat((first, second), dim=2), whole)
 
 
@@ -119,8 +143,8 @@ def test_a_two_clip_run_that_looks_ahead_to_the_end_equals_one_long_run(publishe
     latents = published["x0"]
     whole = propagate(latents, flows, config=BOTH)
     first = propagate(latents, flows, config=BOTH, lookahead=3)
-    state = PropagationState(first[:, :, -1], torch.zeros(1, 3, 4, 4), frames=2)
-    second = propagate(latents[:, :, 2:], _part(flows, 1, 4), config=BOTH, state=state)
+    rest, last = _part(flows, 1, 4), first[:, :, -1]
+    second = propagate(latents[:, :, 2:], rest, config=BOTH, previous=last)
     assert torch.equal(torch.cat((first, second), dim=2), whole)
 
 
@@ -149,7 +173,8 @@ def test_one_frame_stays_unless_a_state_comes_before_it():
     empty = Flows(torch.zeros(1, 2, 0, 8, 9), torch.zeros(1, 2, 0, 8, 9))
     assert torch.equal(propagate(latents, empty, config=BOTH), latents)
     state = PropagationState(torch.zeros(1, 4, 8, 9), torch.zeros(1, 3, 8, 9), frames=1)
-    fused = propagate(latents, _still(2), config=BOTH, state=state)
+    small = torch.zeros(1, 3, 1, 8, 9)
+    fused = _fused(Propagator(BOTH, small, flow=_still(2), state=state), latents)
     torch.testing.assert_close(fused, latents / 2)
 
 
@@ -166,24 +191,71 @@ def test_the_input_is_left_alone(published, flows):
 
 
 def test_the_state_counts_frames_and_owns_its_memory():
-    fused, frames = _noise(3), torch.zeros(1, 3, 3, 8, 9)
-    state = carry_over(fused, frames)
-    assert carry_over(fused, frames, state=state).frames == 6
+    latents, frames = _noise(3), torch.zeros(1, 3, 3, 8, 9)
+    propagator = Propagator(BOTH, frames, flow=_still(3))
+    fused = _fused(propagator, latents)
+    state = propagator.state()
+    following = Propagator(BOTH, frames, flow=_still(4), state=state)
+    _fused(following, latents)
+    assert following.state().frames == 6
     assert torch.equal(state.latents, fused[:, :, -1])
     assert state.latents.untyped_storage().nbytes() == fused.untyped_storage().nbytes() // 3
 
 
+def test_the_state_has_the_last_frame_of_each_propagation_step():
+    propagator = Propagator(BOTH, torch.zeros(1, 3, 3, 8, 9), flow=_still(3))
+    steps = [_fused(propagator, factor * _noise(3)) for factor in (1, 2, 3)]
+    state = propagator.state()
+    assert [torch.equal(state.at(i).latents, steps[i][:, :, -1]) for i in range(3)] == [True] * 3
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("steps", [0, 2])
+def test_a_state_comes_back_from_bytes_to_the_bit(dtype: torch.dtype, steps: int):
+    generator = torch.Generator().manual_seed(0)
+    latents, frame, earlier = (
+        torch.randn(*shape, generator=generator).to(dtype)
+        for shape in ((1, 4, 6, 5), (1, 3, 6, 5), (2, 1, 4, 6, 5))
+    )
+    given = PropagationState(latents, frame, 17, earlier if steps else None)
+    found = PropagationState.from_bytes(given.to_bytes(), torch.device("cpu"))
+    for field in fields(PropagationState):
+        a, b = getattr(given, field.name), getattr(found, field.name)
+        assert torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
+        assert getattr(a, "dtype", None) == getattr(b, "dtype", None)
+
+
 def test_a_wrong_number_of_pairs_says_what_is_needed():
+    frames = torch.zeros(1, 3, 3, 8, 9)
     with pytest.raises(InputError, match="found 3 pairs, 3 frames need 2"):
-        propagate(_noise(3), _still(4), config=BOTH)
+        Propagator(BOTH, frames, flow=_still(4))
+    with pytest.raises(InputError, match="found 1 pairs, 3 frames need 2"):
+        Propagator(BOTH, frames, flow=_still(2))
     state = PropagationState(torch.zeros(1, 4, 8, 9), torch.zeros(1, 3, 8, 9), frames=1)
     with pytest.raises(InputError, match="after a state"):
-        propagate(_noise(3), _still(3), config=BOTH, state=state)
+        Propagator(BOTH, frames, flow=_still(3), state=state)
 
 
-def test_a_lookahead_over_all_frames_is_refused():
-    with pytest.raises(ConfigError, match="lookahead"):
-        propagate(_noise(3), _still(3), config=BOTH, lookahead=3)
+def test_a_state_of_another_size_says_which():
+    frames = torch.zeros(1, 3, 3, 8, 9)
+    state = PropagationState(torch.zeros(1, 4, 8, 8), torch.zeros(1, 3, 8, 9), frames=1)
+    propagator = Propagator(BOTH, frames, flow=_still(4), state=state)
+    with pytest.raises(InputError, match=r"state\.latents has shape .* these frames need"):
+        _fused(propagator, _noise(3))
+
+
+@pytest.mark.parametrize(
+    ("forward", "backward", "words"),
+    [
+        ((1, 2, 4, 8, 9), (1, 2, 5, 8, 9), "differ in shape"),
+        ((1, 2, 4, 8, 9), (1, 2, 4, 8, 8), "differ in shape"),
+        ((1, 3, 4, 8, 9), (1, 3, 4, 8, 9), r"give \(b, 2, pairs, h, w\)"),
+        ((2, 4, 8, 9), (2, 4, 8, 9), r"give \(b, 2, pairs, h, w\)"),
+    ],
+)
+def test_flows_that_do_not_fit_each_other_are_refused(forward, backward, words):
+    with pytest.raises(InputError, match=words):
+        Flows(torch.zeros(forward), torch.zeros(backward))
 
 
 @pytest.mark.parametrize("wrong", [{"beta": 1.5}, {"alpha1": -1.0}, {"alpha2": -0.1}])

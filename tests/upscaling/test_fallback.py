@@ -24,13 +24,14 @@ from vsr.runtime.timing import NullTimer, Timer
 from vsr.upscaling.clip_upscaler import Upscaler
 from vsr.upscaling.fallback import (
     AS_ASKED,
+    Fallback,
     Limits,
-    Reduced,
-    explained,
+    as_device_error,
     is_shortage,
     parts_of,
     smaller,
 )
+from vsr.upscaling.load import load_upscaler
 from vsr.upscaling.sizes import Size
 from vsr.video.reading.clips import Clip
 from vsr.video.reading.reader import Frame
@@ -71,7 +72,7 @@ CLIPS = (clip(0, 6, starts_shot=True), clip(6, 5, starts_shot=False))
 def upscaler(model: Path, timer: Timer | None = None, **config: object) -> Upscaler:
     chosen = UpscaleConfig(**{"model": str(model), "device": "cpu", "dtype": "float32"} | config)
     size = Size(2 * HEIGHT, 2 * WIDTH)  # so that there is something to reduce
-    return Upscaler.load(chosen, size, timer or NullTimer())
+    return load_upscaler(chosen, size, timer or NullTimer())
 
 
 @pytest.mark.parametrize(
@@ -91,12 +92,12 @@ def test_a_failed_allocation_anywhere_makes_the_clip_and_those_after_it_smaller(
     failing = upscaler(tiny_model, FailingTimer(stage, 1, error))
     with caplog.at_level(logging.WARNING):
         found = [failing(one) for one in CLIPS]
-    reduced = Reduced(clip_frames=3)
-    assert [one.reduced for one in found] == [reduced, reduced]
+    reduced = Fallback(clip_frames=3)
+    assert [one.fallback for one in found] == [reduced, reduced]
     assert "frames 0 to 5" in caplog.text
     assert "clips of 3 frame(s)" in caplog.text
     again = upscaler(tiny_model)
-    again.reduced = Reduced(**asdict(reduced))  # as a journal gives it
+    again.fallback = Fallback(**asdict(reduced))  # as a journal gives it
     for clip_, one in zip(CLIPS, found, strict=True):
         assert np.array_equal(again(clip_).pixels, one.pixels)
         assert one.pts == tuple(frame.pts for frame in clip_.frames)
@@ -108,8 +109,8 @@ def test_what_was_finished_before_stays_and_is_gone_on_from(tiny_model: Path) ->
     assert np.array_equal(failing(CLIPS[0]).pixels, whole(CLIPS[0]).pixels)
     timer.times = 1
     second = failing(CLIPS[1])
-    assert second.reduced == Reduced(clip_frames=3)
-    whole.reduced = second.reduced
+    assert second.fallback == Fallback(clip_frames=3)
+    whole.fallback = second.fallback
     assert np.array_equal(second.pixels, whole(CLIPS[1]).pixels)
 
 
@@ -129,24 +130,24 @@ def test_a_run_becomes_smaller_step_by_step_and_then_says_what_to_do(tiny_model:
     failing = upscaler(tiny_model, FailingTimer("U-Net", 1000))
     with pytest.raises(DeviceError, match=r"frames 0 to 5, even with .* end other programs"):
         failing(CLIPS[0])
-    assert (failing.reduced.clip_frames, failing.reduced.tile) == (1, 64)
+    assert (failing.fallback.clip_frames, failing.fallback.tile) == (1, 64)
     native = torch.cpu._is_avx512_bf16_supported()
-    assert failing.reduced.dtype == ("bfloat16" if native else None)
+    assert failing.fallback.dtype == ("bfloat16" if native else None)
 
 
 def test_another_error_is_no_shortage(tiny_model: Path) -> None:
     failing = upscaler(tiny_model, FailingTimer("VAE", 1, RuntimeError("shapes do not match")))
     with pytest.raises(RuntimeError, match="shapes do not match"):
         failing(CLIPS[0])
-    assert failing.reduced == AS_ASKED
+    assert failing.fallback == AS_ASKED
 
 
 def test_an_image_network_becomes_smaller_too(tmp_path: Path) -> None:
     model = saved(compact(), tmp_path / "net.pth")
     found = upscaler(model, FailingTimer("network", 3))(CLIPS[0])
-    assert found.reduced == Reduced(clip_frames=2, tile=64)
+    assert found.fallback == Fallback(clip_frames=2, tile=64)
     tiled = upscaler(model, tile=64, max_clip_frames=2)
-    tiled.reduced = Reduced(clip_frames=2)
+    tiled.fallback = Fallback(clip_frames=2)
     assert np.array_equal(found.pixels, tiled(CLIPS[0]).pixels)
 
 
@@ -163,7 +164,10 @@ def test_real_failed_allocations_are_known(allocate: Callable[[], object]) -> No
     with pytest.raises((RuntimeError, MemoryError, cv2.error)) as failed:
         allocate()
     assert is_shortage(failed.value)
-    with pytest.raises(DeviceError, match="memory does not suffice for this"), explained("this"):
+    with (
+        pytest.raises(DeviceError, match="memory does not suffice for this"),
+        as_device_error("this"),
+    ):
         allocate()
 
 
@@ -174,7 +178,7 @@ def test_what_onednn_does_not_compute_is_no_shortage() -> None:
 
 def test_an_error_of_another_kind_passes_the_explanation() -> None:
     assert not is_shortage(ValueError("out of memory"))
-    with pytest.raises(RuntimeError, match="other"), explained("this"):
+    with pytest.raises(RuntimeError, match="other"), as_device_error("this"):
         raise RuntimeError("other")
 
 
@@ -207,15 +211,15 @@ def test_each_step_is_smaller_and_the_last_is_the_smallest(limits: Limits) -> No
 
 
 def test_tiles_come_before_single_frames_where_the_networks_are_large() -> None:
-    step = smaller(Reduced(clip_frames=4), Limits(frames=9, tile=500))
-    assert step == Reduced(clip_frames=4, tile=250)
-    step = smaller(Reduced(clip_frames=4), Limits(frames=9, tile=500, tiles_last=True))
-    assert step == Reduced(clip_frames=2)
+    step = smaller(Fallback(clip_frames=4), Limits(frames=9, tile=500))
+    assert step == Fallback(clip_frames=4, tile=250)
+    step = smaller(Fallback(clip_frames=4), Limits(frames=9, tile=500, tiles_last=True))
+    assert step == Fallback(clip_frames=2)
 
 
 @given(limits, st.integers(1, 40), st.integers(1, 4000))
 def test_what_is_small_already_becomes_no_larger(limits: Limits, frames: int, tile: int) -> None:
-    given_ = Reduced(clip_frames=frames, tile=tile)
+    given_ = Fallback(clip_frames=frames, tile=tile)
     found = smaller(given_, limits)
     if found is not None:
         assert (found.clip_frames or 0) <= frames
@@ -232,7 +236,7 @@ def test_parts_cover_a_clip_in_equal_lengths(frames: int, longest: int | None) -
 
 
 def test_in_words() -> None:
-    everything = Reduced(clip_frames=4, tile=64, offload=True, dtype="bfloat16")
+    everything = Fallback(clip_frames=4, tile=64, offload=True, dtype="bfloat16")
     said = "idle networks on the CPU, clips of 4 frame(s), tiles of 64 pixels, bfloat16"
     assert str(everything) == said
     assert str(AS_ASKED) == "nothing reduced"
@@ -310,7 +314,7 @@ def test_a_small_accelerator_makes_the_clip_all_the_same(tiny_model: Path) -> No
     whole = upscaler(tiny_model, device="cuda")(CLIPS[0]).pixels
     small = upscaler(tiny_model, FailingTimer("U-Net", 1), device="cuda")
     found = small(CLIPS[0])
-    assert found.reduced == Reduced(offload=True)
+    assert found.fallback == Fallback(offload=True)
     assert np.abs(found.pixels.astype(int) - whole).max() <= 1
     assert np.array_equal(small(CLIPS[0]).pixels, found.pixels)
 

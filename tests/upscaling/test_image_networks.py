@@ -15,7 +15,7 @@ from vsr.errors import ConfigError
 from vsr.jobs.upscale import upscale
 from vsr.pipelines.image import ImageUpscalePipeline
 from vsr.runtime.timing import NullTimer, StageTimer
-from vsr.upscaling.clip_upscaler import Upscaler
+from vsr.upscaling.load import load_upscaler
 from vsr.upscaling.sizes import Size
 from vsr.video.reading.clips import Clip
 from vsr.video.reading.reader import Frame
@@ -49,7 +49,7 @@ def test_the_state_goes_from_clip_to_clip_and_not_over_a_cut(tmp_path: Path) -> 
     pipeline = ImageUpscalePipeline.from_file(network)
     state = pipeline(noise[:2]).state
     for cut in (False, True):
-        upscaler = Upscaler.load(config, Size(48, 64), NullTimer())
+        upscaler = load_upscaler(config, Size(48, 64), NullTimer())
         upscaler(Clip(frames[:2], 0, starts_shot=True))
         second = upscaler(Clip(frames[2:], 2, starts_shot=cut))
         expected = pipeline(noise[2:], first_frame=2, state=None if cut else state).frames

@@ -71,9 +71,9 @@ class ConfiguredModel:
 
     def load(self, size: Size, timer: Timer) -> ClipMaker:
         """See Model."""
-        from vsr.upscaling.clip_upscaler import Upscaler
+        from vsr.upscaling.load import load_upscaler
 
         if self._upscaler is None:
-            self._upscaler = Upscaler.load(self.config, size, timer)
+            self._upscaler = load_upscaler(self.config, size, timer)
         self._upscaler.size = size
         return self._upscaler

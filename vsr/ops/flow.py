@@ -3,13 +3,15 @@
 Flow is (dx, dy) in pixels of the map it is used on: `frame_k(p) ~ frame_{k+1}(p + forward_k(p))`.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
+
+from vsr.errors import InputError
 
 WarpMode = Literal["bilinear", "nearest", "bicubic"]
 WarpPadding = Literal["zeros", "border"]
@@ -17,15 +19,39 @@ WarpPadding = Literal["zeros", "border"]
 
 @dataclass(frozen=True, slots=True)
 class Flows:
-    """Flow between neighbouring frames, both ways; entry k along t joins frames k and k + 1."""
+    """Flow between neighbouring frames, both ways: `b 2 pairs h w`.
 
-    forward: Float[Tensor, "b 2 pairs h w"]
-    backward: Float[Tensor, "b 2 pairs h w"]
+    Pair k joins frames k and k + 1. Raises InputError for another shape.
+    """
+
+    forward: Float[Tensor, "..."]
+    backward: Float[Tensor, "..."]
+
+    def __post_init__(self) -> None:
+        for way, flow in (("forward", self.forward), ("backward", self.backward)):
+            if flow.ndim != 5 or flow.shape[1] != 2:
+                raise InputError(
+                    f"{way} flows have shape {tuple(flow.shape)}; give (b, 2, pairs, h, w)"
+                )
+        if self.forward.shape != self.backward.shape:
+            raise InputError(
+                f"forward and backward flows differ in shape: {tuple(self.forward.shape)} and "
+                f"{tuple(self.backward.shape)}"
+            )
+
+    @classmethod
+    def of(cls, flows: "Flows | tuple[Tensor, Tensor]") -> "Flows":
+        """Returns flows that are given as such, or as a pair (forward, backward)."""
+        return flows if isinstance(flows, Flows) else cls(*flows)
 
     @property
     def pairs(self) -> int:
         """Number of pairs of neighbouring frames."""
         return self.forward.shape[2]
+
+    def to(self, device: torch.device) -> Self:
+        """Returns the flows on `device`."""
+        return replace(self, forward=self.forward.to(device), backward=self.backward.to(device))
 
     def pair(
         self, index: int, size: tuple[int, int]

@@ -1,6 +1,6 @@
 """Frames at the edges of a pipeline: taken in, given their colours, and handed out."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from vsr.config import Color
 from vsr.errors import InputError, NumericalError
 from vsr.ops.color import match_adain, match_wavelet
+from vsr.runtime.timing import Timer
 
 OutputType = Literal["np", "pt"]
 
@@ -44,10 +45,35 @@ def as_low_res(frames: Any) -> Float[Tensor, "1 3 t h w"]:
     return low_res
 
 
+def require_shape(name: str, tensor: Tensor, shape: Sequence[int]) -> Tensor:
+    """Returns `tensor` if it has the shape that the frames ask for; else raises InputError."""
+    if tuple(tensor.shape) != tuple(shape):
+        found = tuple(tensor.shape)
+        raise InputError(f"{name} has shape {found}; these frames need {tuple(shape)}")
+    return tensor
+
+
+def match_groups(
+    groups: Iterable[Float[Tensor, "1 3 _ h2 w2"]],
+    low_res: Float[Tensor, "1 3 t h w"],
+    *,
+    color: Color,
+    timer: Timer,
+) -> Iterator[Float[Tensor, "1 3 _ h2 w2"]]:
+    """Yields groups of consecutive frames with the colours of their small frames."""
+    done = 0
+    for group in groups:
+        small = low_res[:, :, done : done + group.shape[2]]
+        with timer("color"):
+            matched = match_colors(group.float(), small, color=color)
+        yield matched
+        done += group.shape[2]
+
+
 def match_colors(
     frames: Float[Tensor, "1 3 t h2 w2"], low_res: Float[Tensor, "1 3 t h w"], *, color: Color
 ) -> Float[Tensor, "1 3 t h2 w2"]:
-    """`frames` in [-1, 1] with the colours of the small frames by the method `color`."""
+    """Returns `frames` in [-1, 1] with the colours of the small frames by the method `color`."""
     if color == "none":
         return frames
     images = rearrange(frames, "b c t h w -> (b t) c h w")

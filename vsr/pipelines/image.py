@@ -1,55 +1,54 @@
-"""ImageUpscalePipeline: an image network for each frame, its flicker taken out along the flow."""
+"""ImageUpscalePipeline: an image network for each frame, made steady by propagation."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8, UInt16
 from torch import Tensor
 
-from vsr.config import Color
 from vsr.errors import ConfigError
 from vsr.models.flow_estimators import FlowEstimator, flow_estimator
 from vsr.models.image import ImageNetwork
 from vsr.ops.flow import Flows
-from vsr.ops.frames import OutputType, as_low_res, collect, match_colors
+from vsr.ops.frames import OutputType, as_low_res, collect, match_groups
 from vsr.ops.tiles import Tile, blend_tiles, fit_tiles
-from vsr.propagation.propagator import (
-    PropagationConfig,
-    PropagationState,
-    carry_over,
-    propagate_frames,
-    restore_high_band,
-)
-from vsr.runtime.timing import NullTimer, Timer
+from vsr.pipelines.memory import MemoryTraits
+from vsr.pipelines.settings import SamplingConfig, given
+from vsr.pipelines.steady import clip_propagator
+from vsr.propagation.fusion import PropagationConfig
+from vsr.propagation.propagator import PropagationState
+from vsr.runtime.timing import NullTimer, Timer, timed
 
 # Large frames of a clip wait in memory until the backward pass is through: half the bytes of
 # float32, at a sixteenth of an 8-bit step.
 _KEPT = torch.float16
 
+IMAGE_SAMPLING = SamplingConfig(
+    num_inference_steps=1,
+    guidance_scale=1.0,
+    noise_level=0,
+    segment_length=1,
+    segment_stride=1,
+    propagation_steps=(0,),
+    propagation=PropagationConfig(
+        beta=0.5, alpha1=0.01, alpha2=0.5, mode="bicubic", padding="border"
+    ),
+    restore_detail=True,
+)
+"""How image networks run: in one step, without noise or text.
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageUpscaleConfig:
-    """What the pipeline does unless the call says otherwise.
-
-    `propagation` is for pixels of the large frames; its values were measured on real networks
-    (docs/image_models.md). `tile` and `tile_overlap` are in pixels of the small frames; frames of
-    up to `tile` squared pixels are not cut.
-    """
-
-    propagation_steps: tuple[int, ...] = (0,)
-    propagation: PropagationConfig = field(
-        default_factory=lambda: PropagationConfig(
-            beta=0.5, alpha1=0.01, alpha2=0.5, mode="bicubic", padding="border"
-        )
-    )
-    restore_detail: bool = True
-    color: Color = "none"
-    tile: int = 512
-    tile_overlap: int = 32
+`propagation` is for pixels of the large frames, and was measured on real networks
+(docs/image_models.md).
+"""
+_CHOICES = (
+    *("propagation_steps", "propagation", "restore_detail"),
+    *("color", "tile", "tile_overlap", "seed"),
+)
+"""The fields of SamplingConfig that an image network has a use for; it draws no noise by `seed`."""
 
 
 @dataclass(slots=True)
@@ -66,11 +65,14 @@ class ImageUpscaleOutput:
 
 
 class ImageUpscalePipeline:
-    """Makes clips larger by a network for images; see `from_file` and `__call__`."""
+    """Upscales clips by a network for images; see `from_file` and `__call__`."""
 
-    def __init__(self, network: ImageNetwork, settings: ImageUpscaleConfig | None = None) -> None:
+    largest_whole: int = 512
+    """Frames of up to this many squared pixels are computed whole, larger ones in tiles of it."""
+
+    def __init__(self, network: ImageNetwork, settings: SamplingConfig = IMAGE_SAMPLING) -> None:
         self.network = network
-        self.settings = settings or ImageUpscaleConfig()
+        self.settings = settings
         self.flow_estimator: FlowEstimator | None = None
 
     @classmethod
@@ -81,7 +83,7 @@ class ImageUpscalePipeline:
         torch_dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> Self:
-        """The pipeline of the network in a .safetensors or .pth file.
+        """Returns the pipeline of the network in a .safetensors or .pth file.
 
         Raises ModelError where there is none, ConfigError for a `torch_dtype` it cannot compute in.
         """
@@ -99,7 +101,7 @@ class ImageUpscalePipeline:
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
+        """The device of the network."""
         return self.network.device
 
     def to(self, dtype: torch.dtype) -> Self:
@@ -115,56 +117,83 @@ class ImageUpscalePipeline:
         | UInt8[Tensor, "t h w 3"]
         | Float[Tensor, "1 3 t h w"],
         *,
-        propagation_steps: Sequence[int] | None = None,
-        flows: Flows | tuple[Tensor, Tensor] | None = None,
         first_frame: int = 0,
         state: PropagationState | None = None,
-        tile: int | None = None,
-        color: Color | None = None,
+        settings: SamplingConfig | None = None,
+        flows: Flows | tuple[Tensor, Tensor] | None = None,
         output_type: OutputType = "np",
         timer: Timer | None = None,
-        seed: int = 0,
-        prompt: str | None = None,
-        negative_prompt: str | None = None,
-        num_inference_steps: int | None = None,
-        guidance_scale: float | None = None,
-        noise_level: int | None = None,
-        segment_length: int | None = None,
+        **overrides: Any,
     ) -> ImageUpscaleOutput:
-        """The frames of one clip, `scale` times larger, with its state; as VideoUpscalePipeline.
+        """Returns the frames of one clip, `scale` times larger, with its state.
 
-        `frames`: uint8 or uint16 RGB, or float in [-1, 1]. None means the model's own default.
-        `flows` (forward, backward) in pixels of `frames`: estimated where they are needed and not
-        given; with a `state` they begin with the pair from the frame before the clip.
-        `propagation_steps`: () means none, (0,) after the only step. `tile`: largest spatial tile
-        in pixels of `frames`. `state`: of the clip before, if it belongs to the same shot.
-        `output_type`: "np" gives uint8 (uint16 for uint16), "pt" floats in [-1, 1]. `first_frame`
-        and `seed` change nothing: no noise is drawn.
+        Takes what VideoUpscalePipeline takes, as far as a network without text, noise and steps has
+        a use for it. `propagation_steps`: () means none, (0,) after the only step. `tile`: largest
+        spatial tile in pixels of `frames`. `first_frame` changes nothing: no noise is drawn.
 
-        Raises ConfigError for a value out of range, and for what a network without text, noise and
-        steps has no use for: the last six. InputError for frames of another form.
+        Raises ConfigError for a value out of range or without use, InputError for frames of another
+        form.
         """
-        _refuse(
-            prompt=prompt,
-            negative_prompt=negative_prompt,
-            steps=None if num_inference_steps == 1 else num_inference_steps,
-            guidance_scale=None if guidance_scale == 1 else guidance_scale,
-            noise_level=noise_level or None,
-            segment_length=segment_length,
-        )
         timer = timer or NullTimer()
-        low_res = as_low_res(frames).to(self.network.device)
-        propagated = self._propagates(propagation_steps)
-        finished = self._predicted(low_res, self._tiles(low_res, tile), timer)
-        carried: list[Tensor] = []
-        if propagated:
-            with timer("flow"):
-                flows = self._flows(low_res, flows, state)
-            finished = self._steady(finished, flows, state, carried, timer)
-        groups = self._coloured(finished, low_res, color or self.settings.color, timer)
-        images = collect(groups, output_type, like=frames)
-        next_state = carry_over(carried[-1], low_res, state=state) if carried else None
-        return ImageUpscaleOutput(images, next_state)
+        settings = self.configured(overrides, base=settings)
+        low_res = as_low_res(frames).to(self.device)
+        large = timed(self._predict(low_res, settings), timer, "network")
+        propagator = clip_propagator(
+            low_res,
+            settings,
+            estimator=self._estimator,
+            flows=flows,
+            state=state,
+            timer=timer,
+        )
+        if propagator is not None:
+            own = [frame.to(_KEPT) for frame in large]
+            fused = timed(propagator.fuse(own), timer, "propagate")
+            large = (frame.clamp(-1, 1) for frame in fused)  # cubic kernels and gains overshoot
+        groups = (frame[:, :, None] for frame in large)
+        coloured = match_groups(groups, low_res, color=settings.color, timer=timer)
+        images = collect(coloured, output_type, like=frames)
+        return ImageUpscaleOutput(images, propagator.state() if propagator else None)
+
+    def configured(
+        self,
+        overrides: Mapping[str, Any],
+        *,
+        preset: str | None = None,
+        base: SamplingConfig | None = None,
+    ) -> SamplingConfig:
+        """Returns the settings of a call: the pipeline's own (or `base`) and overrides.
+
+        Raises ConfigError for what a network for images has no use for, a preset among them.
+        """
+        settings = self.settings if base is None else base
+        chosen = given({**overrides, "preset": preset})
+        for key, value in chosen.items():
+            if key not in _CHOICES and getattr(settings, key, None) != value:
+                raise ConfigError(
+                    f"{key} = {value}, but a network for images has no use for it: leave it out"
+                )
+        steps = tuple(chosen.get("propagation_steps", ()))
+        if any(step != 0 for step in steps):
+            raise ConfigError(
+                f"propagation_steps = {','.join(map(str, steps))}, but {self.network.name} has one "
+                "step: it can be none or 0"
+            )
+        if "tile" in chosen and self.network.tiling == "never":
+            raise ConfigError(
+                f"tile = {chosen['tile']}, but {self.network.name} cuts frames itself: leave it out"
+            )
+        return settings.overridden(chosen)
+
+    @property
+    def memory_traits(self) -> MemoryTraits:
+        """What of this pipeline can give way when memory runs out."""
+        network = self.network
+        smallest = max(MemoryTraits().smallest_tile or 1, network.sizes.minimum)
+        return MemoryTraits(
+            smallest_tile=None if network.tiling == "never" else smallest,
+            dtypes=tuple(network.dtypes),
+        )
 
     def set_attention_backend(self, backend: str) -> None:
         """Accept "sdpa", for the networks bring their own attention; ConfigError for another."""
@@ -173,100 +202,36 @@ class ImageUpscalePipeline:
                 f"attention = {backend}, but {self.network.name} brings its own: leave it out"
             )
 
-    def _propagates(self, steps: Sequence[int] | None) -> bool:
-        steps = self.settings.propagation_steps if steps is None else steps
-        if any(step != 0 for step in steps):
-            raise ConfigError(
-                f"propagation_steps = {','.join(map(str, steps))}, but {self.network.name} has one "
-                "step: it can be none or 0"
-            )
-        return bool(steps)
+    def offload_idle_networks(self, device: torch.device) -> None:
+        """Change nothing: a single network is never idle."""
 
-    def _flows(
-        self,
-        low_res: Tensor,
-        flows: Flows | tuple[Tensor, Tensor] | None,
-        state: PropagationState | None,
-    ) -> Flows:
-        if flows is not None:
-            pairs = flows if isinstance(flows, Flows) else Flows(*flows)
-            return Flows(pairs.forward.to(low_res.device), pairs.backward.to(low_res.device))
-        if self.flow_estimator is None:
-            self.flow_estimator = flow_estimator("auto", device=low_res.device)
-        if state is None:
-            return self.flow_estimator(low_res)
-        before = state.frame[:, :, None].to(low_res)
-        return self.flow_estimator(torch.cat([before, low_res], dim=2))
-
-    def _tiles(self, low_res: Tensor, tile: int | None) -> dict[int, tuple[Tile, ...]]:
-        """The plans for maps of the small frames' size (1) and of the large ones' (scale)."""
-        network, settings = self.network, self.settings
-        h, w = low_res.shape[-2:]
-        if tile is not None and network.tiling == "never":
-            raise ConfigError(f"tile = {tile}, but {network.name} cuts frames itself: leave it out")
-        if tile is None:
-            whole = h * w <= settings.tile**2 or network.tiling != "free"
-            tile = max(h, w) if whole else settings.tile
-        return {
-            enlarge: fit_tiles(
-                h,
-                w,
-                tile=max(tile, network.sizes.minimum),
-                overlap=settings.tile_overlap,
-                multiple_of=network.sizes.multiple_of,
-                enlarge=enlarge,
-            )
-            for enlarge in (1, network.scale)
-        }
-
-    def _predicted(
-        self, low_res: Tensor, tiles: dict[int, tuple[Tile, ...]], timer: Timer
+    def _predict(
+        self, low_res: Tensor, settings: SamplingConfig
     ) -> Iterator[Float[Tensor, "1 3 h2 w2"]]:
+        tiles = self._tiles(low_res, settings)
+        large_tiles = self._tiles(low_res, settings, enlarge=self.scale)
         for small in low_res.unbind(dim=2):
-            with timer("network"):
-                parts = (self.network(tile.crop(small)) for tile in tiles[1])
-                large = next(parts) if len(tiles[1]) == 1 else blend_tiles(parts, tiles[self.scale])
-            yield large
+            parts = (self.network(tile.crop(small)) for tile in tiles)
+            yield next(parts) if len(tiles) == 1 else blend_tiles(parts, large_tiles)
 
-    def _steady(
-        self,
-        predicted: Iterator[Tensor],
-        flows: Flows,
-        state: PropagationState | None,
-        carried: list[Tensor],
-        timer: Timer,
-    ) -> Iterator[Float[Tensor, "1 3 h2 w2"]]:
-        """The frames fused along the flow, one by one; the last one's pixels go to `carried`."""
-        own = [frame.to(_KEPT) for frame in predicted]
-        h, w = own[0].shape[-2:]
-        fused = propagate_frames(
-            list(own),
-            lambda k: flows.pair(k, (h, w)),
-            config=self.settings.propagation,
-            state=state,
+    def _tiles(
+        self, low_res: Tensor, settings: SamplingConfig, *, enlarge: int = 1
+    ) -> tuple[Tile, ...]:
+        network, tile = self.network, settings.tile
+        h, w = low_res.shape[-2:]
+        if tile is None:
+            whole = h * w <= self.largest_whole**2 or network.tiling != "free"
+            tile = max(h, w) if whole else self.largest_whole
+        return fit_tiles(
+            h,
+            w,
+            tile=max(tile, network.sizes.minimum),
+            overlap=settings.tile_overlap,
+            multiple_of=network.sizes.multiple_of,
+            enlarge=enlarge,
         )
-        for original in own:
-            with timer("propagate"):
-                frame = next(fused)[:, :, None].float()
-                carried[:] = [frame]
-                if self.settings.restore_detail:
-                    frame = restore_high_band(frame, original[:, :, None].float())
-                frame = frame[:, :, 0].clamp(-1, 1)  # cubic kernels and gains overshoot
-            yield frame
 
-    def _coloured(
-        self, frames: Iterator[Tensor], low_res: Tensor, color: Color, timer: Timer
-    ) -> Iterator[Float[Tensor, "1 3 1 h2 w2"]]:
-        for i, frame in enumerate(frames):
-            with timer("color"):
-                coloured = match_colors(frame[:, :, None], low_res[:, :, i : i + 1], color=color)
-            yield coloured
-
-
-def _refuse(**options: object) -> None:
-    """Raise ConfigError for the first option that was given."""
-    for name, value in options.items():
-        if value is not None:
-            raise ConfigError(
-                f"{name} = {value}, but a network for images has no use for it: leave it out"
-            )
+    def _estimator(self) -> FlowEstimator:
+        if self.flow_estimator is None:
+            self.flow_estimator = flow_estimator("auto", device=self.device)
+        return self.flow_estimator

@@ -1,4 +1,4 @@
-"""What the U-Net predicts for a whole clip: its segments and tiles blended, guidance applied."""
+"""ClipPredictor: runs the U-Net over a clip's segments and tiles, with guidance."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -43,13 +43,13 @@ class Guidance:
 
 @dataclass(frozen=True, slots=True)
 class ClipPredictor:
-    """Called with latents and timestep of a clip, it gives the U-Net's output for all of it."""
+    """Runs the U-Net over a clip's segments and tiles and blends the results."""
 
     unet: UNetVideoModel
     noisy: Float[Tensor, "1 3 t h w"]
     """The LR frames with their noise."""
     level: Int[Tensor, "1"]
-    """How much noise that is."""
+    """The level of that noise."""
     guidance: Guidance
     segments: Sequence[WeightedSegment]
     tiles: Sequence[Tile]

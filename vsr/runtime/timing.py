@@ -2,10 +2,12 @@
 
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from typing import TypeVar
 
+Item = TypeVar("Item")
 Timer = Callable[[str], AbstractContextManager[None]]
 """What the pipeline asks of a timer: `with timer("unet"): ...`."""
 
@@ -16,6 +18,18 @@ class NullTimer:
     def __call__(self, stage: str) -> AbstractContextManager[None]:
         """Return a context that does nothing."""
         return nullcontext()
+
+
+def timed(items: Iterable[Item], timer: Timer, stage: str) -> Iterator[Item]:
+    """Yields `items`; the time that each takes to come is booked on `stage`."""
+    iterator = iter(items)
+    while True:
+        with timer(stage):
+            try:
+                item = next(iterator)
+            except StopIteration:
+                return
+        yield item
 
 
 @dataclass(slots=True)

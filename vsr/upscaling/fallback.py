@@ -32,7 +32,7 @@ _SHORT_OF_MEMORY = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reduced:
+class Fallback:
     """What is smaller than was asked for, since memory did not suffice; None: as asked.
 
     It decides the pixels together with the config: who makes a clip again begins with what the clip
@@ -57,7 +57,7 @@ class Reduced:
         return ", ".join(word for word in words if word) or "nothing reduced"
 
 
-AS_ASKED = Reduced()
+AS_ASKED = Fallback()
 """Nothing is smaller than was asked for."""
 
 
@@ -79,26 +79,26 @@ class Limits:
     """A smaller number format that the networks compute in; None: they are in one already."""
 
 
-def smaller(reduced: Reduced, limits: Limits) -> Reduced | None:
-    """What to try when `reduced` was too large; None if nothing is left.
+def smaller(current: Fallback, limits: Limits) -> Fallback | None:
+    """What to try when `current` was too large; None if nothing is left.
 
     By what costs least: idle networks on the CPU change no pixel; shorter clips see a little less
     of the film at their ends; tiles see less of the picture; clips of one or two frames lose their
     neighbours; a short number format rounds.
     """
     few = 1 if limits.tiles_last else _FEW_FRAMES
-    frames = min(reduced.clip_frames or limits.frames, limits.frames)
-    tile = min(reduced.tile or limits.tile, limits.tile)
-    if limits.offload and not reduced.offload:
-        return replace(reduced, offload=True)
+    frames = min(current.clip_frames or limits.frames, limits.frames)
+    tile = min(current.tile or limits.tile, limits.tile)
+    if limits.offload and not current.offload:
+        return replace(current, offload=True)
     if frames > few:
-        return replace(reduced, clip_frames=_half(frames, few))
+        return replace(current, clip_frames=_half(frames, few))
     if limits.smallest_tile is not None and tile > limits.smallest_tile:
-        return replace(reduced, tile=_half(tile, limits.smallest_tile))
+        return replace(current, tile=_half(tile, limits.smallest_tile))
     if frames > 1:
-        return replace(reduced, clip_frames=_half(frames, 1))
-    if limits.dtype is not None and reduced.dtype is None:
-        return replace(reduced, dtype=limits.dtype)
+        return replace(current, clip_frames=_half(frames, 1))
+    if limits.dtype is not None and current.dtype is None:
+        return replace(current, dtype=limits.dtype)
     return None
 
 
@@ -131,7 +131,7 @@ def free_memory() -> None:
 
 
 @contextmanager
-def explained(what: str) -> Generator[None]:
+def as_device_error(what: str) -> Generator[None]:
     """Make a DeviceError that says what to do of a failed allocation during `what`."""
     try:
         yield

@@ -7,12 +7,13 @@ from fractions import Fraction
 import numpy as np
 from jaxtyping import UInt8, UInt16
 
-from vsr.config import NATIVE_SCALE, UpscaleConfig
+from vsr.config import UpscaleConfig
 from vsr.errors import ConfigError, InputError
 from vsr.pipelines.image import ImageUpscalePipeline
 from vsr.pipelines.video import VideoUpscalePipeline
 from vsr.runtime.timing import NullTimer, Timer
 from vsr.upscaling.clip_upscaler import Upscaler
+from vsr.upscaling.load import sampling_overrides
 from vsr.upscaling.sizes import Size, clip_length, output_size
 from vsr.video.reading.clips import Clip, ClipGatherer
 from vsr.video.reading.reader import Frame
@@ -49,6 +50,7 @@ class UpscaleStream:
     ) -> None:
         self._pipe = pipe
         self._config = _checked(config or UpscaleConfig())
+        self._settings = pipe.configured(sampling_overrides(self._config))
         self._detector = detector
         self._first_frame = first_frame
         self._timer = timer or NullTimer()
@@ -87,10 +89,8 @@ class UpscaleStream:
         return self._finished(self._end_shot())
 
     def _begin(self, source: Size) -> None:
-        pipe = self._pipe
-        native = pipe.scale if isinstance(pipe, ImageUpscalePipeline) else NATIVE_SCALE
-        target = output_size(source, self._config, native=native)
-        self._upscaler = Upscaler(pipe, self._config, target, self._timer)
+        target = output_size(source, self._config, native=self._pipe.scale)
+        self._upscaler = Upscaler(self._pipe, self._settings, target, self._timer)
         self._gatherer = ClipGatherer(clip_length(source, self._config), self._first_frame)
         self._nothing = np.empty((0, target.height, target.width, 3), np.uint8)
         self._source = source

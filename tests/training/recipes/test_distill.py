@@ -130,9 +130,9 @@ def test_the_students_steps_are_those_of_the_pipeline_that_it_becomes(
     distill = recipe(folder, photos, tmp_path, noise={"level_probability": 0.0})
     lr = torch.rand(1, 3, 2, 8, 10) * 2 - 1
     start = distill.start(lr, torch.tensor([4]))
-    assert distill.scheduler.timesteps.tolist() == [999, 499]
+    assert distill.schedule.timesteps.tolist() == [999, 499]
     first = distill.predict(distill.model, start, torch.zeros_like(start.latents), step=0)
-    mixture = distill.mixtures[0]
+    mixture = distill.schedule.mixtures[0]
     noise = (start.latents - mixture.signal * first) / mixture.noise
     start = type(start)(noise, start.low_res, start.level, start.base)
     second = distill.predict(distill.model, start, first, step=1)
@@ -182,7 +182,7 @@ def test_a_flow_matching_model_of_packed_latents_is_distilled_likewise(
     lr = torch.rand(1, 3, 2, 8, 8) * 2 - 1
     start = distill.start(lr, torch.tensor([4]))
     taught = distill.teach(start)
-    assert distill.scheduler.timesteps.tolist() == [1000, 500]
+    assert distill.schedule.timesteps.tolist() == [1000, 500]
     pipe = load_pipeline(tmp_path / "m", device="cpu")
     call = {"latents": start.latents, "propagation_steps": (), "output_type": "pt"}
     torch.testing.assert_close(taught, pipe(lr, num_inference_steps=3, **call).latents)

@@ -14,6 +14,7 @@ from vsr.config import UpscaleConfig
 from vsr.jobs.planning.forecast import Film, Line, Need, Rates
 from vsr.runtime.timing import NullTimer
 from vsr.upscaling.clip_upscaler import UpscaledClip, Upscaler
+from vsr.upscaling.load import load_upscaler
 from vsr.upscaling.sizes import Size
 from vsr.video.pixels import Pixels
 from vsr.video.reading.clips import Clip
@@ -37,7 +38,7 @@ def calibrate(frames: Sequence[Pixels], config: UpscaleConfig, film: Film) -> Ra
     lies on the line through them. The larger takes about four seconds; it is the whole frames where
     that is enough. Each is made twice, since new memory costs time once: by a seventh, measured.
     """
-    upscaler = Upscaler.load(config, film.size, NullTimer())
+    upscaler = load_upscaler(config, film.size, NullTimer())
     device = upscaler.pipeline.device
     measure = _Measure(upscaler, film)
     small = _cut(frames, _FIRST_AREA)

@@ -14,7 +14,8 @@ from vsr.errors import ModelError
 from vsr.models.blocks import channels_innermost
 from vsr.models.unet import UNetVideoModel
 from vsr.models.vae import AutoencoderKLVideo
-from vsr.pipelines.sampling import mix, sigma_timestep, start_latents
+from vsr.pipelines.sampling import mix, starting_latents
+from vsr.pipelines.schedule import sigma_timestep
 from vsr.training.config import StageConfig, TrainConfig
 from vsr.training.data.sampler import sample_generator
 from vsr.training.engine.fast_prelu import quicken_prelu
@@ -62,7 +63,7 @@ class OneStepModel(nn.Module):
         `sigma` and the `clean` large frames, on the way from those latents to the clean ones.
         """
         base = self.vae.encode_enlarged(lr)
-        latents = start_latents(base, noise, strength=self.kappa)
+        latents = starting_latents(noise, base=base, strength=self.kappa)
         if sigma is None or clean is None:
             sigma = torch.ones(lr.shape[0], device=lr.device)
         else:

@@ -15,21 +15,15 @@ from vsr.errors import ConfigError, ModelError
 from vsr.models.text import embed_prompt
 from vsr.models.unet import UNetVideoModel
 from vsr.models.vae import AutoencoderKLVideo
-from vsr.pipelines.sampling import (
-    clean_latents,
-    denoise,
-    is_flow_matching,
-    make_scheduler,
-    schedule_mixtures,
-    start_latents,
-)
+from vsr.pipelines.sampling import clean_latents, denoise, noise_low_res, starting_latents
+from vsr.pipelines.schedule import is_flow_matching, make_schedule
 from vsr.pipelines.video import VideoUpscalePipeline
 from vsr.training.config import StageConfig, TrainConfig
 from vsr.training.data.sampler import sample_generator
 from vsr.training.engine.recipe import Batch
 from vsr.training.recipes.clip_recipe import ClipRecipe, frame_terms
 from vsr.training.recipes.networks import INDEX, initial_networks
-from vsr.training.recipes.noise import draw_levels, noise_low_res, normal_like
+from vsr.training.recipes.noise import draw_levels, normal_like
 
 FRAME_LOSSES = ("pixel", "gradient", "frequency", "grid", "temporal", "perceptual")
 """Weights that ask for decoded frames."""
@@ -102,9 +96,9 @@ class DistillRecipe(ClipRecipe):
         self.positive, self.negative = self._embed_prompts(folder)
         scale = config.distill.guidance_scale
         self.guidance_scale = self.settings.guidance_scale if scale is None else scale
-        self.scheduler = student_scheduler(self.teacher.scheduler)
-        set_steps(self.scheduler, config.distill.steps, device)
-        self.mixtures = schedule_mixtures(self.scheduler)
+        self.schedule = make_schedule(
+            student_scheduler(self.teacher.scheduler), config.distill.steps, device=device
+        )
 
     def terms(self, model: nn.Module, batch: Batch, stage: StageConfig) -> dict[str, Tensor]:
         """The terms of the loss that have a weight in this stage."""
@@ -137,12 +131,12 @@ class DistillRecipe(ClipRecipe):
         The first begins at the start itself; later ones on the straight way from there to `target`,
         where the steps before would have led a perfect student.
         """
-        mixture = self.mixtures[step]
+        mixture = self.schedule.mixtures[step]
         latents = start.latents
         if step:
             latents = mixture.signal * target + mixture.noise * start.latents
         text = _repeated(self.positive, len(latents))
-        output = model(latents, self.scheduler.timesteps[step], start, text).float()
+        output = model(latents, self.schedule.timesteps[step], start, text).float()
         return clean_latents(
             output,
             latents,
@@ -161,27 +155,29 @@ class DistillRecipe(ClipRecipe):
         channels = self.model.unet.config["out_channels"]
         noise = normal_like(lr.new_empty(len(lr), channels, *lr.shape[2:]), generators)
         low_res = noise_low_res(
-            lr, levels, scheduler=self.teacher.low_res_scheduler, generators=generators
+            lr, normal_like(lr, generators), levels, scheduler=self.teacher.low_res_scheduler
         )
         settings, base = self.settings, None
-        if settings.start == "low_res" or settings.prediction == "residual":
+        from_low_res = settings.start == "low_res"
+        if from_low_res or settings.prediction == "residual":
             base = self._base(lr)
-        if settings.start == "low_res":
-            assert base is not None
-            noise = start_latents(base, noise, strength=settings.start_strength)
-        return Start(noise, low_res, levels.to(lr.device), base)
+        latents = starting_latents(
+            noise, base=base if from_low_res else None, strength=settings.start_strength
+        )
+        return Start(latents, low_res, levels.to(lr.device), base)
 
     @torch.no_grad()
     def teach(self, start: Start) -> Float[Tensor, "b c t h w"]:
         """The clean latents that the teacher samples, guided, without propagation."""
-        scheduler = make_scheduler(self.settings.scheduler, self.teacher.scheduler)
         steps = self.config.distill.teacher_steps or self.settings.num_inference_steps
-        set_steps(scheduler, steps, self.device)
+        schedule = make_schedule(
+            self.teacher.scheduler, steps, device=self.device, kind=self.settings.scheduler
+        )
         with self.autocast():
             return denoise(
                 start.latents,
                 predict=lambda latents, timestep: self._guided(latents, timestep, start),
-                scheduler=scheduler,
+                schedule=schedule,
                 prediction=self.settings.prediction,
                 base=start.base,
             )
@@ -271,14 +267,6 @@ def student_scheduler(teacher: Any) -> Any:
     return DDIMScheduler.from_config(
         teacher.config, timestep_spacing="trailing", set_alpha_to_one=True
     )
-
-
-def set_steps(scheduler: Any, steps: int, device: torch.device) -> None:
-    """Set the timesteps as the pipeline does: flow matching from sigma 1 on in equal strides."""
-    if is_flow_matching(scheduler):
-        scheduler.set_timesteps(sigmas=[1 - i / steps for i in range(steps)], device=device)
-    else:
-        scheduler.set_timesteps(num_inference_steps=steps, device=device)
 
 
 def student_pipeline(

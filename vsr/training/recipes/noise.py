@@ -1,7 +1,6 @@
 """Noise of training samples, by their numbers: the same in every batch, process and restart."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -26,15 +25,3 @@ def draw_levels(config: NoiseConfig, generators: Sequence[torch.Generator]) -> I
         level = int(torch.randint(1, config.max_level + 1, (), generator=generator))
         levels.append(level if noisy else 0)
     return torch.tensor(levels)
-
-
-def noise_low_res(
-    low_res: Float[Tensor, "b 3 t h w"],
-    levels: Int[Tensor, " b"],
-    *,
-    scheduler: Any,
-    generators: Sequence[torch.Generator],
-) -> Float[Tensor, "b 3 t h w"]:
-    """Small frames with noise of their levels, as `scheduler` adds it; level 0 adds none."""
-    noisy = scheduler.add_noise(low_res, normal_like(low_res, generators), levels)
-    return torch.where((levels > 0).to(low_res.device).view(-1, 1, 1, 1, 1), noisy, low_res)

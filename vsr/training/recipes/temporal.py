@@ -19,7 +19,8 @@ from vsr.models.text import embed_prompt
 from vsr.models.unet import UNetVideoModel
 from vsr.models.vae import AutoencoderKLVideo
 from vsr.models.weight_files import read_state
-from vsr.pipelines.sampling import denoise, is_flow_matching
+from vsr.pipelines.sampling import denoise, noise_low_res
+from vsr.pipelines.schedule import is_flow_matching, make_schedule
 from vsr.pipelines.video import VideoUpscalePipeline
 from vsr.training.config import NoiseConfig, StageConfig, TrainConfig
 from vsr.training.data.latent_clips import LatentClips
@@ -27,7 +28,7 @@ from vsr.training.data.sampler import Numbered, sample_generator
 from vsr.training.engine.recipe import Batch
 from vsr.training.recipes.clip_recipe import HELD_OUT, ClipRecipe
 from vsr.training.recipes.networks import initial_networks, model_folder_of
-from vsr.training.recipes.noise import draw_levels, noise_low_res, normal_like
+from vsr.training.recipes.noise import draw_levels, normal_like
 
 EMPTY_PROMPT = "empty"
 """Name of the empty prompt's embedding in a file of embeddings."""
@@ -143,7 +144,7 @@ class TemporalRecipe(ClipRecipe):
     ) -> Float[Tensor, "b 3 t h w"]:
         """Small frames with noise of their levels; level 0 adds none."""
         return noise_low_res(
-            low_res, levels, scheduler=self.low_res_scheduler, generators=generators
+            low_res, normal_like(low_res, generators), levels, scheduler=self.low_res_scheduler
         )
 
     def text(
@@ -209,9 +210,10 @@ class TemporalRecipe(ClipRecipe):
             at = timestep.to(self.device).expand(1)
             return model(latents, at, low_res=low_res, level=levels, text=text).float()
 
-        self.scheduler.set_timesteps(self.config.diffusion.sampling_steps, device=self.device)
+        steps = self.config.diffusion.sampling_steps
+        schedule = make_schedule(self.scheduler, steps, device=self.device)
         prediction = self.scheduler.config["prediction_type"]
-        latents = denoise(start, predict=predict, scheduler=self.scheduler, prediction=prediction)
+        latents = denoise(start, predict=predict, schedule=schedule, prediction=prediction)
         return self.vae.decode_frames(latents, lr)[0]
 
     def sampling_low_res(

@@ -1,0 +1,78 @@
+"""From the options of a run to a loaded pipeline with its settings."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vsr.checkpoints.find import find_model, is_network
+from vsr.checkpoints.load import load_pipeline
+from vsr.config import Dtype, UpscaleConfig
+from vsr.errors import ConfigError
+from vsr.models.flow_estimators import flow_estimator, raft_weights
+from vsr.models.image import ImageNetwork
+from vsr.pipelines.image import ImageUpscalePipeline
+from vsr.pipelines.presets import read_preset
+from vsr.pipelines.video import VideoUpscalePipeline
+from vsr.runtime.device import choose_device, choose_dtype
+from vsr.runtime.memory import keep_freed_memory
+from vsr.runtime.timing import Timer
+from vsr.upscaling.clip_upscaler import Upscaler, dtype_name, quiet_diffusers
+from vsr.upscaling.fallback import as_device_error
+from vsr.upscaling.sizes import Size
+
+_log = logging.getLogger(__name__)
+
+
+def load_upscaler(config: UpscaleConfig, size: Size, timer: Timer) -> Upscaler:
+    """Returns the model that `config` names, on the device that it names, with all choices made."""
+    model = find_model(config.model)
+    device = choose_device(config.device)
+    if device.type == "cpu":
+        keep_freed_memory()
+    if config.preset is not None:
+        read_preset(config.preset)  # an unknown one is named before minutes of loading
+    with as_device_error(f"the model {model.name}"):
+        pipeline = _load(model, config, device)
+    pipeline.set_attention_backend(config.attention)
+    settings = pipeline.configured(sampling_overrides(config), preset=config.preset)
+    if settings.propagation_steps:
+        weights = config.flow_weights or raft_weights(model)
+        pipeline.flow_estimator = flow_estimator(config.flow, weights=weights, device=device)
+    _log.info("%s on %s in %s", model.name, device, dtype_name(pipeline.dtype))
+    return Upscaler(pipeline, settings, size, timer)
+
+
+def sampling_overrides(config: UpscaleConfig) -> dict[str, Any]:
+    """Returns the options of a run that SamplingConfig has, by its names; None: not given."""
+    return {
+        "prompt": config.prompt,
+        "negative_prompt": config.negative_prompt,
+        "num_inference_steps": config.steps,
+        "guidance_scale": config.guidance_scale,
+        "noise_level": config.noise_level,
+        "propagation_steps": config.propagation,
+        "seed": config.seed,
+        "segment_length": config.segment_length,
+        "tile": config.tile,
+        "color": config.color,
+    }
+
+
+def _load(
+    model: Path, config: UpscaleConfig, device: torch.device
+) -> VideoUpscalePipeline | ImageUpscalePipeline:
+    dtype = choose_dtype(config.dtype, device)
+    if not is_network(model):
+        with quiet_diffusers():
+            return load_pipeline(model, torch_dtype=dtype, device=device)
+    if config.preset is not None:
+        raise ConfigError(f"presets are for model folders, and {model} is one file: leave it out")
+    network = ImageNetwork.load(model)
+    return ImageUpscalePipeline(network.to(device, _fitting(dtype, config.dtype, network)))
+
+
+def _fitting(dtype: torch.dtype, asked: Dtype, network: ImageNetwork) -> torch.dtype:
+    """float32 where auto would take a format that the network does not compute in."""
+    return torch.float32 if asked == "auto" and dtype not in network.dtypes else dtype

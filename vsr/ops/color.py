@@ -1,4 +1,4 @@
-"""Colours of the enlarged frames taken from the small ones, each frame for itself."""
+"""Colour transfer from the small frames to the large ones, frame by frame."""
 
 import torch
 from jaxtyping import Float

@@ -1,4 +1,4 @@
-"""Moving maps along optical flow, and telling where the flow can be believed.
+"""Warping of maps along optical flow, and the places where that flow is consistent.
 
 Flow is (dx, dy) in pixels of the map it is used on: `frame_k(p) ~ frame_{k+1}(p + forward_k(p))`.
 """
@@ -56,7 +56,7 @@ class Flows:
     def pair(
         self, index: int, size: tuple[int, int]
     ) -> tuple[Float[Tensor, "b 2 h2 w2"], Float[Tensor, "b 2 h2 w2"]]:
-        """Forward and backward flow of one pair for maps of `size` (h, w), in pixels of those.
+        """Returns forward and backward flow of one pair for maps of `size` (h, w), in pixels of those.
 
         One at a time, since those of a whole clip at the size of large frames would fill memory.
         """
@@ -71,7 +71,7 @@ def warp(
     mode: WarpMode = "bilinear",
     padding: WarpPadding = "zeros",
 ) -> Float[Tensor, "b c h w"]:
-    """`x(p + flow(p))`; beyond the border lies zero, or the border's value.
+    """Returns `x(p + flow(p))`; beyond the border is zero, or the border's value.
 
     The grid is float32 whatever the type of `x`: half precision misses by pixels on large maps.
     """
@@ -94,7 +94,7 @@ def consistent(
     alpha1: float,
     alpha2: float,
 ) -> Bool[Tensor, "b 1 h w"]:
-    """Where going by `flow` and coming back by `check` ends close to the start.
+    """Returns the places where `flow` there and `check` back end close to the start.
 
     |f + b|^2 < alpha1 (|f|^2 + |b|^2) + alpha2 with b = check(p + flow(p)), Sundaram et al. 2010,
     eq. 5; its inputs are flows between the same two frames in opposite directions.

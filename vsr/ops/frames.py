@@ -1,4 +1,4 @@
-"""Frames at the edges of a pipeline: taken in, given their colours, and handed out."""
+"""Frames at the edges of a pipeline: conversion in and out, and colour matching."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
@@ -22,7 +22,7 @@ _WHITE = {torch.uint8: 255, torch.uint16: 65535}
 
 
 def as_low_res(frames: Any) -> Float[Tensor, "1 3 t h w"]:
-    """`frames` as floats in [-1, 1]: uint8 or uint16 `t h w 3`, or already floats of that form.
+    """Returns `frames` as floats in [-1, 1]: uint8 or uint16 `t h w 3`, or already floats of that form.
 
     Raises InputError for anything else.
     """
@@ -86,7 +86,7 @@ def match_colors(
 def collect(
     groups: Iterable[Float[Tensor, "1 3 _ h w"]], output_type: OutputType, *, like: Any
 ) -> Any:
-    """One array of groups of frames that come one by one, or as they are for "pt".
+    """Returns groups of frames, as they come one by one, as one array; for "pt" as one tensor.
 
     For "np" it is `t h w 3`: uint16 where the frames `like` were, uint8 else. Each group leaves its
     device before the next is asked for. Raises NumericalError for values that are not finite.

@@ -1,4 +1,4 @@
-"""Which frames the U-Net sees together, and how its overlapping answers are blended.
+"""Segments: the frames of one U-Net call, and the weights that blend overlapping ones.
 
 The plan is data: a sampler multiplies and adds, whichever published pipeline it follows.
 """
@@ -29,7 +29,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class WeightedSegment:
-    """Frames [start, stop) with the share that the segment has in each of them."""
+    """Frames [start, stop) with the segment's weight in each of them."""
 
     start: int
     stop: int
@@ -44,7 +44,7 @@ class WeightedSegment:
 
 
 def plan_segments(frame_count: int, *, length: int, stride: int) -> tuple[Segment, ...]:
-    """Segments in visiting order, as the published Upscale-A-Video visits them.
+    """Returns segments in visiting order, as the published Upscale-A-Video visits them.
 
     They start every `stride` frames while frames remain; one that would reach past the end is moved
     back to full length. So the last may come twice: 14 frames, length 8, stride 6 give (0, 8),
@@ -58,10 +58,10 @@ def plan_segments(frame_count: int, *, length: int, stride: int) -> tuple[Segmen
 
 
 def fitted_length(frame_count: int, *, length: int, overlap: int) -> int:
-    """The shortest length with which as many segments as `length` needs still cover the frames.
+    """Returns the smallest segment length that needs no more segments than `length` does.
 
-    Then the last need not be moved back over frames that are covered already: 20 frames by 17 with
-    an overlap of 2 are two segments of 11.
+    Then the last one need not be moved back over frames that are already covered: 20 frames by 17
+    with an overlap of 2 are two segments of 11.
     """
     count = max(1, ceil((frame_count - overlap) / (length - overlap)))
     return min(frame_count, ceil((frame_count + (count - 1) * overlap) / count))
@@ -70,7 +70,7 @@ def fitted_length(frame_count: int, *, length: int, overlap: int) -> int:
 def blend_plan(
     frame_count: int, *, length: int, stride: int, kind: BlendKind = "crossfade"
 ) -> tuple[WeightedSegment, ...]:
-    """Each segment once, with weights that sum to 1 at every frame.
+    """Returns each segment once, with weights that sum to 1 at every frame.
 
     "crossfade" ramps linearly across each overlap. "running" reproduces the published average in
     visiting order, new = (stored + new) / 2, its repeated visits merged into one weight.

@@ -14,24 +14,24 @@ from vsr.ops.segments import WeightedSegment, blend_plan, fitted_length
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A crop: its rows and its columns, each with its weights; a pixel weighs their product."""
+    """A crop: rows and columns with their weights; a pixel's weight is their product."""
 
     rows: WeightedSegment
     columns: WeightedSegment
 
     def crop(self, x: Float[Tensor, "*n h w"]) -> Float[Tensor, "*n th tw"]:
-        """The tile's part of a map, as a view."""
+        """Returns the tile's part of a map, as a view."""
         return x[..., self.rows.start : self.rows.stop, self.columns.start : self.columns.stop]
 
     def weights(self, like: Tensor) -> Float[Tensor, "th tw"]:
-        """Share of the tile in each of its pixels, on the device and in the type of `like`."""
+        """Returns the tile's weight in each of its pixels, on the device and in the type of `like`."""
         return torch.outer(
             like.new_tensor(self.rows.weights), like.new_tensor(self.columns.weights)
         )
 
 
 def plan_tiles(h: int, w: int, *, tile: int, overlap: int) -> tuple[Tile, ...]:
-    """Tiles of `tile` x `tile` pixels, row by row; neighbours share `overlap` pixels or more.
+    """Returns tiles of `tile` x `tile` pixels, row by row; neighbours share `overlap` pixels or more.
 
     The last of a row is moved back to full size; an axis no longer than `tile` has one. Weights
     ramp linearly over each overlap. A plan for maps 4 times larger is that of 4 times all four
@@ -47,7 +47,7 @@ def plan_tiles(h: int, w: int, *, tile: int, overlap: int) -> tuple[Tile, ...]:
 def fit_tiles(
     h: int, w: int, *, tile: int, overlap: int, multiple_of: int = 1, enlarge: int = 1
 ) -> tuple[Tile, ...]:
-    """As few tiles as `plan_tiles` needs, made as small as they can be: little is computed twice.
+    """Returns as few tiles as `plan_tiles` needs, as small as possible: little is computed twice.
 
     Their sides are rounded up to `multiple_of`, each axis for itself; `overlap` is at most half a
     tile. With `enlarge` it is the plan of as many tiles for maps that many times larger.
@@ -63,7 +63,7 @@ def fit_tiles(
 def blend_tiles(
     parts: Iterable[Float[Tensor, "*n _ _"]], tiles: Sequence[Tile]
 ) -> Float[Tensor, "*n h w"]:
-    """The map whose tiles are `parts`, weighted and added in place; parts may come lazily."""
+    """Returns the map whose tiles are `parts`, weighted and added in place; parts may come lazily."""
     h = max(tile.rows.stop for tile in tiles)
     w = max(tile.columns.stop for tile in tiles)
     out: Tensor | None = None

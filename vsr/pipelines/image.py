@@ -39,7 +39,7 @@ IMAGE_SAMPLING = SamplingConfig(
     ),
     restore_detail=True,
 )
-"""How image networks run: in one step, without noise or text.
+"""The settings of image networks: one step, no noise, no text.
 
 `propagation` is for pixels of the large frames, and was measured on real networks
 (docs/image_models.md).
@@ -61,7 +61,7 @@ class ImageUpscaleOutput:
         | Float[Tensor, "1 3 t h2 w2"]
     )
     state: PropagationState | None
-    """What the next clip of the same shot begins with; None where nothing was propagated."""
+    """The state for the next clip of the same shot; None without propagation."""
 
 
 class ImageUpscalePipeline:
@@ -91,7 +91,7 @@ class ImageUpscalePipeline:
 
     @property
     def scale(self) -> int:
-        """How many times larger the frames become."""
+        """The factor by which frames grow."""
         return self.network.scale
 
     @property
@@ -187,7 +187,7 @@ class ImageUpscalePipeline:
 
     @property
     def memory_traits(self) -> MemoryTraits:
-        """What of this pipeline can give way when memory runs out."""
+        """The ways in which this pipeline can use less memory."""
         network = self.network
         smallest = max(MemoryTraits().smallest_tile or 1, network.sizes.minimum)
         return MemoryTraits(

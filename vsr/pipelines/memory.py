@@ -1,4 +1,4 @@
-"""MemoryTraits: what of a pipeline can give way when memory runs out."""
+"""MemoryTraits: the ways in which a pipeline can use less memory."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import torch
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryTraits:
-    """What a pipeline allows a run that needs less memory to change."""
+    """The ways in which a pipeline can use less memory."""
 
     smallest_tile: int | None = 64
     """Size of the smallest spatial tile, in pixels of the small frames; None: no tiles."""

@@ -16,7 +16,7 @@ SchedulerKind = Literal["own", "ddim", "dpm++"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingConfig:
-    """How a pipeline samples: defaults of the model, then of a preset, then of the user.
+    """The choices of a pipeline's call: the model's, then a preset's, then the user's.
 
     The defaults of a model are stored in its `model_index.json`. `start`: sampling begins at pure
     noise, or at the latents of the enlarged LR frames plus `start_strength` times noise.

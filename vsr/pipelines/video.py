@@ -46,14 +46,14 @@ class VideoUpscaleOutput:
     latents: Float[Tensor, "1 c t h w"]
     """The clean latents, scaled as the U-Net sees them."""
     state: PropagationState | None
-    """What the next clip of the same shot begins with; None where nothing was propagated."""
+    """The state for the next clip of the same shot; None without propagation."""
 
 
 class VideoUpscalePipeline(DiffusionPipeline):
     """Upscales clips four times; see `__call__`. `load_pipeline` loads it from a model folder."""
 
     scale = NATIVE_SCALE
-    """How many times larger the frames become."""
+    """The factor by which frames grow."""
     _optional_components: ClassVar[list[str]] = ["text_encoder", "tokenizer"]
     model_cpu_offload_seq = "text_encoder->unet->vae"
 
@@ -167,7 +167,7 @@ class VideoUpscalePipeline(DiffusionPipeline):
 
     @property
     def memory_traits(self) -> MemoryTraits:
-        """What of this pipeline can give way when memory runs out."""
+        """The ways in which this pipeline can use less memory."""
         # Of the embedded model tiles save a tenth at most and take three times as long (measured).
         return MemoryTraits(tiles_last=self.vae.packed, offloads=True)
 

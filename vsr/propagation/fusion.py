@@ -14,7 +14,7 @@ from vsr.ops.flow import WarpMode, WarpPadding, consistent, warp
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PropagationConfig:
-    """How far neighbours are trusted; the defaults are those of the published Upscale-A-Video.
+    """The trust in neighbouring frames; defaults are those of the published Upscale-A-Video.
 
     `beta` is the share of the neighbour; `alpha1` (relative) and `alpha2` (square pixels) bound the
     round trip of the flow. `padding` "border" suits interpolating modes, whose kernels reach over

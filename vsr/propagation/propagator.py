@@ -20,7 +20,7 @@ from vsr.propagation.fusion import PropagationConfig, propagate_frames
 
 @dataclass(frozen=True, slots=True)
 class PropagationState:
-    """What a clip hands to the next clip of its shot; a cut drops it."""
+    """The end of a clip, with which the next clip of its shot begins; a cut drops it."""
 
     latents: Float[Tensor, "b c h w"]
     """Fused latents (or pixels) of the last frame, at the last of the propagation steps."""

@@ -50,7 +50,7 @@ class UpscaledClip:
     pixels: Pixels
     pts: tuple[int, ...]
     fallback: Fallback = AS_ASKED
-    """What was reduced for want of memory while the clip was made."""
+    """The reductions with which the clip was made, if memory ran out."""
 
 
 class UpscaleOutput(Protocol):
@@ -68,7 +68,7 @@ class UpscalePipeline(Protocol):
 
     @property
     def scale(self) -> int:
-        """How many times larger the frames become."""
+        """The factor by which frames grow."""
         ...
 
     @property
@@ -83,7 +83,7 @@ class UpscalePipeline(Protocol):
 
     @property
     def memory_traits(self) -> MemoryTraits:
-        """What can give way when memory runs out."""
+        """The ways in which it can use less memory."""
         ...
 
     def to(self, dtype: torch.dtype, /) -> object:
@@ -221,7 +221,7 @@ class Upscaler:
             self._convert(getattr(torch, self.fallback.dtype))
 
     def _limits(self, clip: Clip) -> Limits:
-        """What is left to reduce, for this clip."""
+        """The reductions that are still possible for this clip."""
         traits, longer_side = self.pipeline.memory_traits, max(clip.frames[0].pixels.shape[:2])
         half = None if self.pipeline.dtype != torch.float32 else smaller_dtype(self._device)
         if half is not None and getattr(torch, half) not in traits.dtypes:

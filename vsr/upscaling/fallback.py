@@ -1,4 +1,4 @@
-"""What a run does when memory runs out: it makes itself smaller, by what costs least first."""
+"""Fallbacks for a run that is out of memory: the ones that cost least come first."""
 
 import gc
 from collections.abc import Generator, Sequence
@@ -28,23 +28,23 @@ _SHORT_OF_MEMORY = (
     "could not execute a primitive",
     "could not create a primitive",
 )
-"""How PyTorch, CUDA, cuDNN, cuBLAS, oneDNN and OpenCV say it."""
+"""The words of PyTorch, CUDA, cuDNN, cuBLAS, oneDNN and OpenCV for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fallback:
-    """What is smaller than was asked for, since memory did not suffice; None: as asked.
+    """The reductions of a run that was out of memory; None: none of that kind.
 
-    It decides the pixels together with the config: who makes a clip again begins with what the clip
-    was made with. It holds only numbers and words, for a journal.
+    They decide the pixels together with the config: a resumed run makes a clip again with the
+    reductions that it was made with. Only numbers and words, for a journal.
     """
 
     clip_frames: int | None = None
-    """A clip is made in parts of at most so many frames."""
+    """Largest part of a clip that is computed at once, in frames."""
     tile: int | None = None
     """Size of the spatial tiles, in pixels of the source."""
     offload: bool = False
-    """Networks that are idle wait in the memory of the CPU."""
+    """True if idle networks wait in the memory of the CPU."""
     dtype: HalfDtype | None = None
 
     def __str__(self) -> str:
@@ -58,31 +58,31 @@ class Fallback:
 
 
 AS_ASKED = Fallback()
-"""Nothing is smaller than was asked for."""
+"""No reduction."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What of a run can be made smaller, and from where on."""
+    """The reductions that a run and its pipeline allow."""
 
     frames: int
-    """Of the clip."""
+    """Number of frames of the clip."""
     tile: int
-    """What is computed at once, in pixels of the source: the longer side, or a tile."""
+    """Size of what is computed at once, in source pixels: the longer side, or a tile."""
     smallest_tile: int | None = _SMALLEST_TILE
-    """None: the model does not take tiles."""
+    """Size of the smallest tile; None: the model takes no tiles."""
     tiles_last: bool = False
-    """Whether the clip itself and not the networks fills the memory, so that tiles hardly help."""
+    """True if the clip itself fills the memory and not the networks, so that tiles hardly help."""
     offload: bool = False
-    """Whether there is an accelerator whose networks can wait on the CPU."""
+    """True if there is an accelerator whose networks can wait on the CPU."""
     dtype: HalfDtype | None = None
-    """A smaller number format that the networks compute in; None: they are in one already."""
+    """A shorter number format for the networks; None: there is none."""
 
 
 def smaller(current: Fallback, limits: Limits) -> Fallback | None:
-    """What to try when `current` was too large; None if nothing is left.
+    """Returns the next reduction to try after `current` was not enough; None if none is left.
 
-    By what costs least: idle networks on the CPU change no pixel; shorter clips see a little less
+    The order is by cost: idle networks on the CPU change no pixel; shorter clips see a little less
     of the film at their ends; tiles see less of the picture; clips of one or two frames lose their
     neighbours; a short number format rounds.
     """
@@ -103,14 +103,14 @@ def smaller(current: Fallback, limits: Limits) -> Fallback | None:
 
 
 def parts_of(frames: int, longest: int | None) -> Sequence[slice]:
-    """The frames of a clip in as few parts of at most `longest` as there can be, equally long."""
+    """Returns the frames of a clip in the fewest equal parts of at most `longest` frames."""
     count = 1 if longest is None else ceil(frames / longest)
     ends = [frames * i // count for i in range(count + 1)]
     return [slice(*pair) for pair in pairwise(ends)]
 
 
 def is_shortage(error: BaseException) -> bool:
-    """Whether an error is a failed allocation, by whichever library."""
+    """Returns True for a failed allocation, by whichever library."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     # What oneDNN does not compute at all has no descriptor: that is no shortage.
@@ -121,7 +121,7 @@ def is_shortage(error: BaseException) -> bool:
 
 
 def free_memory() -> None:
-    """Let what a failed attempt has held be used by the next one."""
+    """Free the memory of a failed attempt for the next one."""
     gc.collect()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
@@ -132,7 +132,7 @@ def free_memory() -> None:
 
 @contextmanager
 def as_device_error(what: str) -> Generator[None]:
-    """Make a DeviceError that says what to do of a failed allocation during `what`."""
+    """Turn a failed allocation during `what` into a DeviceError that says what to do."""
     try:
         yield
     except (RuntimeError, MemoryError, cv2.error) as error:
@@ -145,7 +145,7 @@ def as_device_error(what: str) -> Generator[None]:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says, or its kind."""
+    """Returns the first line of an error's message, or its class."""
     return str(error).strip().partition("\n")[0][:200] or type(error).__name__
 
 

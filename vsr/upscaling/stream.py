@@ -1,4 +1,4 @@
-"""UpscaleStream: frames go in as they come, finished ones come out, as a file's would."""
+"""UpscaleStream: frames in as they come, finished ones out, with the result of a file."""
 
 from collections.abc import Iterable
 from dataclasses import fields
@@ -29,12 +29,13 @@ _ONE = Fraction(1)
 
 
 class UpscaleStream:
-    """Makes frames larger that come a few at a time: those of a camera, a decoder, a generator.
+    """Upscales frames that come a few at a time, as from a camera, a decoder or a generator.
 
-    The result is that of `vsr upscale` on a file of the same frames: the same shots, clips and
-    noise. `config` has what the pipeline is to do, and the size and length of clips; what is for
-    loading a model or for files has no place in it. `detector` finds cuts; None: only `new_shot`
-    says them. `first_frame` is the number of the first frame in its film, on which noise depends.
+    The result equals that of `vsr upscale` on a file of the same frames: the same shots, clips and
+    noise. `config` has the choices of sampling, the size of the output and the length of clips;
+    options for loading a model or for files are refused. `detector` finds cuts; None: only
+    `new_shot` marks them. `first_frame` is the number of the first frame in its film, on which
+    noise depends.
 
     Raises ConfigError for an option that has no place here.
     """
@@ -59,7 +60,7 @@ class UpscaleStream:
         self._marker = self._new_marker()
 
     def push(self, frames: Given, *, new_shot: bool = False) -> Finished:
-        """Take the next frames, any number of them, and return those that are finished by now.
+        """Take the next frames, any number of them, and return those that are finished.
 
         These are the earliest that have not been returned yet, maybe none. `new_shot`: a cut lies
         before the first of `frames`, and all before it are finished. Raises InputError for frames
@@ -83,7 +84,7 @@ class UpscaleStream:
         return self._finished(ready)
 
     def flush(self) -> Finished:
-        """Return the frames that are not finished yet; what is pushed later is another shot."""
+        """Finish and return the remaining frames; what is pushed later is another shot."""
         if self._source is None:
             return np.empty((0, 0, 0, 3), np.uint8)
         return self._finished(self._end_shot())

@@ -56,9 +56,9 @@ class Flows:
     def pair(
         self, index: int, size: tuple[int, int]
     ) -> tuple[Float[Tensor, "b 2 h2 w2"], Float[Tensor, "b 2 h2 w2"]]:
-        """Returns forward and backward flow of one pair for maps of `size` (h, w), in pixels of those.
+        """Returns both flows of one pair for maps of `size` (h, w), in pixels of those maps.
 
-        One at a time, since those of a whole clip at the size of large frames would fill memory.
+        One pair at a time, since those of a whole clip at the size of large frames would fill memory.
         """
         flows = self.forward[:, :, index], self.backward[:, :, index]
         return resize_flow(flows[0], size), resize_flow(flows[1], size)

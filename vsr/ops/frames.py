@@ -22,7 +22,9 @@ _WHITE = {torch.uint8: 255, torch.uint16: 65535}
 
 
 def as_low_res(frames: Any) -> Float[Tensor, "1 3 t h w"]:
-    """Returns `frames` as floats in [-1, 1]: uint8 or uint16 `t h w 3`, or already floats of that form.
+    """Returns `frames` as floats in [-1, 1].
+
+    They are uint8 or uint16 `t h w 3`, or already floats of the returned form.
 
     Raises InputError for anything else.
     """

@@ -11,7 +11,7 @@ from torch import Tensor
 def frame_noise(
     shape: tuple[int, int, int], *, frames: Sequence[int], seed: int, stream: str
 ) -> Float[Tensor, "c t h w"]:
-    """Returns standard normal noise of `shape` (c, h, w) for absolute frame numbers, float32 on the CPU.
+    """Returns normal noise of `shape` (c, h, w) for absolute frame numbers, float32 on the CPU.
 
     A frame's noise depends on (seed, stream, frame number) and the shape only: not on clips,
     segments, tiles, resuming or the number of processes. Streams are independent of each other.

@@ -24,14 +24,14 @@ class Tile:
         return x[..., self.rows.start : self.rows.stop, self.columns.start : self.columns.stop]
 
     def weights(self, like: Tensor) -> Float[Tensor, "th tw"]:
-        """Returns the tile's weight in each of its pixels, on the device and in the type of `like`."""
+        """Returns the tile's weight in each of its pixels, as a tensor like `like`."""
         return torch.outer(
             like.new_tensor(self.rows.weights), like.new_tensor(self.columns.weights)
         )
 
 
 def plan_tiles(h: int, w: int, *, tile: int, overlap: int) -> tuple[Tile, ...]:
-    """Returns tiles of `tile` x `tile` pixels, row by row; neighbours share `overlap` pixels or more.
+    """Returns tiles of `tile` x `tile` pixels; neighbours share `overlap` pixels or more.
 
     The last of a row is moved back to full size; an axis no longer than `tile` has one. Weights
     ramp linearly over each overlap. A plan for maps 4 times larger is that of 4 times all four
@@ -63,7 +63,7 @@ def fit_tiles(
 def blend_tiles(
     parts: Iterable[Float[Tensor, "*n _ _"]], tiles: Sequence[Tile]
 ) -> Float[Tensor, "*n h w"]:
-    """Returns the map whose tiles are `parts`, weighted and added in place; parts may come lazily."""
+    """Returns the map whose tiles are `parts`, weighted and added; parts may come lazily."""
     h = max(tile.rows.stop for tile in tiles)
     w = max(tile.columns.stop for tile in tiles)
     out: Tensor | None = None

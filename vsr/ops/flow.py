@@ -58,7 +58,7 @@ class Flows:
     ) -> tuple[Float[Tensor, "b 2 h2 w2"], Float[Tensor, "b 2 h2 w2"]]:
         """Returns both flows of one pair for maps of `size` (h, w), in pixels of those maps.
 
-        One pair at a time, since those of a whole clip at the size of large frames would fill memory.
+        One pair at a time: those of a whole clip at the size of large frames would fill memory.
         """
         flows = self.forward[:, :, index], self.backward[:, :, index]
         return resize_flow(flows[0], size), resize_flow(flows[1], size)

@@ -97,6 +97,10 @@ def output_folder_missing(folder: Path, source: Path) -> list[str]:
     return [str(source), str(folder / "nowhere" / "out.mp4")]
 
 
+def trailing_slash(folder: Path, source: Path) -> list[str]:
+    return [str(source), f"{folder / 'nowhere'}/"]
+
+
 def wrong_container(folder: Path, source: Path) -> list[str]:
     return [str(source), str(folder / "out.webm"), "--codec", "x264"]
 
@@ -149,6 +153,7 @@ BAD_INPUT = [
     (good("--model", "compcat"), 1, "there is no model compcat"),
     (model_folder_without_index, 1, "model_index.json"),
     (output_folder_missing, 1, "nowhere"),
+    (trailing_slash, 1, "nowhere does not exist; make it first"),
     (wrong_container, 1, "x264"),
     (unknown_container, 1, ".xyz"),
     (good("--crf", "60"), 1, "crf"),
@@ -320,6 +325,14 @@ def test_options_may_stand_between_the_names(
     with av.open(str(output)) as container:
         assert container.streams.video[0].width == 64
         assert len(list(container.decode(video=0))) == 5
+
+
+def test_an_output_that_is_a_folder_gets_the_file(
+    tmp_path: Path, source: Path, tiny_model: Path
+) -> None:
+    arguments = ["upscale", str(source), str(tmp_path), "--model", str(tiny_model)]
+    assert main([*arguments, "--duration", "0.1s"]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["clip_x4.mp4"]
 
 
 def test_a_name_that_begins_with_a_dash_may_follow_two_dashes(

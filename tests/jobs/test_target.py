@@ -6,7 +6,7 @@ import pytest
 
 from vsr.config import UpscaleConfig
 from vsr.errors import ConfigError
-from vsr.jobs.target import default_output
+from vsr.jobs.target import default_output, film_output, named
 from vsr.upscaling.sizes import Size, clip_length, output_size
 
 SOURCE = Size(height=144, width=180)
@@ -72,6 +72,31 @@ def test_the_frames_of_a_folder_become_a_video(tmp_path: Path) -> None:
     folder = tmp_path / "shot.01"
     folder.mkdir()
     assert default_output(folder, UpscaleConfig()).name == "shot.01_x4.mkv"
+
+
+def test_a_link_names_the_output_and_says_where_it_lies(tmp_path: Path, source: Path) -> None:
+    (tmp_path / "archive").mkdir()
+    film = tmp_path / "archive" / "0001.mp4"
+    film.write_bytes(source.read_bytes())
+    link = tmp_path / "holiday.mp4"
+    link.symlink_to(film)
+    assert default_output(link, UpscaleConfig()) == tmp_path / "holiday_x4.mp4"
+
+
+def test_the_folder_at_hand_has_a_name_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert named(Path()) == tmp_path.resolve()
+    assert named(Path("film.mkv")) == tmp_path / "film.mkv"
+
+
+def test_an_output_that_is_a_folder_gets_the_default_name_in_it(
+    tmp_path: Path, source: Path
+) -> None:
+    config = UpscaleConfig(scale=2)
+    assert film_output(source, tmp_path, config) == tmp_path / "clip_x2.mp4"
+    assert film_output(source, tmp_path / "a.mkv", config) == tmp_path / "a.mkv"
+    assert film_output(source, tmp_path, UpscaleConfig(codec="png")) == tmp_path
+    assert film_output(source, None, config) is None
 
 
 def test_another_container_than_the_source_has_is_said(

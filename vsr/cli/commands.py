@@ -8,7 +8,9 @@ from pathlib import Path
 from jsonargparse import Namespace
 
 from vsr.config import UpscaleConfig, parse_time
-from vsr.errors import ConfigError
+from vsr.errors import ConfigError, OutputError
+
+SEPARATORS = ("/", os.sep)
 
 
 def _upscale(options: Namespace) -> None:
@@ -28,8 +30,7 @@ def _preview(options: Namespace) -> None:
     seconds = parse_time(options.preview, name="preview")
     if not 0 < seconds < float("inf"):
         raise ConfigError(f"preview = {options.preview} is out of range; it can be above 0 seconds")
-    source, output, config = _job(options)
-    print(preview(source, output, config, seconds=seconds, progress=show_progress))
+    print(preview(*_film(options), seconds=seconds, progress=show_progress))
 
 
 def _upscale_all(options: Namespace) -> None:
@@ -40,7 +41,7 @@ def _upscale_all(options: Namespace) -> None:
     source, output, config = _job(options)
     batch = batch_of(source, output, config)
     if batch is None:
-        print(upscale(source, output, config, progress=show_progress))
+        print(upscale(*_film(options), progress=show_progress))
         return
     report = upscale_batch(batch, config, progress=show_progress)
     print(report)
@@ -55,7 +56,7 @@ def _plan(options: Namespace) -> None:
 def _show_plan(options: Namespace, *, as_json: bool) -> None:
     from vsr.jobs.planning.plan import plan
 
-    found = plan(*_job(options))
+    found = plan(*_film(options))
     print(found.to_json() if as_json else found)
     if found.refusal is not None:
         raise found.refusal
@@ -65,6 +66,17 @@ def _job(options: Namespace) -> tuple[Path, Path | None, UpscaleConfig]:
     """Return the source, the output and the options of a run."""
     config = UpscaleConfig(**{field.name: options[field.name] for field in fields(UpscaleConfig)})
     return Path(options.input), Path(options.output) if options.output else None, config
+
+
+def _film(options: Namespace) -> tuple[Path, Path | None, UpscaleConfig]:
+    """Return the same for a run on one film, whose output may be a folder to put the file into."""
+    from vsr.jobs.target import film_output
+
+    source, output, config = _job(options)
+    is_folder = config.codec != "png" and (options.output or "").endswith(SEPARATORS)
+    if output is not None and is_folder and not output.is_dir():
+        raise OutputError(f"the folder {output} does not exist; make it first, or name a file")
+    return source, film_output(source, output, config), config
 
 
 def _let_threads_sleep() -> None:

@@ -18,7 +18,7 @@ from vsr.jobs.progress import ShowProgress, no_progress
 from vsr.jobs.resume.identity import options_identity
 from vsr.jobs.resume.journal import append_line, read_lines
 from vsr.jobs.resume.run_folder import RunFolder
-from vsr.jobs.target import default_output
+from vsr.jobs.target import default_output, named
 from vsr.jobs.upscale import UpscaleReport, upscale_or_leave
 from vsr.runtime.launcher import launched_with_others
 from vsr.upscaling.sizes import Size
@@ -89,7 +89,7 @@ def batch_of(source: Path, output: Path | None, config: UpscaleConfig) -> Batch 
         sources = _videos(source)
         if not sources:
             return None
-        output = output or source.with_name(f"{source.resolve().name}_upscaled")
+        output = output or named(source).with_name(f"{named(source).name}_upscaled")
     elif source.suffix.lower() == LIST_SUFFIX and source.is_file():
         sources = _listed(source)
     else:

@@ -3,6 +3,7 @@
 import logging
 from pathlib import Path
 
+from vsr.checkpoints.find import native_scale
 from vsr.config import NATIVE_SCALE, UpscaleConfig
 from vsr.video.images import IMAGE_SUFFIXES
 from vsr.video.writing.encoders import ANIMATIONS, ENCODERS, PNG, EncoderSettings
@@ -20,7 +21,7 @@ def default_output(source: Path, config: UpscaleConfig, *, native: int = NATIVE_
     Its container is the source's where that holds the codec and the other streams, else one that
     does, Matroska first, and the log says so. A picture becomes a PNG file.
     """
-    source = source.resolve()
+    source = named(source)
     scale = f"{config.height}p" if config.height else f"x{config.scale or native:g}"
     if config.codec == PNG:
         return source.with_name(f"{_stem(source)}_{scale}")
@@ -38,6 +39,21 @@ def default_output(source: Path, config: UpscaleConfig, *, native: int = NATIVE_
     if suffix != source.suffix.lower():
         _log.info("%s: writing %s", reason, output)
     return output
+
+
+def film_output(source: Path, output: Path | None, config: UpscaleConfig) -> Path | None:
+    """Return the output of one film: a folder that exists gets a file with the default name.
+
+    With the codec png a folder is itself the output.
+    """
+    if output is None or config.codec == PNG or not output.is_dir():
+        return output
+    return output / default_output(source, config, native=native_scale(config.model)).name
+
+
+def named(path: Path) -> Path:
+    """Return an absolute path that has a name, as `.` has none; a link stays a link."""
+    return path.resolve() if path.name in ("", "..") else path.absolute()
 
 
 def encoder_settings(config: UpscaleConfig) -> EncoderSettings:

@@ -4,7 +4,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vsr.checkpoints.load import load_pipeline
+    from vsr.checkpoints.load import load, load_pipeline
     from vsr.config import UpscaleConfig
     from vsr.errors import (
         ConfigError,
@@ -40,6 +40,7 @@ __all__ = [
     "VideoUpscalePipeline",
     "VsrError",
     "__version__",
+    "load",
     "load_pipeline",
     "probe",
     "upscale",
@@ -59,6 +60,7 @@ _HOMES = {
     "UpscaleStream": "vsr.upscaling.stream",
     "VideoUpscalePipeline": "vsr.pipelines.video",
     "VsrError": "vsr.errors",
+    "load": "vsr.checkpoints.load",
     "load_pipeline": "vsr.checkpoints.load",
     "probe": "vsr.video.probe",
     "upscale": "vsr.jobs.upscale",

@@ -8,8 +8,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from vsr.checkpoints.load import load_pipeline
+from tests.networks import compact, saved, swinir
+from vsr.checkpoints.load import load, load_pipeline
 from vsr.errors import ModelError, VsrError
+from vsr.pipelines.image import ImageUpscalePipeline
+from vsr.pipelines.video import VideoUpscalePipeline
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 KEYS = [("unet", "conv_in.weight"), ("vae", "decoder.conv_in.weight")]
@@ -134,3 +137,57 @@ def test_an_unknown_sampling_key_is_an_error_that_names_it(folder):
     path.write_text(json.dumps(index))
     with pytest.raises(VsrError, match="start_strenght; did you mean start_strength"):
         _load(folder)
+
+
+@pytest.mark.parametrize(
+    ("part", "source", "says"),
+    [
+        ("unet", ["diffusers", "UNet2DConditionModel"], "its unet is the class diffusers.UNet2D"),
+        ("unet", ["my_package.unet", "UNetVideoModel"], "its unet is the class my_package"),
+        ("scheduler", ["diffusers", "AutoPipelineForInpainting"], "its scheduler is the class"),
+        ("tokenizer", ["transformers", "AutoTokenizer"], "can be transformers.CLIPTokenizer"),
+        ("../unet", ["diffusers", "DDIMScheduler"], "unknown part ../unet; did you mean unet"),
+        ("safety_checker", ["stable_diffusion", "Checker"], "unknown part safety_checker"),
+        ("vae", ["vsr.models.vae", None], "its vae is the class"),
+        ("vae", ["vsr.models.vae"], "its vae is the class"),
+        ("_class_name", "DiffusionPipeline", "is of a DiffusionPipeline"),
+        ("_class_name", ["pipeline", "Custom"], "it can be of a VideoUpscalePipeline"),
+    ],
+)
+def test_an_index_that_names_other_classes_is_refused(folder, part, source, says):
+    path = folder / "model_index.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {part: source}))
+    with pytest.raises(ModelError, match=says) as caught:
+        _load(folder)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["[]", "3", "[" * 100_000])
+def test_an_index_that_is_no_object_is_refused(folder, content):
+    (folder / "model_index.json").write_text(content)
+    with pytest.raises(ModelError, match=r"model_index\.json"):
+        _load(folder)
+
+
+def test_one_call_loads_a_folder_an_embedded_model_or_a_file(tiny_model, tmp_path):
+    assert isinstance(load(tiny_model, device="cpu"), VideoUpscalePipeline)
+    assert isinstance(load("compact", device="cpu", dtype="float32"), VideoUpscalePipeline)
+    network = load(saved(compact(scale=2), tmp_path / "net.pth"), device="cpu")
+    assert isinstance(network, ImageUpscalePipeline)
+    assert network.scale == 2
+
+
+def test_auto_takes_a_number_format_that_the_network_computes_in(tmp_path, monkeypatch):
+    file = saved(swinir(), tmp_path / "net.safetensors")
+    monkeypatch.setattr("vsr.checkpoints.load.choose_dtype", lambda *_: torch.float16)
+    assert load(file, device="cpu").dtype == torch.float32
+
+
+def test_loading_is_quiet(tiny_model, capfd):
+    load(tiny_model, device="cpu")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_unknown_name_hears_the_nearest():
+    with pytest.raises(ModelError, match="did you mean compact"):
+        load("compcat")

@@ -133,6 +133,33 @@ def four_channels(folder: Path, name: str) -> Path:
     return saved(compact(channels=4), folder / name)
 
 
+def million_layers(folder: Path, name: str) -> Path:
+    state = compact().state_dict() | {"body.1000000.weight": torch.zeros(48, 8, 3, 3)}
+    if name.endswith(".pth"):
+        torch.save({"params": state}, folder / name)
+    else:
+        save_file(state, folder / name)
+    return folder / name
+
+
+def larger_than_its_data(folder: Path, name: str) -> Path:
+    state = compact().state_dict() | {"body.2.weight": torch.zeros(1).expand(10**6, 10**6, 3, 3)}
+    torch.save(state, folder / name)
+    return folder / name
+
+
+def not_only_tensors(folder: Path, name: str) -> Path:
+    torch.save({"params": compact().state_dict() | {"body.2.weight": "text"}}, folder / name)
+    return folder / name
+
+
+def hole_in_the_archive(folder: Path, name: str) -> Path:
+    path = saved(compact(), folder / name)
+    content = path.read_bytes()
+    path.write_bytes(content[:40] + bytes(200) + content[240:])
+    return path
+
+
 def missing(folder: Path, name: str) -> Path:
     return folder / name
 
@@ -149,6 +176,11 @@ def missing(folder: Path, name: str) -> Path:
         (no_weights, "net.pth", "holds a list, not a state dict"),
         (tensor_missing, "net.safetensors", "body.2"),
         (four_channels, "net.safetensors", "takes 4 channels and gives 4"),
+        (million_layers, "net.safetensors", "body.1000000.weight has too high a layer number"),
+        (million_layers, "net.pth", "body.1000000.weight has too high a layer number"),
+        (larger_than_its_data, "net.pth", "larger than its data"),
+        (not_only_tensors, "net.pth", "holds no image network that is known"),
+        (hole_in_the_archive, "net.pth", "net.pth"),
         (missing, "net.pth", "is missing"),
     ],
 )

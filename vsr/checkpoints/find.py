@@ -36,9 +36,9 @@ def native_scale(name: str) -> int:
     """Return how many times larger the model `name` makes frames, as far as a path tells it."""
     if not is_network(Path(name)):
         return NATIVE_SCALE
-    from vsr.models.image import ImageNetwork  # at use: it brings torch
+    from vsr.checkpoints.network_scale import network_scale  # at use: it brings torch
 
-    return ImageNetwork.load(name).scale
+    return network_scale(Path(name))
 
 
 def embedded_models() -> dict[str, Path]:

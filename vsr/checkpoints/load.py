@@ -1,59 +1,75 @@
-"""A model folder as a pipeline whose every tensor is where and as it must be."""
+"""From the name, folder or file of a model to a pipeline, complete and on its device."""
 
-import json
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers.utils import logging as diffusers_logging
 
+from vsr.checkpoints.find import find_model, is_network
+from vsr.checkpoints.index import check_folder
+from vsr.config import Dtype
 from vsr.errors import ModelError
 from vsr.models.blocks import channels_innermost
+from vsr.models.image import ImageNetwork
 from vsr.models.unet import UNetVideoModel
 from vsr.models.vae import AutoencoderKLVideo
+from vsr.pipelines.image import ImageUpscalePipeline
 from vsr.pipelines.video import VideoUpscalePipeline
+from vsr.runtime.device import choose_device, choose_dtype
+
+
+def load(
+    model: str | Path, *, device: str | torch.device = "auto", dtype: Dtype = "auto"
+) -> VideoUpscalePipeline | ImageUpscalePipeline:
+    """Returns the pipeline of a model: an embedded one by name, a model folder, or a network file.
+
+    `device`: auto, cpu, cuda, cuda:N or mps. `dtype`: auto takes a fast number format that device
+    and network compute in. Raises ModelError for a model that is missing, broken or refused,
+    DeviceError for a device that is not there.
+    """
+    path, place = find_model(str(model)), choose_device(str(device))
+    chosen = choose_dtype(dtype, place)
+    if not is_network(path):
+        return load_pipeline(path, torch_dtype=chosen, device=place)
+    network = ImageNetwork.load(path)
+    if dtype == "auto" and chosen not in network.dtypes:
+        chosen = torch.float32
+    return ImageUpscalePipeline(network.to(place, chosen))
 
 
 def load_pipeline(
     folder: str | Path, *, torch_dtype: torch.dtype = torch.float32, device: torch.device | str
 ) -> VideoUpscalePipeline:
-    """The pipeline of a model folder, every tensor of which is where and as it must be.
+    """Returns the pipeline of a model folder, with every tensor on the device in the given type.
 
-    Raises ModelError for a folder that is incomplete, or whose weights do not fit its config.
+    Raises ModelError for a folder that is incomplete, whose weights do not fit its config, or whose
+    index names classes other than those of our models.
     """
     folder = Path(folder)
-    if not (folder / "model_index.json").is_file():
-        raise ModelError(f"{folder} is not a model folder: it has no model_index.json")
-    _check_parts(folder)
+    check_folder(folder)
     try:
-        networks = {
-            "unet": load_network(UNetVideoModel, folder / "unet", torch_dtype=torch_dtype),
-            "vae": load_network(AutoencoderKLVideo, folder / "vae", torch_dtype=torch_dtype),
-        }
-        pipe = VideoUpscalePipeline.from_pretrained(folder, **networks)
+        with quiet_diffusers():
+            networks = {
+                "unet": load_network(UNetVideoModel, folder / "unet", torch_dtype=torch_dtype),
+                "vae": load_network(AutoencoderKLVideo, folder / "vae", torch_dtype=torch_dtype),
+            }
+            pipe = VideoUpscalePipeline.from_pretrained(folder, **networks)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ModelError(f"{folder} cannot be loaded: {_reason(error)}") from error
     for network in networks.values():
         channels_innermost(network)
-    return pipe.to(device, torch_dtype)
-
-
-def _check_parts(folder: Path) -> None:
-    file = folder / "model_index.json"
-    try:
-        index: dict[str, Any] = json.loads(file.read_text())
-    except ValueError as error:
-        raise ModelError(f"{file} is not JSON: {error}") from error
-    for name, source in index.items():
-        named = isinstance(source, list) and source != [None, None]
-        if named and not (folder / name).is_dir():
-            raise ModelError(f"{folder} has no folder {name}, which its model_index.json names")
+    with quiet_diffusers():
+        return pipe.to(device, torch_dtype)
 
 
 def load_network(kind: Any, folder: Path, *, torch_dtype: torch.dtype | None = None) -> Any:
-    """The network of class `kind` in a folder of its own; raises ModelError unless all fits.
+    """Returns the network of class `kind` in its own folder; raises ModelError unless all fits.
 
-    Each tensor takes its type as it is read, so that there is no copy of the network in another;
-    None: the type of the file.
+    Each tensor is converted as it is read, so that no second copy of the network exists; None keeps
+    the type of the file.
     """
     try:
         network, report = kind.from_pretrained(
@@ -65,6 +81,19 @@ def load_network(kind: Any, folder: Path, *, torch_dtype: torch.dtype | None = N
         if report[problem]:
             raise ModelError(f"{folder}: {problem.replace('_', ' ')}: {report[problem][0]}")
     return network.eval()
+
+
+@contextmanager
+def quiet_diffusers() -> Generator[None]:
+    """No progress bars and advice of diffusers on standard error: errors are raised anyway."""
+    verbosity = diffusers_logging.get_verbosity()
+    diffusers_logging.set_verbosity_error()
+    diffusers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        diffusers_logging.set_verbosity(verbosity)
+        diffusers_logging.enable_progress_bar()
 
 
 def _reason(error: Exception) -> str:

@@ -1,8 +1,9 @@
 """Image networks from one file each: whatever spandrel recognises by its weights."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import spandrel
 import torch
@@ -16,24 +17,13 @@ from vsr.models.weight_files import read_content
 
 _RGB, _GREY = 3, 1
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as the networks for grey images were trained
-# What spandrel's architectures raise for weights that look like theirs and are not.
-_MISFITS = (
-    spandrel.UnsupportedModelError,
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
 
 Tiling = Literal["free", "on request", "never"]
 
 
 @dataclass(frozen=True, slots=True)
 class SizeRules:
-    """Which frames a network takes as they are; others are padded to such a size, then cropped."""
+    """Frame sizes that a network takes; others are padded to such a size, then cropped."""
 
     minimum: int
     multiple_of: int
@@ -56,19 +46,24 @@ class ImageNetwork:
     def load(cls, path: str | Path) -> Self:
         """The network in the file `path`, in float32 on the CPU.
 
-        A pickle (.pth, .pt, .ckpt) is read without running what it may hold. Raises ModelError for
-        a file that is missing, unsafe or broken, or holds no network from images to images.
+        A pickle (.pth, .pt, .ckpt) is read without running its code. Raises ModelError for a file
+        that is missing, unsafe or broken, or is not a network from images to images.
         """
         path = Path(path)
         if path.suffix.lower() not in NETWORK_SUFFIXES:
             allowed = ", ".join(NETWORK_SUFFIXES)
             raise ModelError(f"{path} is not known as a network; it can end in {allowed}")
-        content = read_content(path)
-        try:
-            found = spandrel.ModelLoader().load_from_state_dict(dict(content))
-        except _MISFITS as error:
-            reason = " ".join(str(error).split())[:300] or type(error).__name__
-            raise ModelError(f"{path} holds no image network that is known: {reason}") from error
+        return cls.of_weights(read_content(path), path)
+
+    @classmethod
+    def of_weights(
+        cls, content: Mapping[str, Any], path: Path, *, device: torch.device | str = "cpu"
+    ) -> Self:
+        """The network of the content of a file of weights, on the device where these are.
+
+        Raises ModelError if it is not a network from images to images; `path` is for the message.
+        """
+        found = _recognised(content, path, device)
         if not isinstance(found, spandrel.ImageModelDescriptor) or found.purpose == "FaceSR":
             raise ModelError(
                 f"{path} is a {found.architecture.name} network for {found.purpose}; it can be one "
@@ -85,7 +80,7 @@ class ImageNetwork:
 
     @property
     def architecture(self) -> str:
-        """What spandrel calls it, with its tags."""
+        """Name and tags of the architecture, as spandrel has them."""
         return " ".join([self.descriptor.architecture.name, *self.descriptor.tags])
 
     @property
@@ -95,12 +90,12 @@ class ImageNetwork:
 
     @property
     def scale(self) -> int:
-        """How many times larger its output is."""
+        """Size of the output divided by that of the input."""
         return self.descriptor.scale
 
     @property
     def grey(self) -> bool:
-        """Whether it sees luma only; the colours then come from the enlarged frame."""
+        """True if it takes luma only; the colours then come from the enlarged frame."""
         return self.descriptor.input_channels == _GREY
 
     @property
@@ -110,13 +105,13 @@ class ImageNetwork:
 
     @property
     def sizes(self) -> SizeRules:
-        """Which frames it takes without padding."""
+        """Frame sizes that it takes without padding."""
         rules = self.descriptor.size_requirements
         return SizeRules(rules.minimum, rules.multiple_of, rules.square)
 
     @property
     def tiling(self) -> Tiling:
-        """Whether frames may be cut into tiles; "on request": it looks far, so tiles may show."""
+        """Permission to cut frames into tiles; "on request": it sees far, so tiles may show."""
         kinds = spandrel.ModelTiling
         known: dict[spandrel.ModelTiling, Tiling] = {
             kinds.SUPPORTED: "free",
@@ -127,7 +122,7 @@ class ImageNetwork:
 
     @property
     def device(self) -> torch.device:
-        """Where it runs."""
+        """The device of its weights."""
         return self.descriptor.device
 
     @property
@@ -172,6 +167,17 @@ class ImageNetwork:
     def _predict(self, image: Tensor) -> Tensor:
         """The descriptor pads to its size rules by reflection, crops, and clamps to [0, 1]."""
         return self.descriptor(image.to(self.descriptor.device, self.descriptor.dtype)).float()
+
+
+def _recognised(
+    content: Mapping[str, Any], path: Path, device: torch.device | str
+) -> spandrel.ModelDescriptor:
+    """The network that spandrel builds from the content of a file of weights."""
+    try:
+        return spandrel.ModelLoader(device).load_from_state_dict(dict(content))
+    except Exception as error:  # any kind, for weights that only look like theirs
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise ModelError(f"{path} holds no image network that is known: {reason}") from error
 
 
 def _luma(image: Tensor) -> Tensor:

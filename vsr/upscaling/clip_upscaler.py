@@ -2,17 +2,16 @@
 
 import json
 import logging
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 import cv2
 import numpy as np
 import torch
-from diffusers.utils import logging as diffusers_logging
 from jaxtyping import UInt8, UInt16
 
+from vsr.checkpoints.load import quiet_diffusers
 from vsr.errors import DeviceError, NumericalError
 from vsr.models.flow_estimators import FlowEstimator
 from vsr.ops.resize import reduce_frames
@@ -244,19 +243,6 @@ class Upscaler:
 def dtype_name(dtype: torch.dtype) -> str:
     """Returns `bfloat16` for torch.bfloat16."""
     return str(dtype).removeprefix("torch.")
-
-
-@contextmanager
-def quiet_diffusers() -> Generator[None]:
-    """No bars and advice of diffusers on standard error: what goes wrong is raised."""
-    verbosity = diffusers_logging.get_verbosity()
-    diffusers_logging.set_verbosity_error()
-    diffusers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        diffusers_logging.set_verbosity(verbosity)
-        diffusers_logging.enable_progress_bar()
 
 
 def _check_light(frames: Pixels, result: Pixels) -> None:

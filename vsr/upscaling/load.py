@@ -1,24 +1,18 @@
 """From the options of a run to a loaded pipeline with its settings."""
 
 import logging
-from pathlib import Path
 from typing import Any
 
-import torch
-
 from vsr.checkpoints.find import find_model, is_network
-from vsr.checkpoints.load import load_pipeline
-from vsr.config import Dtype, UpscaleConfig
+from vsr.checkpoints.load import load
+from vsr.config import UpscaleConfig
 from vsr.errors import ConfigError
 from vsr.models.flow_estimators import flow_estimator, raft_weights
-from vsr.models.image import ImageNetwork
-from vsr.pipelines.image import ImageUpscalePipeline
 from vsr.pipelines.presets import read_preset
-from vsr.pipelines.video import VideoUpscalePipeline
-from vsr.runtime.device import choose_device, choose_dtype
+from vsr.runtime.device import choose_device
 from vsr.runtime.memory import keep_freed_memory
 from vsr.runtime.timing import Timer
-from vsr.upscaling.clip_upscaler import Upscaler, dtype_name, quiet_diffusers
+from vsr.upscaling.clip_upscaler import Upscaler, dtype_name
 from vsr.upscaling.fallback import as_device_error
 from vsr.upscaling.sizes import Size
 
@@ -32,9 +26,11 @@ def load_upscaler(config: UpscaleConfig, size: Size, timer: Timer) -> Upscaler:
     if device.type == "cpu":
         keep_freed_memory()
     if config.preset is not None:
+        if is_network(model):
+            raise ConfigError(f"presets are for model folders, not for the file {model}")
         read_preset(config.preset)  # an unknown one is named before minutes of loading
     with as_device_error(f"the model {model.name}"):
-        pipeline = _load(model, config, device)
+        pipeline = load(model, device=device, dtype=config.dtype)
     pipeline.set_attention_backend(config.attention)
     settings = pipeline.configured(sampling_overrides(config), preset=config.preset)
     if settings.propagation_steps:
@@ -58,21 +54,3 @@ def sampling_overrides(config: UpscaleConfig) -> dict[str, Any]:
         "tile": config.tile,
         "color": config.color,
     }
-
-
-def _load(
-    model: Path, config: UpscaleConfig, device: torch.device
-) -> VideoUpscalePipeline | ImageUpscalePipeline:
-    dtype = choose_dtype(config.dtype, device)
-    if not is_network(model):
-        with quiet_diffusers():
-            return load_pipeline(model, torch_dtype=dtype, device=device)
-    if config.preset is not None:
-        raise ConfigError(f"presets are for model folders, and {model} is one file: leave it out")
-    network = ImageNetwork.load(model)
-    return ImageUpscalePipeline(network.to(device, _fitting(dtype, config.dtype, network)))
-
-
-def _fitting(dtype: torch.dtype, asked: Dtype, network: ImageNetwork) -> torch.dtype:
-    """float32 where auto would take a format that the network does not compute in."""
-    return torch.float32 if asked == "auto" and dtype not in network.dtypes else dtype

@@ -1,0 +1,60 @@
+"""The documentation: every link leads somewhere, and every file that it names exists."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PLACES = ("vsr", "docs", "tests", "tools", "configs", "data_prep", ".ci")
+
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+NAMED = re.compile(rf"(?<![\w/.])(?:{'|'.join(map(re.escape, PLACES))})/[\w./*-]*[\w/]")
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as the usual viewers make them."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(), flags=re.MULTILINE)
+    plain = (re.sub(r"[^\w\- ]", "", title.lower()) for title in titles)
+    return {title.replace(" ", "-") for title in plain}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_link_leads_to_a_file_or_a_heading(page: Path) -> None:
+    for link in LINK.findall(page.read_text()):
+        if link.startswith(("http://", "https://")):
+            continue
+        file, _, anchor = link.partition("#")
+        target = page.parent / file if file else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_file_that_a_page_names_exists(page: Path) -> None:
+    named = {found.rstrip("/") for found in NAMED.findall(page.read_text())}
+    assert not {file for file in named if not list(ROOT.glob(file))}
+
+
+def test_the_index_names_every_page() -> None:
+    index = (ROOT / "docs" / "index.md").read_text()
+    pages = {page.name for page in (ROOT / "docs").glob("*.md")} - {"index.md"}
+    assert pages <= {link.split("/")[-1] for link in LINK.findall(index)}
+
+
+def test_a_package_index_shows_the_readme_without_pictures_and_dead_links() -> None:
+    """The metadata of the distribution is made by the same replacements."""
+    import tomllib
+
+    hook = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["metadata"]
+    text = (ROOT / "README.md").read_text()
+    for one in hook["hooks"]["fancy-pypi-readme"]["substitutions"]:
+        text = re.sub(one["pattern"], one["replacement"], text)
+    assert "docs/images" not in text
+    assert all(link.startswith(("#", "http")) for link in LINK.findall(text))
+    assert "## Two commands" in text

@@ -22,7 +22,7 @@ from vsr.checkpoints.load import load_pipeline
 from vsr.cli import main
 from vsr.errors import ModelError, OutputError
 from vsr.jobs.info import describe
-from vsr.models.flow_estimators import RAFT_FILE
+from vsr.models.raft import RAFT_FILE
 
 NARROW = {
     "block_out_channels": [32, 64, 64, 128],

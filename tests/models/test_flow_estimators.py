@@ -12,7 +12,8 @@ from safetensors.torch import save_file
 from torchvision.models.optical_flow import Raft_Large_Weights, raft_large, raft_small
 
 from vsr.errors import ConfigError, ModelError
-from vsr.models.flow_estimators import DisFlow, RaftFlow, flow_estimator, torchvision_raft_keys
+from vsr.models.flow_estimators import DisFlow, flow_estimator
+from vsr.models.raft import RAFT_FILE, RaftFlow, torchvision_raft_keys
 from vsr.ops.flow import warp
 
 
@@ -163,10 +164,10 @@ def test_small_weights_make_a_small_raft(tmp_path):
 
 
 def test_files_that_are_not_raft_are_refused_in_one_line(tmp_path):
-    with pytest.raises(ModelError, match="not found"):
+    with pytest.raises(ModelError, match="is missing"):
         RaftFlow(tmp_path / "none.pth")
     (tmp_path / "text.pth").write_text("not a checkpoint")
-    with pytest.raises(ModelError, match="cannot be read"):
+    with pytest.raises(ModelError, match="is not a file of weights"):
         RaftFlow(tmp_path / "text.pth")
     (tmp_path / "text.safetensors").write_text("not a checkpoint")
     with pytest.raises(ModelError, match="cannot be read"):
@@ -186,6 +187,13 @@ def test_auto_is_raft_when_weights_are_given(raft_file, caplog):
     with caplog.at_level(logging.INFO, logger="vsr.models.flow_estimators"):
         assert isinstance(flow_estimator("auto", weights=raft_file), RaftFlow)
     assert "flow by RAFT: weights are given" in caplog.text
+
+
+def test_auto_is_raft_when_the_model_folder_has_weights(raft_state, tmp_path):
+    (tmp_path / RAFT_FILE).parent.mkdir()
+    save_file(raft_state, tmp_path / RAFT_FILE)
+    assert isinstance(flow_estimator("auto", folder=tmp_path), RaftFlow)
+    assert isinstance(flow_estimator("dis", folder=tmp_path), DisFlow)
 
 
 def test_auto_is_dis_on_an_accelerator_without_cached_weights(no_cache):

@@ -20,7 +20,7 @@ from vsr.checkpoints.cards import LAVIE, UPSCALE_A_VIDEO, X4_UPSCALER, Origin
 from vsr.checkpoints.key_maps import Shapes, State
 from vsr.checkpoints.published import UPSCALER_SCALING_FACTOR, Fields, unet_fields, vae_fields
 from vsr.errors import ModelError, OutputError
-from vsr.models.flow_estimators import RAFT_FILE, RaftFlow, torchvision_raft_keys
+from vsr.models.raft import RAFT_FILE, RaftFlow, torchvision_raft_keys
 from vsr.models.unet import UNetVideoModel
 from vsr.models.vae import AutoencoderKLVideo
 from vsr.models.weight_files import read_state, write_state

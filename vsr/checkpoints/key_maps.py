@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vsr.errors import ModelError
-from vsr.models.transformer import rotary_frequencies
+from vsr.models.rope import rotary_frequencies
 
 State = dict[str, Tensor]
 Shapes = Mapping[str, torch.Size]

@@ -11,8 +11,9 @@ from diffusers.models.modeling_utils import ModelMixin
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from vsr.models.attention import Attention, AttentionContext, Text
 from vsr.models.blocks import CheckpointMixin, FrameConv2d, TemporalBlock
-from vsr.models.transformer import Attention, AttentionContext, Text, rotary_frequencies
+from vsr.models.rope import rotary_frequencies
 from vsr.models.unet_levels import Level, LevelSpec, MidBlock, UNetStyle, level_specs
 from vsr.ops.attention import check_backend
 

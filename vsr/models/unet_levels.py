@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from vsr.config import nearest
 from vsr.errors import ConfigError
+from vsr.models.attention import AttentionContext
 from vsr.models.blocks import (
     BlockStyle,
     CheckpointMixin,
@@ -16,12 +17,7 @@ from vsr.models.blocks import (
     TemporalBlock,
     Upsample,
 )
-from vsr.models.transformer import (
-    AttentionContext,
-    AttentionKind,
-    TransformerStyle,
-    VideoTransformer,
-)
+from vsr.models.transformer import AttentionKind, TransformerStyle, VideoTransformer
 
 # Fields of a level, and the list of the U-Net's config that holds their values.
 _PER_LEVEL = {

@@ -2,18 +2,17 @@
 
 import importlib
 from collections.abc import Callable
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from vsr.config import nearest
+from vsr.config import Attention, nearest
 from vsr.errors import ConfigError, DependencyError, DeviceError, install_extra
 
-AttentionBackend = Literal["sdpa", "xformers"]
-BACKENDS: tuple[str, ...] = get_args(AttentionBackend)
+BACKENDS: tuple[str, ...] = get_args(Attention)
 
 # CUDA kernels put the batch on a grid axis of 16 bits; temporal attention has one entry a pixel.
 _MAX_BATCH = 65535

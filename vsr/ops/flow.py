@@ -64,6 +64,13 @@ class Flows:
         return resize_flow(flows[0], size), resize_flow(flows[1], size)
 
 
+def no_flows(frames: Float[Tensor, "b c t h w"]) -> Flows:
+    """Returns the flows of a single frame, which has no neighbours."""
+    b, _, _, h, w = frames.shape
+    empty = torch.zeros(b, 2, 0, h, w, device=frames.device)
+    return Flows(forward=empty, backward=empty)
+
+
 def warp(
     x: Float[Tensor, "b c h w"],
     flow: Float[Tensor, "b 2 h w"],

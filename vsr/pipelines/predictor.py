@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vsr.models.transformer import TextMemory
+from vsr.models.attention import TextMemory
 from vsr.models.unet import UNetVideoModel
 from vsr.ops.segments import WeightedSegment
 from vsr.ops.tiles import Tile, blend_tiles

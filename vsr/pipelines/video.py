@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vsr.config import NATIVE_SCALE
 from vsr.errors import ConfigError, ModelError
-from vsr.models.flow_estimators import FlowEstimator, flow_estimator, raft_weights
+from vsr.models.flow_estimators import FlowEstimator, flow_estimator
 from vsr.models.text import embed_prompt
 from vsr.models.unet import UNetVideoModel
 from vsr.models.vae import AutoencoderKLVideo
@@ -241,9 +241,8 @@ class VideoUpscalePipeline(DiffusionPipeline):
 
     def _estimator(self) -> FlowEstimator:
         if self.flow_estimator is None:
-            weights = raft_weights(self.config.get("_name_or_path"))
-            device = self._execution_device
-            self.flow_estimator = flow_estimator("auto", weights=weights, device=device)
+            folder, device = self.config.get("_name_or_path"), self._execution_device
+            self.flow_estimator = flow_estimator("auto", folder=folder, device=device)
         return self.flow_estimator
 
     def _sample(

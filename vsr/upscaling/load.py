@@ -7,7 +7,7 @@ from vsr.checkpoints.find import find_model, is_network
 from vsr.checkpoints.load import load
 from vsr.config import UpscaleConfig
 from vsr.errors import ConfigError
-from vsr.models.flow_estimators import flow_estimator, raft_weights
+from vsr.models.flow_estimators import flow_estimator
 from vsr.pipelines.presets import read_preset
 from vsr.runtime.device import choose_device
 from vsr.runtime.memory import keep_freed_memory
@@ -34,8 +34,9 @@ def load_upscaler(config: UpscaleConfig, size: Size, timer: Timer) -> Upscaler:
     pipeline.set_attention_backend(config.attention)
     settings = pipeline.configured(sampling_overrides(config), preset=config.preset)
     if settings.propagation_steps:
-        weights = config.flow_weights or raft_weights(model)
-        pipeline.flow_estimator = flow_estimator(config.flow, weights=weights, device=device)
+        pipeline.flow_estimator = flow_estimator(
+            config.flow, weights=config.flow_weights, folder=model, device=device
+        )
     _log.info("%s on %s in %s", model.name, device, dtype_name(pipeline.dtype))
     return Upscaler(pipeline, settings, size, timer)
 

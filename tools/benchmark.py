@@ -1,13 +1,13 @@
-"""Time `vsr upscale` on a clip, or the savings of a published model one by one, as a table.
+"""Time `vsr upscale` on a clip, or each saving of a published model, and print a table.
 
     python tools/benchmark.py vsr/assets/sample.mp4 --size 180x144 --frames 60 --threads 2
     python tools/benchmark.py --model FOLDER --size 32x32 --frames 24 --steps 2 --rows plain,exact
 
-With a clip: where the time goes. The clip may be made smaller and longer first, so that two
-machines run the same work. Decoding and encoding happen in threads of their own while the networks
-run: the seconds of all stages together can be more than those of the run.
+With a clip: the time of each stage. `--size` and `--frames` change the clip first, so that two
+machines do the same work. Decoding and encoding run in threads beside the networks, so the stages
+can take more seconds together than the whole run.
 
-Without one: a row a saving (see savings.py), on a moving picture of random colours.
+Without a clip: one row for each saving (see savings.py), on a moving picture of random colours.
 """
 
 import json
@@ -40,7 +40,7 @@ from vsr.video.writing.output_file import EncoderSettings, VideoWriter
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """What was measured; `seconds` are those of the run without loading the model."""
+    """The result of a timed run; its seconds do not count the loading of the model."""
 
     machine: str
     report: UpscaleReport
@@ -81,21 +81,21 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _parser() -> ArgumentParser:
     defaults = UpscaleConfig()
     parser = ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("source", type=Path, nargs="?", help="none: the savings of --model")
-    parser.add_argument("--size", metavar="WxH", help="reduce or enlarge the source to this")
-    parser.add_argument("--frames", type=int, help="cut the source, or repeat it, to this length")
-    parser.add_argument("--model", default=defaults.model)
-    parser.add_argument("--steps", type=int)
-    parser.add_argument("--propagation-steps")
-    parser.add_argument("--device", default=defaults.device)
-    parser.add_argument("--dtype", default=defaults.dtype)
+    parser.add_argument("source", type=Path, nargs="?", help="clip; without one, the savings of --model")
+    parser.add_argument("--size", metavar="WxH", help="resize the source (default: as it is)")
+    parser.add_argument("--frames", type=int, help="cut or repeat the source to this length")
+    parser.add_argument("--model", default=defaults.model, help="as for vsr upscale")
+    parser.add_argument("--steps", type=int, help="denoising steps (default: the model's)")
+    parser.add_argument("--propagation-steps", help="as for vsr upscale")
+    parser.add_argument("--device", default=defaults.device, help="default: auto")
+    parser.add_argument("--dtype", default=defaults.dtype, help="default: auto")
     parser.add_argument("--max-clip-frames", type=int, default=defaults.max_clip_frames)
-    parser.add_argument("--threads", type=int, help="threads of PyTorch")
-    parser.add_argument("--cold", action="store_true", help="no run before the one that counts")
-    parser.add_argument("--rows", help="savings: short names with commas")
-    parser.add_argument("--repeats", type=int, default=1, help="savings: turns, the best counts")
-    parser.add_argument("--warm", action="store_true", help="savings: a step first, not counted")
-    parser.add_argument("--json", action="store_true", help="one line of JSON, not a table")
+    parser.add_argument("--threads", type=int, help="threads of PyTorch (default: all cores)")
+    parser.add_argument("--cold", action="store_true", help="skip the warm-up run")
+    parser.add_argument("--rows", help="savings: rows to run, separated by commas")
+    parser.add_argument("--repeats", type=int, default=1, help="savings: keep the best of N runs")
+    parser.add_argument("--warm", action="store_true", help="savings: one warm-up step first")
+    parser.add_argument("--json", action="store_true", help="print one line of JSON")
     return parser
 
 
@@ -117,7 +117,7 @@ def _print_savings(options: Namespace) -> None:
 
 
 def _prepared(options: Namespace, folder: Path) -> Path:
-    """The source, or a lossless-looking copy of it in the asked-for size and length."""
+    """Return the source, or a copy of it with the size and length of the options."""
     if options.size is None and options.frames is None:
         return options.source
     info = probe(options.source)

@@ -2,8 +2,8 @@
 
     python tools/image_ratio.py --size 60x45 --frames 8 --threads 2 --repeats 3
 
-Both see the same frames for two texts; weights are random. The networks take turns, and the
-quickest turn of each counts, in seconds and in CPU seconds.
+Both get the same frames and two text prompts; weights are random. The networks take turns, and the
+fastest turn of each counts, in seconds and in CPU seconds.
 """
 
 import time
@@ -23,10 +23,10 @@ _TEXTS, _WORDS, _TIMESTEP, _LEVEL = 2, 77, 500, 120
 
 def main() -> None:
     parser = ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", default="60x45", metavar="WxH")
-    parser.add_argument("--frames", type=int, default=8)
-    parser.add_argument("--threads", type=int)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--size", default="60x45", metavar="WxH", help="default: 60x45")
+    parser.add_argument("--frames", type=int, default=8, help="frames of the segment (default: 8)")
+    parser.add_argument("--threads", type=int, help="threads of PyTorch (default: all cores)")
+    parser.add_argument("--repeats", type=int, default=3, help="turns per network (default: 3)")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)

@@ -1,9 +1,8 @@
-"""The published sampler and U-Net once more, as plainly as they can be written: slow, to compare.
+"""The published sampler and U-Net in the plainest form: slow, a reference for tests and benchmarks.
 
-The weights are those of a `UNetVideoModel` with the published structure; nothing else of vsr is
-used. Every step computes everything anew: each window, prompt and negative prompt by themselves,
-text keys and values for every frame, attention by its formula, convolutions on maps whose width
-lies innermost in memory.
+It takes the weights of a `UNetVideoModel` with the published structure and uses nothing else of
+vsr. Every step computes everything again: each window, prompt and negative prompt alone, text keys
+and values for every frame, attention by its formula, convolutions on maps stored row by row.
 """
 
 import math
@@ -16,12 +15,12 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 
 Flow = tuple[Tensor, Tensor]
-"""Forward and backward, `1 2 t-1 h w` in pixels."""
+"""Forward and backward flow, `1 2 t-1 h w` in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlainRun:
-    """What a run is made of; `low_res_noise` and `latents` are noise of the shape of their maps."""
+    """The inputs of a run; `low_res_noise` and `latents` are noise in the shape of their maps."""
 
     low_res: Tensor
     low_res_noise: Tensor
@@ -36,7 +35,7 @@ class PlainRun:
 
 
 def plain_latents(unet: nn.Module, run: PlainRun) -> Tensor:
-    """The clean latents: DDIM with v-prediction, windows of 8 every 6 by running average."""
+    """Return clean latents: DDIM, v-prediction, windows of 8 every 6 frames, running average."""
     alphas = _cumulative_alphas()
     signal, noise = alphas[run.noise_level].sqrt(), (1 - alphas[run.noise_level]).sqrt()
     noisy = signal * run.low_res + noise * run.low_res_noise
@@ -82,7 +81,7 @@ def _guided(unet: nn.Module, x: Tensor, noisy: Tensor, t: int, run: PlainRun) ->
 
 
 def plain_propagation(x: Tensor, flow: Flow, *, share: float = 0.5) -> Tensor:
-    """`x` fused along its flow, backward and then forward in time, where the round trip closes."""
+    """Return `x` fused along its flow, backward then forward in time, where the flow agrees."""
     forward, backward = (list(way.unbind(2)) for way in flow)
     frames = list(x.unbind(2))
     for i in reversed(range(len(frames) - 1)):
@@ -112,7 +111,7 @@ def _warped(x: Tensor, flow: Tensor, mode: str) -> Tensor:
 def plain_unet(
     unet: nn.Module, x: Tensor, noisy: Tensor, t: int, noise_level: int, text: Tensor
 ) -> Tensor:
-    """v of one window for one text; the network computes in the type of its weights."""
+    """Return v of one window for one prompt, computed in the type of the weights."""
     kind, text = x.dtype, text.to(unet.conv_in.weight)
     time = unet.time_embedding(_waves(t, unet.conv_in.out_channels).to(text))
     time = time + unet.class_embedding.weight[noise_level]
@@ -228,7 +227,7 @@ def _temporal_attention(layer: nn.Module, x: Tensor, freqs: Tensor) -> Tensor:
 
 
 def _turned(x: Tensor, freqs: Tensor) -> Tensor:
-    """Neighbouring channels as complex numbers, times exp(i t f); the rest stays."""
+    """Rotate neighbouring channels, as complex numbers, by exp(i t f); keep the other channels."""
     turned, rest = x.split([2 * len(freqs), x.shape[-1] - 2 * len(freqs)], dim=-1)
     angles = torch.arange(x.shape[-2], device=x.device)[:, None] * freqs
     pairs = torch.view_as_complex(turned.unflatten(-1, (-1, 2)).float().contiguous())
@@ -237,7 +236,7 @@ def _turned(x: Tensor, freqs: Tensor) -> Tensor:
 
 
 def _bucket(distance: int) -> int:
-    """T5's of 32 for both directions and distances up to 32 (Raffel et al. 2020)."""
+    """Return the 32 relative position buckets of T5, distances up to 32 (Raffel et al. 2020)."""
     size = abs(distance)
     if size >= 8:
         size = min(15, 8 + int(math.log(size / 8) / math.log(32 / 8) * 8))

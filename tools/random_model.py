@@ -1,7 +1,7 @@
 """Write a model folder of the published form, with random weights: random_model.py FOLDER.
 
-For measurements where the published weights are not at hand: 691 M parameters, 2.8 GB. There is no
-text encoder in it, so prompts are given as embeddings.
+For benchmarks without the published weights: 691 M parameters, 2.8 GB. The folder has no text
+encoder, so prompts are passed as embeddings.
 """
 
 import math
@@ -27,14 +27,14 @@ _NARROW = {
 
 def main() -> None:
     parser = ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--narrow", action="store_true", help="an eighth of the channels")
+    parser.add_argument("folder", type=Path, help="model folder to write")
+    parser.add_argument("--narrow", action="store_true", help="use an eighth of the channels")
     options = parser.parse_args()
     random_pipeline(narrow=options.narrow).save_pretrained(options.folder)
 
 
 def random_pipeline(*, narrow: bool) -> VideoUpscalePipeline:
-    """The published networks and schedulers, every weight drawn from one seed."""
+    """Return the published networks and schedulers, with every weight drawn from one seed."""
     with torch.device("meta"):
         vae = AutoencoderKLVideo(**({"block_out_channels": (32, 64, 64)} if narrow else {}))
     scheduler = DDIMScheduler(

@@ -1,4 +1,4 @@
-"""What each saving of a published model brings, as a table: one row a saving."""
+"""Measure each saving of a published model: one row of the table per saving."""
 
 import ctypes
 import platform
@@ -30,17 +30,17 @@ from vsr.pipelines.settings import SamplingConfig
 from vsr.pipelines.video import VideoUpscalePipeline
 
 _SHAPES = 128
-"""More than the blocks of a U-Net have sizes: each is compiled for itself."""
+"""Limit of recompilations, above the number of different block sizes in a U-Net."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One way to run; `steps` is its share of the steps of the exact run."""
+    """One configuration to run; `steps` is a share of the steps of the exact run."""
 
     name: str
     changes: Mapping[str, Any] = field(default_factory=dict[str, Any])
     preset: str | None = "upscale-a-video"
-    """None: the plain loop."""
+    """None means the plain loop."""
     steps: float = 1.0
     dtype: torch.dtype | None = None
     attention: str = "sdpa"
@@ -49,7 +49,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What has been used since a beginning."""
+    """Time and memory used since a starting point."""
 
     seconds: float
     cpu_seconds: float
@@ -58,22 +58,22 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a row took, and how far its frames (in [-1, 1]) are from those of the exact run."""
+    """The cost of a row, and the difference of its frames (in [-1, 1]) from the exact run."""
 
     name: str
     evaluations: float
-    """Frames that the U-Net was called on for a text, per frame of the clip."""
+    """Evaluations of the U-Net per frame of the clip, one for each frame and prompt."""
     work: float
-    """The same by arithmetic: 1 is the U-Net on one frame for one text, in segments of 8."""
+    """The same by arithmetic: 1 is the U-Net on one frame for one prompt, in segments of 8."""
     sampling: Cost
     whole: Cost
-    """With the autoencoder's part."""
+    """The cost with the autoencoder."""
     max_difference: float = 0.0
     mean_difference: float = 0.0
 
 
 def rows(device: torch.device, base: torch.dtype) -> dict[str, Row]:
-    """Every row by its short name; the exact run is the one that all are compared with."""
+    """Return every row by its short name; all are compared with the row `exact`."""
     cuda = device.type == "cuda"
     found = {
         "plain": Row("plain loop", preset=None),
@@ -109,7 +109,7 @@ def rows(device: torch.device, base: torch.dtype) -> dict[str, Row]:
 
 
 class Savings:
-    """Runs rows on one clip; models stay loaded, so that rows can take turns."""
+    """Runs the rows on one clip. Models stay loaded, so that rows can take turns."""
 
     def __init__(self, options: Namespace, device: torch.device, base: torch.dtype):
         self.folder, self.device, self.base = Path(options.model), device, base
@@ -120,7 +120,7 @@ class Savings:
         self.plain: UNetVideoModel | None = None
 
     def measure(self, names: list[str], *, repeats: int, warm: bool) -> dict[str, Result]:
-        """The quickest of `repeats` turns of each row."""
+        """Return the fastest of `repeats` turns of each row."""
         known = rows(self.device, self.base)
         reference: Tensor | None = None
         best: dict[str, Result] = {}
@@ -142,7 +142,7 @@ class Savings:
         return {name: best[name] for name in known if name in best}
 
     def cost(self, result: Result) -> float:
-        """CPU seconds, where there are any to share with others, else seconds."""
+        """Return CPU seconds on a CPU, which other processes may share, and seconds on a GPU."""
         cuda = self.device.type == "cuda"
         return result.sampling.seconds if cuda else result.sampling.cpu_seconds
 
@@ -216,7 +216,7 @@ class Savings:
         return torch.randn(shape, generator=torch.Generator().manual_seed(1))
 
     def _count(self, unet: UNetVideoModel, calls: Counter[tuple[int, int]]) -> tuple[float, float]:
-        """Evaluations and work per frame of the clip."""
+        """Return evaluations and work per frame of the clip."""
         with torch.device("meta"):
             network = UNetVideoModel.from_config(unet.config)
         size = self.low_res.shape[-2:]
@@ -228,9 +228,9 @@ class Savings:
 
 
 class Meter:
-    """What a run costs from its making on, and what of that was spent before the autoencoder.
+    """The cost of a run since this object was made, and the part before the autoencoder.
 
-    Memory is what the run adds to what was there, and the weights of its own pipeline.
+    Memory counts what the run adds, and the weights of its own pipeline.
     """
 
     def __init__(self, device: torch.device, pipe: VideoUpscalePipeline):
@@ -248,7 +248,7 @@ class Meter:
         self.cpu, self.start = time.process_time(), time.perf_counter()
 
     def read(self) -> Cost:
-        """The cost so far."""
+        """Return the cost so far."""
         if self.on_cuda:
             torch.cuda.synchronize()
         peak = torch.cuda.max_memory_allocated() if self.on_cuda else _resident("VmHWM")
@@ -259,7 +259,7 @@ class Meter:
         )
 
     def stage(self, name: str) -> AbstractContextManager[None]:
-        """The timer of a pipeline: the first stage of the autoencoder ends the sampling."""
+        """Act as the timer of a pipeline: the first stage of the autoencoder ends the sampling."""
         if name == "VAE" and self._sampling is None:
             self._sampling = self.read()
         return nullcontext()
@@ -272,7 +272,7 @@ class Meter:
 
 
 def table(results: Mapping[str, Result], savings: Savings) -> Table:
-    """The results with the speed of each row against the exact run."""
+    """Return the results as a table, with the speed of each row relative to the exact run."""
     _, _, frames, h, w = savings.low_res.shape
     cuda = savings.device.type == "cuda"
     machine = torch.cuda.get_device_name() if cuda else f"{torch.get_num_threads()} threads"
@@ -305,12 +305,12 @@ def table(results: Mapping[str, Result], savings: Savings) -> Table:
 
 
 def flat(results: Mapping[str, Result]) -> dict[str, Any]:
-    """The results as JSON objects by row."""
+    """Return the results as JSON objects by row."""
     return {name: asdict(result) for name, result in results.items()}
 
 
 def _moving(frames: int, height: int, width: int) -> Tensor:
-    """A smooth random picture that moves by a pixel a frame, in [-1, 1]."""
+    """Return a smooth random picture that moves by one pixel per frame, in [-1, 1]."""
     generator = torch.Generator().manual_seed(2)
     coarse = torch.rand(1, 3, height // 8 + 2, (width + frames) // 8 + 2, generator=generator)
     size = (height, width + frames)
@@ -320,7 +320,7 @@ def _moving(frames: int, height: int, width: int) -> Tensor:
 
 @contextmanager
 def _counted(unet: UNetVideoModel, calls: Counter[tuple[int, int]]) -> Generator[None]:
-    """Count the calls of the U-Net by their frames and texts."""
+    """Count the calls of the U-Net by frames and prompts."""
 
     def count(module: Any, args: tuple[Tensor, ...], kwargs: dict[str, Any]) -> None:
         texts = kwargs["encoder_hidden_states"].embeddings.shape[0]
@@ -335,7 +335,7 @@ def _counted(unet: UNetVideoModel, calls: Counter[tuple[int, int]]) -> Generator
 
 @contextmanager
 def _by_formula(unet: UNetVideoModel, wanted: bool) -> Generator[None]:
-    """Let the U-Net's attention, and no other, be computed step by step."""
+    """Compute the attention of the U-Net, and no other, by its formula."""
     if not wanted:
         yield
         return
@@ -353,7 +353,7 @@ def _by_formula(unet: UNetVideoModel, wanted: bool) -> Generator[None]:
 
 
 def _operations(network: UNetVideoModel, call: tuple[int, int], size: torch.Size) -> int:
-    """Floating-point operations of one call for so many frames and texts."""
+    """Return the floating-point operations of one call with this many frames and prompts."""
     frames, texts = call
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         network(
@@ -367,14 +367,14 @@ def _operations(network: UNetVideoModel, call: tuple[int, int], size: torch.Size
 
 
 def _forget_peak() -> None:
-    """Give freed memory back, and let Linux count the peak anew."""
+    """Return freed memory to the system and reset the peak that Linux records."""
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")
 
 
 def _resident(name: str) -> int:
-    """A memory figure of this process in bytes, as Linux tells it."""
+    """Return a memory figure of this process in bytes, from /proc."""
     status = Path("/proc/self/status").read_text().splitlines()
     line = next(line for line in status if line.startswith(f"{name}:"))
     return 1024 * int(line.split()[1])

@@ -1,8 +1,10 @@
-"""Prints what training the published U-Net (691 M parameters) holds on each GPU, in GB.
+"""Print the memory that training the published U-Net (691 M parameters) needs on each GPU, in GB.
 
-`python tools/training_memory.py [--frames 8] [--size 80]`; nothing is computed, the networks lie on
-the meta device. Weights, gradients, Adam's two moments and the average are in float32, activations
-in bfloat16 (float32 where autocast keeps norms so: up to twice as much).
+    python tools/training_memory.py --frames 8 --size 80
+
+Nothing is computed: the networks are on the meta device. Weights, gradients, the two moments of
+Adam and the average are counted in float32, activations in bfloat16. Autocast keeps norms in
+float32, which can double the activations.
 """
 
 import argparse
@@ -22,7 +24,7 @@ UNIT = 2 * 3e7
 
 
 class Held:
-    """Counts the bytes of tensors once, however many views of them are kept."""
+    """Counts the bytes of tensors; several views of one tensor count once."""
 
     def __init__(self, parameters: set[int]) -> None:
         self._seen: dict[int, Tensor] = {}
@@ -38,7 +40,7 @@ class Held:
 
 
 def activations(unet: UNetVideoModel, frames: int, size: int, *, again: bool) -> float:
-    """GB that one sample's forward pass leaves for the backward pass."""
+    """Return the GB that the forward pass of one sample keeps for the backward pass."""
     parameters = {p.untyped_storage()._cdata for p in unet.parameters()}
     held, largest = Held(parameters), [0]
 
@@ -68,7 +70,7 @@ def activations(unet: UNetVideoModel, frames: int, size: int, *, again: bool) ->
 
 
 def states(total: float, trained: float, *, gpus: int, shard: bool) -> float:
-    """GB of weights (with autocast's copy), gradients, moments and average on one GPU."""
+    """Return the GB of weights (with autocast's copy), gradients, moments and average per GPU."""
     if shard:
         return (4 * total + 16 * trained) / gpus / GB + UNIT / GB
     buckets = 4 * trained if gpus > 1 else 0
@@ -76,9 +78,9 @@ def states(total: float, trained: float, *, gpus: int, shard: bool) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--frames", type=int, default=8)
-    parser.add_argument("--size", type=int, default=80)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--frames", type=int, default=8, help="frames of a sample (default: 8)")
+    parser.add_argument("--size", type=int, default=80, help="side of the latents (default: 80)")
     options = parser.parse_args()
     with torch.device("meta"):
         unet = UNetVideoModel().to(torch.bfloat16)
@@ -97,7 +99,7 @@ def main() -> None:
             print(f"  {gpus:3d} GPUs  DDP {ddp:6.2f}  FSDP {fsdp:6.2f}")
         for again in (False, True):
             need = activations(unet, options.frames, options.size, again=again)
-            print(f"  activations of a sample{', made again' if again else ''}: {need:.2f}")
+            print(f"  activations of a sample{', recomputed' if again else ''}: {need:.2f}")
 
 
 if __name__ == "__main__":

@@ -81,7 +81,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _parser() -> ArgumentParser:
     defaults = UpscaleConfig()
     parser = ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("source", type=Path, nargs="?", help="clip; without one, the savings of --model")
+    parser.add_argument(
+        "source", type=Path, nargs="?", help="clip; without one, the savings of --model"
+    )
     parser.add_argument("--size", metavar="WxH", help="resize the source (default: as it is)")
     parser.add_argument("--frames", type=int, help="cut or repeat the source to this length")
     parser.add_argument("--model", default=defaults.model, help="as for vsr upscale")

@@ -1,1 +1,1 @@
-"""How a model gets into memory: finding, loading and converting its files."""
+"""Loading models: find them, load them, convert published checkpoints."""

@@ -1,4 +1,4 @@
-"""Whose weights a converted model has: on what terms, how their makers run them, and its card."""
+"""Origins of converted models: title, licence, their makers' sampling values, and the card."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,10 +24,10 @@ class Origin:
     licence: str
     note: str
     sampling: dict[str, Any] = field(default_factory=dict[str, Any])
-    """What differs from the defaults of `SamplingConfig`."""
+    """Values of `SamplingConfig` other than its defaults."""
 
     def card(self, source: str) -> str:
-        """The README of a model folder made from the file or folder called `source`."""
+        """Returns the README of a model folder made from the file or folder called `source`."""
         facts = {"license": "other", "license_name": self.licence, "library_name": "vsr"}
         text = yaml.safe_dump(facts, sort_keys=False, width=1000)
         return _CARD.format(facts=text, title=self.title, source=source, note=self.note)

@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 from tests.parity import published_config
-from vsr.checkpoints.published import unet_fields, vae_fields
+from vsr.checkpoints.config_fields import unet_fields, vae_fields
 from vsr.errors import ModelError
 from vsr.models.unet import UNetVideoModel
 from vsr.models.vae import AutoencoderKLVideo

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from vsr.errors import ConfigError
 from vsr.ops.attention import attend
-from vsr.ops.windows import merge, partition, window_groups, windowed
+from vsr.ops.windows import Size3, merge, partition, window_groups
 
 SIZES = st.tuples(*[st.integers(1, 12)] * 3)
 WINDOWS = st.tuples(*[st.integers(1, 8)] * 3)
@@ -23,6 +23,12 @@ def _numbered(batch: int, shape: tuple[int, int, int]) -> torch.Tensor:
 def _self_attention(tokens: torch.Tensor) -> torch.Tensor:
     heads = tokens.unsqueeze(1)
     return attend(heads, heads, heads).squeeze(1)
+
+
+def _windowed(x: torch.Tensor, attention, *, window: Size3, shifted: bool = False) -> torch.Tensor:
+    """`attention` of the tokens of each window, in its place."""
+    groups = window_groups(tuple(x.shape[2:]), window=window, shifted=shifted)
+    return merge([attention(tokens) for tokens in partition(x, groups)], groups)
 
 
 @settings(max_examples=150, deadline=None)
@@ -55,14 +61,14 @@ def test_every_token_is_in_exactly_one_window(shape, window, shifted):
 def test_a_window_larger_than_the_map_is_full_attention(shifted):
     x = torch.randn(2, 8, 3, 5, 4, generator=torch.Generator().manual_seed(0))
     full = _self_attention(x.flatten(2).transpose(1, 2)).transpose(1, 2).view_as(x)
-    out = windowed(x, _self_attention, window=(9, 9, 9), shifted=shifted)
+    out = _windowed(x, _self_attention, window=(9, 9, 9), shifted=shifted)
     torch.testing.assert_close(out, full)
 
 
 def test_a_border_window_attends_to_its_own_tokens_only():
     x = torch.randn(1, 8, 1, 1, 7, generator=torch.Generator().manual_seed(0))
-    out = windowed(x, _self_attention, window=(1, 1, 4))
-    alone = windowed(x[..., 4:], _self_attention, window=(1, 1, 3))
+    out = _windowed(x, _self_attention, window=(1, 1, 4))
+    alone = _windowed(x[..., 4:], _self_attention, window=(1, 1, 3))
     torch.testing.assert_close(out[..., 4:], alone)
 
 
@@ -80,7 +86,7 @@ def test_group_counts_stay_small():
 
 def test_gradients_flow_through_windows_to_every_token():
     x = torch.randn(1, 4, 3, 5, 7, requires_grad=True)
-    windowed(x, lambda tokens: 2 * tokens, window=(2, 3, 4), shifted=True).sum().backward()
+    _windowed(x, lambda tokens: 2 * tokens, window=(2, 3, 4), shifted=True).sum().backward()
     assert x.grad is not None
     assert torch.equal(x.grad, torch.full_like(x, 2.0))
 

@@ -1,4 +1,4 @@
-"""Where training starts: the embedded model's shape, and spatial layers from image networks."""
+"""The embedded model's shape, and its initial spatial layers from an image network."""
 
 import logging
 import pickle
@@ -19,8 +19,8 @@ from vsr.models.vae import AutoencoderKLVideo
 
 logger = logging.getLogger(__name__)
 
-# Outputs of new branches start this much smaller than usual: small beside what the prior gives,
-# yet not zero, since layers behind a zero learn nothing for long.
+# Factor on the initial outputs of new branches: small beside the copied network's, but not zero,
+# since layers behind a zero hardly learn at first.
 SMALL = 0.05
 
 _UNREADABLE = (
@@ -35,7 +35,7 @@ _UNREADABLE = (
 
 
 def compact_unet() -> UNetVideoModel:
-    """The embedded model's U-Net, 7.8 M parameters.
+    """Returns a new U-Net of the embedded model's shape, 7.8 M parameters.
 
     64 channels at LR size in a chain of 32 convolutions, 3-D windows at a half and a quarter of it.
     """
@@ -68,7 +68,7 @@ def compact_unet() -> UNetVideoModel:
 
 
 def compact_vae() -> AutoencoderKLVideo:
-    """The embedded model's autoencoder: packed latents, a residual decoder that sees LR frames."""
+    """Returns a new autoencoder of the embedded model's shape: packed latents, residual decoder."""
     return AutoencoderKLVideo(
         latent_channels=48,
         latents="unshuffle",
@@ -87,11 +87,11 @@ def compact_vae() -> AutoencoderKLVideo:
 
 @torch.no_grad()
 def init_from_srvgg(unet: UNetVideoModel, path: Path) -> None:
-    """Give the full-resolution level of `unet` the weights of an SRVGG network (any spandrel file).
+    """Copy an SRVGG network (any file that spandrel loads) into the LR-size level of `unet`.
 
-    Then one step from the enlarged LR latents gives that network's frames, nearly: new branches
-    start `SMALL`. The U-Net's chain at LR size must have the network's width and depth. Raises
-    ModelError where it has not.
+    One step from the enlarged LR latents then nearly gives that network's frames: new branches
+    start `SMALL`. Raises ModelError unless the level's chain of convolutions has the width and the
+    depth of the network.
     """
     layers = _srvgg_layers(path)
     convs = [layer for layer in layers if isinstance(layer, nn.Conv2d)]
@@ -106,8 +106,8 @@ def init_from_srvgg(unet: UNetVideoModel, path: Path) -> None:
         )
     _shrink_new_branches(unet)
 
-    # The image network sees [0, 1] and adds its output to the nearest enlargement; ours sees
-    # [-1, 1], and its latents are in [-1, 1] too: x01 = x / 2 + 1 / 2, residual doubled.
+    # The image network takes [0, 1] and adds its output to the nearest-neighbour upsampled frame;
+    # ours takes [-1, 1], and its latents are in [-1, 1] too: x01 = x / 2 + 1 / 2, residual doubled.
     weight = convs[0].weight / 2
     unet.conv_in.weight.zero_()
     unet.conv_in.weight[:, -3:].copy_(weight)

@@ -1,4 +1,4 @@
-"""Finding a model: a folder or file of the user's, or a folder embedded in the package."""
+"""Find a model: a folder or file of the user's, or one embedded in the package."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def find_model(name: str) -> Path:
 
 
 def is_network(path: Path) -> bool:
-    """Whether `path` is a file that says by its name that it holds a network for images."""
+    """Return True if `path` is a file that ends as image networks do."""
     return path.suffix.lower() in NETWORK_SUFFIXES and path.is_file()
 
 

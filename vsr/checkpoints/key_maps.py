@@ -39,13 +39,13 @@ _BRANCH_END = re.compile(
 
 
 def without_wrapper(state: Mapping[str, Tensor]) -> State:
-    """The state without the prefix `module.` of DataParallel, where every key has it."""
+    """Returns the state without DataParallel's prefix `module.`, if every key has it."""
     wrapped = bool(state) and all(key.startswith("module.") for key in state)
     return {key.removeprefix("module.") if wrapped else key: state[key] for key in state}
 
 
 def with_new_attention_names(state: Mapping[str, Tensor]) -> State:
-    """The state with to_q, to_k, to_v, to_out.0 for diffusers' former query, key, value, ..."""
+    """Returns the state with to_q, to_k, to_v, to_out.0 for diffusers' former query, key, ..."""
     return {
         _OLD_ATTENTION.sub(lambda found: f"{found[1]}{_ATTENTION_NAMES[found[2]]}.", key): value
         for key, value in state.items()
@@ -53,7 +53,7 @@ def with_new_attention_names(state: Mapping[str, Tensor]) -> State:
 
 
 def from_lavie(state: Mapping[str, Tensor]) -> State:
-    """LaVie VSR's U-Net under the names of Upscale-A-Video's, which is the same network."""
+    """Returns LaVie VSR's U-Net under the names of Upscale-A-Video's, the same network."""
     renamed: State = {}
     for key, value in state.items():
         for theirs, ours in _LAVIE_NAMES:
@@ -63,9 +63,9 @@ def from_lavie(state: Mapping[str, Tensor]) -> State:
 
 
 def with_one_rotary(state: Mapping[str, Tensor], *, where: str) -> State:
-    """The state with the rotary frequencies once; every attention layer lists them again.
+    """Returns the state with one copy of the rotary frequencies, which every layer repeats.
 
-    Raises ModelError, with the key, where a layer has other ones: they would be lost.
+    Raises ModelError, with the key, if a layer has other ones: they would be lost.
     """
     kept = {key: value for key, value in state.items() if not key.endswith(_ROTARY_ALIAS)}
     for key, value in state.items():
@@ -80,9 +80,9 @@ def with_one_rotary(state: Mapping[str, Tensor], *, where: str) -> State:
 
 
 def fitted(state: Mapping[str, Tensor], shapes: Shapes, *, where: str) -> State:
-    """The state as a network of these shapes takes it, 1x1 convolutions as linear layers.
+    """Returns the state for a network of these shapes, 1x1 convolutions as linear layers.
 
-    Raises ModelError with the first key that is missing, too many or of another shape.
+    Raises ModelError with the first key that is missing, unexpected or of another shape.
     """
     for found, wanted, problem in ((state, shapes, "lacks"), (shapes, state, "has, too many,")):
         if wrong := [key for key in wanted if key not in found]:
@@ -105,11 +105,11 @@ def fitted(state: Mapping[str, Tensor], shapes: Shapes, *, where: str) -> State:
 
 
 def inflated(state: Mapping[str, Tensor], shapes: Shapes) -> State:
-    """A 2-D U-Net's state with fresh temporal layers, which at first change nothing.
+    """Returns a 2-D U-Net's state with new temporal layers, which at first change nothing.
 
-    The last layer of every temporal branch is zero. The others start as PyTorch starts them,
-    uniform within 1 / sqrt(inputs), from a fixed seed, so that training can begin. Other keys that
-    the state lacks stay missing.
+    The last layer of every temporal branch is zero. The others have PyTorch's initial values,
+    uniform within 1 / sqrt(inputs), from a fixed seed, so that training can begin. Other missing
+    keys stay missing.
     """
     generator = torch.Generator().manual_seed(0)
     fresh = {

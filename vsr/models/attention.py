@@ -14,26 +14,26 @@ from vsr.ops.windows import merge, partition, window_groups
 
 
 class TextMemory:
-    """Text embeddings, with the keys and values that each attention makes of them: made once.
+    """Text embeddings with a cache of the keys and values of each attention layer.
 
-    Good for one run, while embeddings and weights stay as they are.
+    Valid as long as the weights do not change.
     """
 
     def __init__(self, embeddings: Float[Tensor, "b n d"]) -> None:
         self.embeddings = embeddings
-        self._made: dict[Attention, tuple[Tensor, Tensor]] = {}
+        self._cache: dict[Attention, tuple[Tensor, Tensor]] = {}
 
     def keys_values(
         self, layer: "Attention"
     ) -> tuple[Float[Tensor, "b n c"], Float[Tensor, "b n c"]]:
-        """The keys and values of that layer."""
-        if layer not in self._made:
-            self._made[layer] = layer.to_k(self.embeddings), layer.to_v(self.embeddings)
-        return self._made[layer]
+        """The keys and values of `layer`."""
+        if layer not in self._cache:
+            self._cache[layer] = layer.to_k(self.embeddings), layer.to_v(self.embeddings)
+        return self._cache[layer]
 
 
 Text = Float[Tensor, "texts n d"] | TextMemory
-"""Text embeddings, or a memory of them that computes keys and values once."""
+"""Text embeddings, or a `TextMemory` that computes keys and values once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ NO_CONTEXT = AttentionContext()
 
 
 class Attention(nn.Module):
-    """The projections that every kind of attention has, under the field's names."""
+    """The projections that all kinds of attention share."""
 
     def __init__(self, channels: int, heads: int, *, context_channels: int | None = None):
         super().__init__()
@@ -85,7 +85,7 @@ class Attention(nn.Module):
         window: tuple[int, int, int],
         shifted: bool,
     ) -> Float[Tensor, "b t h w c"]:
-        """As `attend`, for the projected tokens of each window by themselves."""
+        """Like `attend`, within each window."""
         qkv = rearrange(torch.cat([q, k, v], dim=-1), "b t h w c -> b c t h w")
         _, _, t, h, w = qkv.shape
         groups = window_groups((t, h, w), window=window, shifted=shifted)
@@ -140,9 +140,9 @@ class TextAttention(Attention):
 class WindowAttention(Attention):
     """Each token attends to the tokens of its 3-D window, with rotary positions on t, h and w.
 
-    Positions are those of the whole map: rotary attention sees differences only (Su et al. 2021),
-    so that they equal positions within the window. A head's channels are shared out to the three
-    axes in even numbers, time first in taking the smallest part.
+    Positions count over the whole map: rotary attention depends on differences only (Su et al.
+    2021), so the result equals that of positions within the window. A head's channel pairs are
+    divided among the three axes, time with the smallest share.
     """
 
     def __init__(self, channels: int, heads: int, *, window: tuple[int, int, int], shifted: bool):
@@ -167,7 +167,7 @@ class WindowAttention(Attention):
 
 
 class TemporalAttention(Attention):
-    """Each token attends to its own place in every frame of the segment.
+    """Each token attends to the tokens at its place in all frames of the segment.
 
     Rotary positions act on the first 32 channels of a head, and a T5 relative bias (Raffel et al.
     2020; 32 buckets) is added to the logits.

@@ -22,10 +22,10 @@ Activation = Literal["silu", "prelu"]
 
 @dataclass(frozen=True, slots=True)
 class BlockStyle:
-    """What the blocks of one network share: over what norms pool, and how units activate.
+    """Style that all blocks of one network share: their norms and activations.
 
     `norm`: "clip" pools a group over t, h and w together (the published networks), "frame" over
-    h and w, "none" leaves norms out (streams and tiles then change nothing).
+    h and w, "none" leaves norms out (results then do not depend on tiles and clip lengths).
     """
 
     norm: Norm = "clip"
@@ -38,35 +38,35 @@ class BlockStyle:
         return replace(self, eps=eps)
 
     def make_norm(self, channels: int) -> nn.Module:
-        """A norm of `channels`; maps of fewer channels than groups get one group a channel."""
+        """A new norm; maps of fewer channels than groups get one group per channel."""
         if self.norm == "none":
             return nn.Identity()
         kind = nn.GroupNorm if self.norm == "clip" else FrameGroupNorm
         return kind(min(self.groups, channels), channels, eps=self.eps)
 
     def make_activation(self, channels: int) -> nn.Module:
-        """The unit's non-linearity; PReLU has a slope for each channel."""
+        """A new activation; PReLU has a slope for each channel."""
         return nn.PReLU(channels) if self.activation == "prelu" else nn.SiLU()
 
 
 class CheckpointMixin:
-    """Runs layers whose inner maps are made again in the backward pass, which spares memory.
+    """Runs layers with gradient checkpointing: activations are recomputed in the backward pass.
 
-    `enable_gradient_checkpointing()` of a diffusers model sets what it finds under these names.
+    `enable_gradient_checkpointing()` of a diffusers model sets the attributes of these names.
     """
 
     gradient_checkpointing: bool = False
     _gradient_checkpointing_func: Callable[..., Tensor]
 
     def run_layer(self, layer: nn.Module, *inputs: Any) -> Tensor:
-        """layer(*inputs)."""
+        """Return layer(*inputs), checkpointed if that is enabled."""
         if self.gradient_checkpointing and torch.is_grad_enabled():
             return self._gradient_checkpointing_func(layer, *inputs)
         return layer(*inputs)
 
 
 class FrameGroupNorm(nn.GroupNorm):
-    """Group norm with statistics of each frame alone."""
+    """Group norm with statistics per frame."""
 
     def forward(self, input: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b c t h w"]:
         """The normalised map."""
@@ -74,7 +74,7 @@ class FrameGroupNorm(nn.GroupNorm):
 
 
 class FrameConv2d(nn.Conv2d):
-    """A 2-D convolution of every frame; its weights are those of an image network."""
+    """A 2-D convolution of every frame, with the weights of an image network."""
 
     def forward(self, input: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b out t h2 w2"]:
         """The convolved map; h2 and w2 follow from the stride."""
@@ -89,10 +89,10 @@ class FrameConv2d(nn.Conv2d):
 
 
 class TimeConv3d(nn.Conv3d):
-    """A convolution along time alone, over `kernel` frames; beyond the ends lies zero.
+    """A convolution along time alone over `kernel` frames, zero-padded at both ends.
 
-    It runs as a 2-D one over (t, h w), a view of the map: for 3-D ones in float32 a CPU has no
-    kernel but a generic one, at half the speed, whose result has its channels outermost.
+    It runs as a 2-D convolution over (t, h w), a view of the map: on a CPU, 3-D convolutions in
+    float32 have only a generic kernel, at half the speed, that returns channels outermost.
     """
 
     def __init__(self, channels: int, kernel: int):
@@ -152,7 +152,7 @@ class ResnetBlock(nn.Module):
     def forward(
         self, x: Float[Tensor, "b c t h w"], time_embedding: Float[Tensor, "#b e"] | None = None
     ) -> Float[Tensor, "b out t h w"]:
-        """The next map; `time_embedding` is required where the block was made for one."""
+        """The next map; `time_embedding` is required if the block has `time_channels`."""
         y = _timed(self.conv1, self.act1(self.norm1(x)), self.time_emb_proj, time_embedding)
         y = self.conv2(self.act2(self.norm2(y)))
         if self.residual:
@@ -191,10 +191,10 @@ class TemporalResnetBlock(nn.Module):
 
 
 class TemporalBlock(nn.Module):
-    """x + shift_conv(spatial(temporal(x))): what makes a 2-D level a 3-D one, at first by nothing.
+    """x + shift_conv(spatial(temporal(x))): the block that inflates a 2-D level in time.
 
     `shift_conv` starts at zero, as in the published networks, so that an inflated image network
-    still gives its own result.
+    keeps its result.
     """
 
     def __init__(
@@ -221,7 +221,7 @@ class TemporalBlock(nn.Module):
     def forward(
         self, x: Float[Tensor, "b c t h w"], time_embedding: Float[Tensor, "#b e"]
     ) -> Float[Tensor, "b c t h w"]:
-        """The map with what its neighbours in time add."""
+        """The map plus the contribution of its neighbours in time."""
         y = self.resblocks_3d_temporal(x, time_embedding)
         if self.resblocks_3d_spatial is not None:
             y = self.resblocks_3d_spatial(y, time_embedding)
@@ -242,7 +242,7 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Nearest enlargement of height and width, then a convolution."""
+    """Nearest-neighbour upsampling of height and width, then a convolution."""
 
     def __init__(self, channels: int, out_channels: int | None = None):
         super().__init__()
@@ -251,7 +251,7 @@ class Upsample(nn.Module):
     def forward(
         self, x: Float[Tensor, "b c t h w"], size: tuple[int, int] | None = None
     ) -> Float[Tensor, "b out t h2 w2"]:
-        """The map at `size` (height, width); twice its own where `size` is None."""
+        """The map at `size` (height, width); None doubles its own."""
         height, width = size or (2 * x.shape[-2], 2 * x.shape[-1])
         enlarged = F.interpolate(fold_time(x), size=(height, width), mode="nearest")
         return self.conv(unfold_time(enlarged, x.shape[2]))
@@ -268,7 +268,7 @@ def unfold_time(x: Float[Tensor, "bt c h w"], frames: int) -> Float[Tensor, "b c
 
 
 def channels_innermost(module: M) -> M:
-    """The module, with the channels of its kernels innermost in memory, as its maps have them."""
+    """Store the kernels of `module` with channels innermost, like its maps, and return it."""
     formats = {4: torch.channels_last, 5: torch.channels_last_3d}
     for parameter in module.parameters():
         if parameter.ndim in formats:
@@ -277,13 +277,13 @@ def channels_innermost(module: M) -> M:
 
 
 def zero_parameters(module: nn.Module) -> None:
-    """Set every parameter of `module` to zero: a branch that starts as nothing."""
+    """Set every parameter of `module` to zero, so that its branch adds nothing at first."""
     for parameter in module.parameters():
         nn.init.zeros_(parameter)
 
 
 def _centred_conv3d(channels: int, kernel: tuple[int, int, int]) -> nn.Conv3d:
-    """A convolution that keeps the size of its map; beyond its borders lies zero."""
+    """A zero-padded convolution that keeps the size of its map."""
     t, h, w = kernel
     if h == w == 1:
         return TimeConv3d(channels, t)
@@ -296,13 +296,14 @@ def _timed(
     projection: nn.Linear | None,
     time_embedding: Tensor | None,
 ) -> Tensor:
-    """conv(x) + projection(SiLU(time embedding)); for a single entry the sum is the conv's bias.
+    """conv(x) + projection(SiLU(time embedding)).
 
-    That spares a pass over the map, 11 % of the embedded U-Net's time on a CPU.
+    For a batch of one the second term is added to the bias of the convolution, which saves a pass
+    over the map: 11 % of the embedded U-Net's time on a CPU.
     """
     if projection is None:
         return conv(x)
-    assert time_embedding is not None, "this block was made for a time embedding"
+    assert time_embedding is not None, "this block needs a time embedding"
     shift = projection(F.silu(time_embedding))
     if len(shift) == 1 and conv.bias is not None:
         return conv.biased(x, conv.bias + shift[0])

@@ -28,15 +28,15 @@ _DIS_MIN_SIZE = 32
 
 
 class FlowEstimator(Protocol):
-    """Anything that returns the flow between neighbouring frames of [-1, 1], both ways."""
+    """Estimates the flow between neighbouring frames in [-1, 1], in both directions."""
 
     def __call__(self, frames: Float[Tensor, "b 3 t h w"]) -> Flows:
-        """Flows of t - 1 pairs in pixels of the frames, float32, on the frames' device; finite."""
+        """Returns finite float32 flows of t - 1 pairs in pixels, on the device of the frames."""
         ...
 
 
 class DisFlow:
-    """Dense inverse search on luma (Kroeger et al. 2016), as OpenCV has it; runs on the CPU."""
+    """Dense inverse search on luma (Kroeger et al. 2016) by OpenCV, on the CPU."""
 
     def __init__(self, preset: str = "medium") -> None:
         if preset not in get_args(DisPreset):
@@ -46,7 +46,7 @@ class DisFlow:
         )
 
     def __call__(self, frames: Float[Tensor, "b 3 t h w"]) -> Flows:
-        """Flows of t - 1 pairs; frames below 32 pixels are edge-padded up, their flow cropped."""
+        """Returns flows of t - 1 pairs; frames below 32 pixels are padded, their flow cropped."""
         if frames.shape[2] < 2:
             return no_flows(frames)
         clips = _luma(frames)

@@ -43,8 +43,8 @@ class RaftFlow:
     ) -> None:
         """Load `weights`: a file of torchvision's or the original RAFT, or "small" or "large".
 
-        The two names stand for torchvision's own weights, taken from its cache or downloaded into
-        it. Raises ModelError where a file is missing or does not fit.
+        The two names mean torchvision's own weights, taken from its cache or downloaded into it.
+        Raises ModelError if a file is missing or does not fit.
         """
         if iterations < 1:
             raise ConfigError(f"RAFT needs at least one iteration, found {iterations = }")
@@ -54,7 +54,7 @@ class RaftFlow:
 
     @torch.no_grad()
     def __call__(self, frames: Float[Tensor, "b 3 t h w"]) -> Flows:
-        """Flows of t - 1 pairs; frames are padded by their edge to multiples of 8, at least 128."""
+        """Returns flows of t - 1 pairs; frames are padded to multiples of 8, at least 128."""
         b, _, t, h, w = frames.shape
         if t < 2:
             return no_flows(frames)
@@ -127,7 +127,7 @@ def _pad_for_raft(images: Tensor) -> Tensor:
 
 def _pairs_at_once(device: torch.device, size: tuple[int, int]) -> int:
     if device.type == "cpu":
-        return 1  # a batch costs a CPU memory and gains it no time
+        return 1  # on a CPU a batch costs memory and saves no time
     cells = max(1, size[0] * size[1] // _RAFT_STRIDE**2)
     return max(1, _RAFT_CORRELATION_BYTES * 3 // (16 * cells**2))
 

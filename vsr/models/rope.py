@@ -11,7 +11,7 @@ def rotary_frequencies(dim: int, *, theta: float = 10000.0) -> Float[Tensor, " f
 
 
 def rotate(x: Float[Tensor, "*n heads d"], angles: Float[Tensor, "*p f"]) -> Tensor:
-    """Turn the first f neighbouring channel pairs of each head by their angles; the rest stays."""
+    """Rotate the first f neighbouring channel pairs of each head by their angles."""
     turned, rest = x[..., : 2 * angles.shape[-1]], x[..., 2 * angles.shape[-1] :]
     cos = angles.cos().repeat_interleave(2, dim=-1).to(x.dtype).unsqueeze(-2)
     sin = angles.sin().repeat_interleave(2, dim=-1).to(x.dtype).unsqueeze(-2)

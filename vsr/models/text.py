@@ -1,4 +1,4 @@
-"""Prompts to embeddings, for the models that attend to text."""
+"""Embeddings of prompts, for models that attend to text."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 @torch.no_grad()
 def embed_prompt(text_encoder: Any, tokenizer: Any, prompt: str) -> Float[Tensor, "1 n d"]:
-    """The last hidden states of a CLIP text encoder; tokens are padded or cut to its length."""
+    """Returns the last hidden states of a CLIP text encoder for `prompt`, padded or truncated."""
     tokens = tokenizer(
         [prompt],
         padding="max_length",

@@ -28,7 +28,7 @@ AttentionKind = Literal["none", "full", "window", "text"]
 
 @dataclass(frozen=True, slots=True)
 class TransformerStyle:
-    """What the transformers of one U-Net share; see `UNetVideoModel` for each meaning."""
+    """Style that all transformers of one U-Net share; see `UNetVideoModel`."""
 
     cross_attention_dim: int | None
     window: tuple[int, int, int]
@@ -42,9 +42,9 @@ class TransformerStyle:
 class VideoTransformer(nn.Module):
     """Temporal resnet, then attention and feed-forward layers on a residual branch.
 
-    What mixes frames other than windows starts as nothing, so that an inflated image network still
-    gives its own result. A map of one entry that looks at several texts becomes one for each: until
-    then the work is done once for all of them.
+    The temporal layers add nothing at first, so that an inflated image network keeps its result. A
+    batch of one that attends to several texts becomes one entry per text; the layers before the
+    first attention to text run once for all of them.
     """
 
     def __init__(

@@ -22,7 +22,7 @@ LatentKind = Literal["kl", "unshuffle"]
 
 @dataclass(slots=True)
 class EncoderOutput:
-    """The distribution of the latents of some frames."""
+    """Distribution of the latents of frames."""
 
     latent_dist: DiagonalGaussianDistribution
 
@@ -41,8 +41,8 @@ class AutoencoderKLVideo(ModelMixin, ConfigMixin):
     to each frame; `temporal_kernel=(3, 3, 3)` and `condition_channels=128` make it the published
     video decoder. `latents="unshuffle"` has no encoder network: a latent is the 4x4 pixels of its
     place (48 channels, exactly invertible), which the decoder refines by a residual.
-    `decode_frames` and `decode_context` say how many frames are decoded at once, and how many more
-    are looked at on each side; (3, 0) is the published way, with seams between groups.
+    `decode_frames` frames are decoded at once, with `decode_context` more as input on each side;
+    (3, 0) is the published way, with seams between groups.
     """
 
     _supports_gradient_checkpointing = True
@@ -100,7 +100,7 @@ class AutoencoderKLVideo(ModelMixin, ConfigMixin):
 
     @apply_forward_hook
     def encode(self, frames: Float[Tensor, "b 3 t h4 w4"]) -> EncoderOutput:
-        """The latents' distribution, not scaled; frames in [-1, 1], sizes divisible by four."""
+        """The distribution of the unscaled latents of frames in [-1, 1], sizes divisible by 4."""
         if self.encoder is None:
             mean = pack(frames)
             moments = torch.cat([mean, torch.zeros_like(mean)], dim=1)
@@ -128,10 +128,10 @@ class AutoencoderKLVideo(ModelMixin, ConfigMixin):
     def decode(
         self, latents: Float[Tensor, "b c t h w"], low_res: Float[Tensor, "b 3 t h w"]
     ) -> DecoderOutput:
-        """The frames of latents that are not scaled, all in one call.
+        """The frames of unscaled latents, all in one call.
 
-        `low_res`: clean LR frames in [-1, 1]; a decoder without condition does not look at them.
-        The networks run in their own type; packed latents keep theirs.
+        `low_res`: clean LR frames in [-1, 1]; a decoder without condition ignores them. The
+        networks compute in their own dtype; packed latents keep theirs.
         """
         seen, low_res = (_channels_last(x.to(self.dtype)) for x in (latents, low_res))
         if self.encoder is None:
@@ -152,7 +152,7 @@ class AutoencoderKLVideo(ModelMixin, ConfigMixin):
         frames: int | None = None,
         context: int | None = None,
     ) -> Float[Tensor, "b 3 t h4 w4"]:
-        """The frames of scaled latents, clamped to [-1, 1], by a window that slides over time.
+        """The frames of scaled latents, clamped to [-1, 1], decoded by a sliding window in time.
 
         `frames` and `context` of the window; None: those of the config.
         """
@@ -167,7 +167,7 @@ class AutoencoderKLVideo(ModelMixin, ConfigMixin):
         frames: int | None = None,
         context: int | None = None,
     ) -> Iterator[Float[Tensor, "b 3 _ h4 w4"]]:
-        """The frames of `decode_frames` group by group, so that few large frames exist at once."""
+        """The frames of `decode_frames` in groups, so that few large frames exist at once."""
         for seen, kept in sliding(
             latents.shape[2],
             step=self.config["decode_frames"] if frames is None else frames,
@@ -186,7 +186,7 @@ class AutoencoderKLVideo(ModelMixin, ConfigMixin):
 
 
 def pack(frames: Float[Tensor, "b c t h4 w4"]) -> Float[Tensor, "b c16 t h w"]:
-    """Each 4x4 block of pixels as the channels of one place, colour slowest."""
+    """Each 4x4 block of pixels as the channels of one latent, colour slowest."""
     return unfold_time(F.pixel_unshuffle(fold_time(frames), PATCH), frames.shape[2])
 
 
@@ -196,12 +196,12 @@ def unpack(latents: Float[Tensor, "b c16 t h w"]) -> Float[Tensor, "b c t h4 w4"
 
 
 def enlarged_latents(low_res: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b 48 t h w"]:
-    """The packed latents of LR frames enlarged four times by repetition."""
+    """The packed latents of LR frames enlarged four times by pixel repetition."""
     return low_res.repeat_interleave(PATCH * PATCH, dim=1)
 
 
 def sliding(frames: int, *, step: int, context: int) -> Iterator[tuple[slice, slice]]:
-    """For each group of `step` frames: the frames to look at, and which of those to keep."""
+    """For each group of `step` frames: the slice to decode, and the part of the result to keep."""
     for start in range(0, frames, step):
         stop = min(frames, start + step)
         first, last = max(0, start - context), min(frames, stop + context)

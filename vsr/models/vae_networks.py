@@ -22,7 +22,7 @@ from vsr.ops.attention import attend
 
 @dataclass(frozen=True, slots=True)
 class DecoderStyle:
-    """How the decoder is built; see `AutoencoderKLVideo`."""
+    """Shape of the encoder and the decoder; see `AutoencoderKLVideo`."""
 
     channels: tuple[int, ...]
     layers: int
@@ -33,7 +33,7 @@ class DecoderStyle:
 
 
 class Encoder(nn.Module):
-    """Frames to the moments of latents, every frame by itself."""
+    """Frames to the moments of their latents, frame by frame."""
 
     def __init__(self, in_channels: int, latent_channels: int, style: DecoderStyle):
         super().__init__()
@@ -63,7 +63,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Latents to frames, with the LR frames woven in after the first convolution where asked."""
+    """Latents to frames, conditioned on the LR frames after the first convolution if configured."""
 
     def __init__(self, latent_channels: int, out_channels: int, style: DecoderStyle):
         super().__init__()
@@ -111,7 +111,7 @@ class Decoder(nn.Module):
 
 
 class ConditionFuse(nn.Module):
-    """x + x * scale + shift, both made of the condition and x (SFT, Wang et al. 2018)."""
+    """x + x * scale + shift, both computed from the condition and x (SFT, Wang et al. 2018)."""
 
     def __init__(self, condition_channels: int, channels: int, style: BlockStyle):
         super().__init__()
@@ -133,7 +133,7 @@ class ConditionFuse(nn.Module):
 
 
 class Middle(CheckpointMixin, nn.Module):
-    """Resnet, attention within each frame where asked, resnet."""
+    """Resnet, attention within each frame if configured, resnet."""
 
     def __init__(
         self,
@@ -159,7 +159,7 @@ class Middle(CheckpointMixin, nn.Module):
 
 
 class PixelAttention(nn.Module):
-    """One head of attention among all places of a frame, on a residual branch."""
+    """Single-head attention within each frame, on a residual branch."""
 
     def __init__(self, channels: int, groups: int):
         super().__init__()
@@ -179,7 +179,7 @@ class PixelAttention(nn.Module):
 
 
 class Stage(CheckpointMixin, nn.Module):
-    """Resnets of one resolution, then a change of resolution where asked."""
+    """Resnets of one resolution, then a change of resolution if configured."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Scaled dot-product attention by a backend chosen by name; none replaces another silently."""
+"""Scaled dot-product attention by a backend chosen by name, never replaced silently."""
 
 import importlib
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from vsr.errors import ConfigError, DependencyError, DeviceError, install_extra
 
 BACKENDS: tuple[str, ...] = get_args(Attention)
 
-# CUDA kernels put the batch on a grid axis of 16 bits; temporal attention has one entry a pixel.
+# CUDA kernels put the batch on a grid axis of 16 bits; temporal attention has one entry per pixel.
 _MAX_BATCH = 65535
 
 
@@ -27,10 +27,10 @@ def attend(
     scale: float | None = None,
     bias: Float[Tensor, "#b #heads n m"] | None = None,
 ) -> Float[Tensor, "b heads n e"]:
-    """softmax(scale q k^T + bias) v (Vaswani et al. 2017, eq. 1); default `scale` 1 / sqrt(d).
+    """Returns softmax(scale q k^T + bias) v (Vaswani et al. 2017, eq. 1).
 
-    Raises ConfigError for an unknown backend, DependencyError where xformers is not installed,
-    DeviceError where it is asked to work on a tensor that is not on a CUDA device.
+    `scale` defaults to 1 / sqrt(d). Raises ConfigError for an unknown backend, DependencyError if
+    xformers is not installed, DeviceError if xformers gets a tensor that is not on a CUDA device.
     """
     kernel = _kernel(backend, q)
     if q.shape[0] <= _MAX_BATCH:
@@ -41,7 +41,7 @@ def attend(
 
 
 def check_backend(backend: str) -> None:
-    """Raise ConfigError, with the nearest right name, where `backend` is not one of BACKENDS."""
+    """Raise ConfigError, with the nearest right name, unless `backend` is one of BACKENDS."""
     if backend in BACKENDS:
         return
     raise ConfigError(

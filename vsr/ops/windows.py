@@ -1,11 +1,11 @@
-"""3-D attention windows of any map without masks: border windows keep their own smaller size.
+"""3-D attention windows over maps of any size: border windows are smaller, nothing is masked.
 
-As in SeedVR (Wang et al. 2025, section 3.1) no padding tokens exist. Along an axis the windows form
-at most two runs of equal size (three when shifted), so that the map falls apart into at most 8 (27)
+There are no padding tokens, as in SeedVR (Wang et al. 2025, section 3.1). Along an axis the windows
+form at most two runs of equal size (three when shifted), so that a map consists of at most 8 (27)
 boxes, each of which is one batch of equal windows.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby, product
@@ -55,10 +55,10 @@ class WindowGroup:
 
 @lru_cache(maxsize=256)
 def window_groups(shape: Size3, *, window: Size3, shifted: bool = False) -> tuple[WindowGroup, ...]:
-    """The groups that cover a map of (t, h, w), each token once; w runs fastest.
+    """Returns the groups that cover a map of (t, h, w), each token once; w varies fastest.
 
     Shifted windows begin half a window earlier, as in Swin (Liu et al. 2021, section 3.2), except
-    along an axis that one window spans whole. Raises ConfigError for a size below 1.
+    along an axis that a single window spans. Raises ConfigError for a size below 1.
     """
     if min(*shape, *window) < 1:
         raise ConfigError(f"windows need sizes of at least 1, found {shape = }, {window = }")
@@ -69,9 +69,9 @@ def window_groups(shape: Size3, *, window: Size3, shifted: bool = False) -> tupl
 def partition(
     x: Float[Tensor, "b c t h w"], groups: Sequence[WindowGroup]
 ) -> list[Float[Tensor, "windows tokens c"]]:
-    """The tokens of every window, one batch for each group; windows are ordered (b, t, h, w).
+    """Returns the tokens of every window, one batch per group; windows are ordered (b, t, h, w).
 
-    One copy of the map in all. It is quickest when channels lie innermost in memory.
+    The map is copied once, fastest if its channels are innermost in memory.
     """
     return [
         rearrange(
@@ -88,7 +88,7 @@ def partition(
 def merge(
     parts: Sequence[Float[Tensor, "_windows _tokens c"]], groups: Sequence[WindowGroup]
 ) -> Float[Tensor, "b c t h w"]:
-    """The map from which `partition` cut the parts; channels lie innermost in its memory."""
+    """Returns the map from which `partition` cut the parts, with channels innermost in memory."""
     boxes = zip(groups, map(_box, parts, groups), strict=True)
     slabs: list[Tensor] = []
     for _, slab in groupby(boxes, key=lambda item: item[0].t):
@@ -98,18 +98,6 @@ def merge(
         ]
         slabs.append(_join(rows, dim=2))
     return rearrange(_join(slabs, dim=1), "b t h w c -> b c t h w")
-
-
-def windowed(
-    x: Float[Tensor, "b c t h w"],
-    attention: Callable[[Tensor], Tensor],
-    *,
-    window: Size3,
-    shifted: bool = False,
-) -> Float[Tensor, "b out t h w"]:
-    """`attention` (windows tokens c -> windows tokens out) of each window, in its place."""
-    groups = window_groups((x.shape[2], x.shape[3], x.shape[4]), window=window, shifted=shifted)
-    return merge([attention(tokens) for tokens in partition(x, groups)], groups)
 
 
 def _runs(n: int, size: int, shifted: bool) -> tuple[Run, ...]:

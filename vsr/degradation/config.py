@@ -15,7 +15,7 @@ from vsr.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class CodecConfig:
-    """A codec of `vsr.video.recompress.recompress`, how often it is the one, and its quality."""
+    """A codec of `vsr.video.recompress.recompress`, with its weight and its range of quality."""
 
     name: str = "h264"
     weight: float = 1.0
@@ -42,7 +42,7 @@ CODECS = (
 
 @dataclass(frozen=True, slots=True)
 class CompressionConfig:
-    """How often a stage ends in a video codec or in JPEG, and how bad these are."""
+    """Probabilities that a stage ends in a video codec or in JPEG, and their ranges of quality."""
 
     codec_probability: float = 0.0
     codecs: tuple[CodecConfig, ...] = CODECS
@@ -64,7 +64,7 @@ class CompressionConfig:
 
 @dataclass(frozen=True, slots=True)
 class StageConfig:
-    """One pass of blur, resize, noise and compression (Real-ESRGAN goes through two)."""
+    """One pass of blur, resize, noise and compression (Real-ESRGAN uses two)."""
 
     blur_probability: float = 0.85
     blur_sigma: Range = (0.2, 3.0)

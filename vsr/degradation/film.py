@@ -1,4 +1,4 @@
-"""What wears an old film, one small function each: float32 frames `t h w 3` in [0, 1], and back.
+"""The wear of an old film, one small function for each kind: float32 frames `t h w 3` in [0, 1].
 
 A function takes its parameters as they are (`vsr.degradation.film_config` has their ranges and
 sources) and a generator, the only source of chance: the same state gives the same frames.
@@ -25,7 +25,7 @@ _STAIN = np.array([0.2, 0.5, 1.0])
 
 
 def wear(frames: Frames, config: FilmConfig, draw: Draw) -> Frames:
-    """The frames as an old print shows them.
+    """Return the frames as an old print shows them.
 
     The order is that of the film's life: light in the camera (halation, grain), years (fading,
     dust), the projector (weave moves all of these; scratches and hairs are of the gate and stay),
@@ -37,7 +37,7 @@ def wear(frames: Frames, config: FilmConfig, draw: Draw) -> Frames:
 
 
 def add_halation(frames: Frames, *, strength: float, radius: float, threshold: float) -> Frames:
-    """Adds the red glow of what is brighter than `threshold`, by a Gaussian of sigma `radius`."""
+    """Add a red glow around pixels brighter than `threshold`, by a Gaussian of sigma `radius`."""
     bright = np.clip(frames.max(-1) - threshold, 0, None) / (1 - threshold)
     glow = np.stack([cv2.GaussianBlur(frame, (0, 0), radius) for frame in bright])
     return frames + (strength * glow[..., None] * _RED_GLOW) * (1 - np.clip(frames, 0, 1))
@@ -46,7 +46,7 @@ def add_halation(frames: Frames, *, strength: float, radius: float, threshold: f
 def add_grain(
     frames: Frames, *, sigma: float, size: float, colour: bool, rng: np.random.Generator
 ) -> Frames:
-    """Adds grain of standard deviation `sigma` at mid-grey, that follows 2 sqrt(u (1 - u))."""
+    """Add grain of standard deviation `sigma` at mid-grey, scaled by 2 sqrt(u (1 - u))."""
     channels = 3 if colour else 1
     noise = rng.standard_normal((*frames.shape[:3], channels), dtype=np.float32)
     soft = np.stack([cv2.GaussianBlur(n, (0, 0), size) for n in noise]).reshape(noise.shape)
@@ -57,13 +57,13 @@ def add_grain(
 def fade(
     frames: Frames, *, losses: Float[np.ndarray, "3"], stain: Float[np.ndarray, "3"]
 ) -> Frames:
-    """Takes a share off the density of each dye and adds that of the stain: 10^-(D (1 - l) + s)."""
+    """Reduce the density of each dye by a share and add that of the stain: 10^-(D (1 - l) + s)."""
     density = -np.log10(np.clip(frames, 1 / 255, 1))
     return (10 ** -(density * (1 - losses) + stain)).astype(np.float32)
 
 
 def turn_grey(frames: Frames) -> Frames:
-    """Black and white frames of a warm tint."""
+    """Return black and white frames with a warm tint."""
     luma = frames @ np.array([0.299, 0.587, 0.114], np.float32)
     return np.clip(luma[..., None] * _WARM, 0, 1)
 
@@ -78,7 +78,7 @@ def add_dust(
     fibre_share: float,
     rng: np.random.Generator,
 ) -> Frames:
-    """Lays specks and fibres over each frame; none of them is there in the next."""
+    """Add specks and fibres to each frame; each is visible in one frame only."""
     out = frames.copy()
     for frame in out:
         for value, share in ((0.03, dark_share), (0.97, 1 - dark_share)):
@@ -91,7 +91,7 @@ def add_dust(
 
 
 def weave(frames: Frames, *, x: Path, y: Path, degrees: Path) -> Frames:
-    """Moves each frame by (x, y) pixels and turns it about its centre; borders are mirrored."""
+    """Move each frame by (x, y) pixels and rotate it about its centre; borders are mirrored."""
     h, w = frames.shape[1:3]
     moved = []
     for frame, dx, dy, angle in zip(frames, x, y, degrees, strict=True):
@@ -113,7 +113,7 @@ def add_scratch(
     width: float,
     rng: np.random.Generator,
 ) -> Frames:
-    """Adds a line whose middle lies at `x` in each frame (nan: not there), broken here and there.
+    """Add a line whose centre is at `x` in each frame (nan: not visible), with gaps.
 
     Its profile is that of Kokaram 1998: k^|d| cos(3 pi |d| / 2 w), with a tenth left at d = w.
     """
@@ -146,7 +146,7 @@ def add_hair(
     opacity: float,
     rng: np.random.Generator,
 ) -> Frames:
-    """Lays one hair over the frames `first` to `last`, in one place, swaying a little."""
+    """Add one hair to the frames `first` to `last`, in one place, swaying a little."""
     out = frames.copy()
     h, w = frames.shape[1:3]
     anchor = rng.uniform((0, 0), (w, h))
@@ -164,7 +164,7 @@ def add_hair(
 def flicker(
     frames: Frames, *, strength: float, local: float, memory: float, rng: np.random.Generator
 ) -> Frames:
-    """Multiplies each frame by exp(g), g a number for the frame and a slow field over it."""
+    """Multiply each frame by exp(g), where g is a number per frame plus a slow field over it."""
     t, h, w = frames.shape[:3]
     gains = strength * _remembering((t,), memory, rng)
     fields = local * _remembering((t, 4, 4), memory, rng)
@@ -173,12 +173,12 @@ def flicker(
 
 
 def smooth_path(t: int, *, deviation: float, period: float, rng: np.random.Generator) -> Path:
-    """A random path around 0 that changes over `period` frames, never by jumps."""
+    """Return a random path around 0 that changes smoothly over `period` frames."""
     return deviation * _smooth_noise(t, period / 2, rng)
 
 
 def wandering(t: int, *, start: float, speed: float, rng: np.random.Generator) -> Path:
-    """A path from `start` whose speed (standard deviation, a frame) changes slowly itself."""
+    """Return a path from `start` with a slowly changing speed (standard deviation per frame)."""
     return start + np.cumsum(speed * _remembering((t,), 0.9, rng))
 
 
@@ -280,7 +280,7 @@ def _flicker(frames: Frames, config: FilmConfig, draw: Draw) -> Frames:
 
 
 def _lives(t: int, expected: float, life: float, rng: np.random.Generator) -> list[tuple[int, int]]:
-    """First and last frame of what comes and goes, `expected` of it being there at any time.
+    """Return the first and last frame of events, with `expected` of them visible at any time.
 
     Arrivals are a Poisson process and lives exponential, so what is there at the beginning lives
     as long from then on as what comes later.
@@ -309,7 +309,7 @@ def _draw_speck(cover: np.ndarray, radius: float, *, fibre: bool, rng: np.random
 
 
 def _draw_line(cover: np.ndarray, points: np.ndarray, thickness: float) -> None:
-    """A line of fractional thickness: it is drawn a pixel wide at least, and fainter then."""
+    """Draw a line of fractional thickness: below one pixel it is one pixel wide and fainter."""
     grey = round(255 * min(1.0, thickness))
     pixels = max(1, round(thickness))
     cv2.polylines(cover, [_fixed(points)], False, grey, pixels, cv2.LINE_AA, _SUBPIXEL_BITS)
@@ -318,7 +318,7 @@ def _draw_line(cover: np.ndarray, points: np.ndarray, thickness: float) -> None:
 def _cover(
     frame: np.ndarray, cover: np.ndarray, *, value: float, opacity: float, softness: float
 ) -> None:
-    """Lays `value` over the frame, in place, where the cover (0 to 255) is."""
+    """Blend `value` into the frame, in place, by the cover (0 to 255)."""
     soft = cv2.GaussianBlur(cover.astype(np.float32) * (opacity / 255), (0, 0), softness)
     frame += (value - frame) * soft[..., None]
 
@@ -328,7 +328,7 @@ def _fixed(points: np.ndarray) -> np.ndarray:
 
 
 def _smooth_noise(count: int, sigma: float, rng: np.random.Generator) -> Path:
-    """Noise of standard deviation 1, smoothed by a Gaussian of `sigma` samples."""
+    """Return noise of standard deviation 1, smoothed by a Gaussian of `sigma` samples."""
     reach = int(np.ceil(3 * sigma)) + 1
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / max(sigma, 1e-3)) ** 2)
     noise = rng.standard_normal(count + 2 * reach)
@@ -338,7 +338,7 @@ def _smooth_noise(count: int, sigma: float, rng: np.random.Generator) -> Path:
 def _remembering(
     shape: tuple[int, ...], memory: float, rng: np.random.Generator
 ) -> Float[np.ndarray, "..."]:
-    """Noise of standard deviation 1 along the first axis: a frame keeps `memory` of the last."""
+    """Return noise of standard deviation 1; each frame keeps the share `memory` of the last."""
     noise = rng.standard_normal(shape)
     for number in range(1, len(noise)):
         noise[number] = memory * noise[number - 1] + np.sqrt(1 - memory**2) * noise[number]
@@ -346,6 +346,6 @@ def _remembering(
 
 
 def _blurred_sigma(size: float) -> float:
-    """What OpenCV's Gaussian of sigma `size` leaves of the deviation of white noise."""
+    """Return the deviation of white noise after OpenCV's Gaussian of sigma `size`."""
     taps = cv2.getGaussianKernel(round(size * 8 + 1) | 1, size)  # as GaussianBlur has it for floats
     return float((taps**2).sum())

@@ -15,7 +15,7 @@ from vsr.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class ScratchConfig:
-    """Lines along the film, from dirt in the transport: they stand for many frames and wander.
+    """Lines along the film, from dirt in the transport: they last for many frames and drift.
 
     Their profile is the damped cosine of Kokaram 1998. `wander` is the speed in pixels a frame,
     `life` the mean number of frames.
@@ -23,14 +23,14 @@ class ScratchConfig:
 
     probability: float = 0.6
     per_1000_pixels: Range = (0.8, 7.0)
-    """How many are seen at once, by the width of the frame."""
+    """Number visible at once, per width of the frame."""
     width: Range = (0.8, 3.0)
     contrast: Range = (0.06, 0.45)
     wander: Range = (0.05, 0.8)
     life: Range = (400.0, 40.0)
     dark_share: float = 0.5
     tinted_share: float = 0.3
-    """Those that reach only some of the layers of a colour film."""
+    """Share that reaches only some layers of a colour film."""
 
     def __post_init__(self) -> None:
         check_probabilities(self, "probability", "dark_share", "tinted_share")
@@ -40,12 +40,12 @@ class ScratchConfig:
 
 @dataclass(frozen=True, slots=True)
 class DustConfig:
-    """Specks and short fibres on the film: each is there for one frame (Kokaram 1998)."""
+    """Specks and short fibres on the film, each visible in one frame (Kokaram 1998)."""
 
     probability: float = 0.9
     per_megapixel: Range = (4.0, 90.0)
     radius: Range = (0.8, 3.5)
-    """Median; sizes are log-normal."""
+    """Median size; sizes are log-normal."""
     opacity: Range = (0.5, 0.95)
     dark_share: float = 0.5
     fibre_share: float = 0.15
@@ -66,7 +66,7 @@ class HairConfig:
     thickness: Range = (0.8, 2.2)
     opacity: Range = (0.4, 0.9)
     life: Range = (60.0, 10.0)
-    """Mean number of frames."""
+    """Mean duration in frames."""
 
     def __post_init__(self) -> None:
         check_probabilities(self, "probability")
@@ -76,7 +76,7 @@ class HairConfig:
 
 @dataclass(frozen=True, slots=True)
 class FlickerConfig:
-    """Exposure that differs from frame to frame: a gain that varies slowly over the frame.
+    """Exposure that changes from frame to frame: a gain that varies slowly over the frame.
 
     The form of van Roosmalen et al. 1999. `strength` is the standard deviation of its logarithm,
     `local` that of its part that differs over the frame, `memory` what a frame keeps of the one
@@ -95,7 +95,7 @@ class FlickerConfig:
 
 @dataclass(frozen=True, slots=True)
 class WeaveConfig:
-    """The film moves in the gate: smooth shifts and a little rotation around no motion.
+    """Movement of the film in the gate: smooth shifts and a little rotation, zero on average.
 
     `shift` (pixels) and `rotation` (degrees) are standard deviations, `period` the number of
     frames over which they change.
@@ -114,7 +114,7 @@ class WeaveConfig:
 
 @dataclass(frozen=True, slots=True)
 class GrainConfig:
-    """Grain: new in each frame, strongest in mid-grey, of a size.
+    """Grain: different in each frame, strongest in mid-grey, with a size.
 
     Its variance follows u (1 - u), that of the Boolean model of grains (Newson et al. 2017).
     `sigma` is in grey levels of 255 at mid-grey, `size` the sigma of the grains' shape.
@@ -124,7 +124,7 @@ class GrainConfig:
     sigma: Range = (2.0, 20.0)
     size: Range = (0.4, 1.5)
     colour_share: float = 0.5
-    """Clips in which each colour has grain of its own."""
+    """Share of clips in which each colour has its own grain."""
 
     def __post_init__(self) -> None:
         check_probabilities(self, "probability", "colour_share")
@@ -134,7 +134,7 @@ class GrainConfig:
 
 @dataclass(frozen=True, slots=True)
 class FadingConfig:
-    """Dyes lose density: colours turn pink or wash out, blacks turn grey.
+    """Loss of dye density: colours turn pink or wash out, blacks turn grey.
 
     `loss` is the share of its density that the weakest dye loses, `stain` the density that the
     base gains, most in the blue.
@@ -144,7 +144,7 @@ class FadingConfig:
     loss: Range = (0.05, 0.5)
     stain: Range = (0.0, 0.1)
     monochrome_share: float = 0.3
-    """Clips that are black and white, of a warm tint."""
+    """Share of clips that are black and white with a warm tint."""
 
     def __post_init__(self) -> None:
         check_probabilities(self, "probability", "monochrome_share")
@@ -155,7 +155,7 @@ class FadingConfig:
 
 @dataclass(frozen=True, slots=True)
 class HalationConfig:
-    """A red glow around highlights: light that the film's base throws back."""
+    """A red glow around highlights: light reflected by the base of the film."""
 
     probability: float = 0.4
     strength: Range = (0.05, 0.5)
@@ -172,7 +172,7 @@ class HalationConfig:
 
 @dataclass(frozen=True, slots=True)
 class FilmConfig:
-    """All that wears a film, in the order in which it does."""
+    """All kinds of wear, in the order in which they occur."""
 
     halation: HalationConfig = field(default_factory=HalationConfig)
     grain: GrainConfig = field(default_factory=GrainConfig)

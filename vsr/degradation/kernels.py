@@ -21,7 +21,7 @@ def plateau_kernel(
 
 
 def sinc_kernel(cutoff: float, size: int = 21) -> Kernel:
-    """The round low-pass filter J1(cutoff r) / r: rings like an overdone sharpening.
+    """The circular low-pass filter J1(cutoff r) / r: it rings like strong sharpening.
 
     `cutoff` is in radians a pixel, up to pi.
     """

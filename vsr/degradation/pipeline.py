@@ -29,7 +29,7 @@ def degrade(
     config: DegradationConfig,
     rng: np.random.Generator,
 ) -> UInt8[np.ndarray, "t lr_h lr_w 3"]:
-    """A bad, `config.scale` times smaller version of `clip` (RGB, [0, 1]).
+    """Return a degraded version of `clip` (RGB, [0, 1]), `config.scale` times smaller.
 
     Frame borders stay aligned, so there is no sub-pixel shift: low-quality pixel i lies over
     the centre of pixels `scale * i` to `scale * (i + 1) - 1`. Only a film weaves around its place.

@@ -1,4 +1,4 @@
-"""Degradations by name: whole configs, and how a config file lays fields over one."""
+"""Degradations by name: complete configs, which a config file may override by field."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -44,7 +44,7 @@ def published_config() -> DegradationConfig:
 
 
 def old_film_config() -> DegradationConfig:
-    """A worn print, then what a telecine, a tape or a disc and a codec make of it.
+    """A worn print, then the losses of a telecine, a tape or disc, and a codec.
 
     Grain stands for the noise of the first stage; of the second, half as often as by default.
     """
@@ -68,14 +68,14 @@ PRESETS: MappingProxyType[str, Callable[[], DegradationConfig]] = MappingProxyTy
 
 
 def degradation_preset(name: str) -> DegradationConfig:
-    """The config of that name: default, published or old_film; ConfigError for another."""
+    """Return the config of that name: default, published or old_film; else raise ConfigError."""
     if name not in PRESETS:
         raise ConfigError(f"unknown degradation {name!r}; there are {', '.join(PRESETS)}")
     return PRESETS[name]()
 
 
 def preset_fields(values: Any) -> Any:
-    """What a config file says of a degradation, with all fields of the preset it may name.
+    """Return the degradation of a config file, completed by the preset that it may name.
 
     `values` is the name of a preset, or a mapping whose key `preset` names one, over which the
     other keys are laid; a mapping without that key comes back as it is.

@@ -21,7 +21,7 @@ _INTERPOLATION = {
 
 
 def blur(frames: Frames, kernels: Sequence[Float[np.ndarray, "_ _"]]) -> Frames:
-    """Filters each frame with its own kernel; the border is mirrored."""
+    """Filter each frame with its own kernel; the border is mirrored."""
     return np.stack(
         [
             cv2.filter2D(frame, -1, kernel, borderType=cv2.BORDER_REFLECT_101)
@@ -31,7 +31,7 @@ def blur(frames: Frames, kernels: Sequence[Float[np.ndarray, "_ _"]]) -> Frames:
 
 
 def gaussian_blur(frames: Frames, sigmas: Float[np.ndarray, "t"]) -> Frames:
-    """Round Gaussian blur with one sigma a frame: `blur` made separable."""
+    """Blur each frame with a round Gaussian of its own sigma: a separable `blur`."""
     return np.stack(
         [
             cv2.GaussianBlur(frame, (0, 0), max(float(sigma), 1e-3))
@@ -43,7 +43,7 @@ def gaussian_blur(frames: Frames, sigmas: Float[np.ndarray, "t"]) -> Frames:
 def resize(
     frames: Frames, size: tuple[int, int], *, resampling: Resampling
 ) -> Float[np.ndarray, "t new_h new_w 3"]:
-    """Resizes to `size` (h, w) with the corners of the frames, not of their pixels, aligned.
+    """Resize to `size` (h, w), with the corners of the frames aligned, not the pixel centres.
 
     `bilinear` and `bicubic` alias when they reduce; `area` and `antialiased` (a bicubic kernel
     as wide as the reduction) do not.
@@ -67,7 +67,7 @@ def add_noise(
     shot: bool,
     rng: np.random.Generator,
 ) -> Frames:
-    """Adds white noise of one sigma a frame: the same in R, G and B, or its own in each.
+    """Add white noise with one sigma per frame: the same for R, G and B, or independent.
 
     Shot noise is Poisson noise in its Gaussian limit: its variance grows with the light, and
     `sigmas` is its strength at mid-grey.
@@ -82,7 +82,7 @@ def add_noise(
 
 
 def jpeg(frames: Frames, qualities: Float[np.ndarray, "t"]) -> Frames:
-    """Sends each frame through JPEG (4:2:0) at its own quality, 1 to 100."""
+    """Compress each frame as JPEG (4:2:0) at its own quality, 1 to 100."""
     decoded = [
         _jpeg_frame(frame, int(np.clip(quality, 1, 100)))
         for frame, quality in zip(to_uint8(frames), qualities, strict=True)
@@ -91,12 +91,12 @@ def jpeg(frames: Frames, qualities: Float[np.ndarray, "t"]) -> Frames:
 
 
 def video_codec(frames: Frames, *, codec: str, options: dict[str, str]) -> Frames:
-    """Sends the clip through a real encoder and decoder (`vsr.video.recompress.recompress`)."""
+    """Encode and decode the clip with a real codec (`vsr.video.recompress.recompress`)."""
     return recompress(to_uint8(frames), codec=codec, options=options).astype(np.float32) / 255
 
 
 def to_uint8(frames: Frames) -> np.ndarray:
-    """Rounds [0, 1] to 0 .. 255; what lies outside is clipped."""
+    """Round [0, 1] to 0 .. 255, with clipping."""
     return np.rint(np.clip(frames, 0, 1) * 255).astype(np.uint8)
 
 
@@ -118,7 +118,7 @@ def _separable(
 
 @lru_cache(maxsize=64)
 def _cubic_weights(source: int, target: int) -> Float[np.ndarray, "target source"]:
-    """Row i weighs the source pixels for target pixel i: Keys' cubic (a = -0.5), widened."""
+    """Return weights: row i has those of the source pixels for target pixel i (Keys, a = -0.5)."""
     scale = source / target
     centres = (np.arange(target)[:, None] + 0.5) * scale - 0.5
     x = np.abs(np.arange(source)[None] - centres) / max(scale, 1.0)

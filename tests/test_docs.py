@@ -1,6 +1,8 @@
 """The documentation: every link leads somewhere, and every file that it names exists."""
 
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PLACES = ("vsr", "docs", "tests", "tools", "configs", "data_prep", ".ci")
 
+QUOTE = re.compile(r"`([^`]+)`")
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 NAMED = re.compile(rf"(?<![\w/.])(?:{'|'.join(map(re.escape, PLACES))})/[\w./*-]*[\w/]")
 
@@ -45,6 +48,28 @@ def test_the_index_names_every_page() -> None:
     index = (ROOT / "docs" / "index.md").read_text()
     pages = {page.name for page in (ROOT / "docs").glob("*.md")} - {"index.md"}
     assert pages <= {link.split("/")[-1] for link in LINK.findall(index)}
+
+
+def test_the_errors_that_the_docs_explain_are_those_of_the_code() -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text()
+    cells = [line.split(" | ")[0] for line in page.splitlines() if line.startswith("| `")]
+    quoted = [part for cell in cells for text in QUOTE.findall(cell) for part in text.split(" … ")]
+    texts = [text for path in (ROOT / "vsr").rglob("*.py") for text in strings(path)]
+    assert quoted
+    assert not [part for part in quoted if not any(part in text for text in texts)]
+
+
+def strings(path: Path) -> Iterator[str]:
+    """The strings of a file; a null stands for each value of a formatted one."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
+            case ast.JoinedStr(values=parts):
+                texts = (part.value if isinstance(part, ast.Constant) else "\0" for part in parts)
+                yield "".join(map(str, texts))
+            case ast.Constant(value=str(text)):
+                yield text
+            case _:
+                pass
 
 
 def test_a_package_index_shows_the_readme_without_pictures_and_dead_links() -> None:

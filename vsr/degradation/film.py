@@ -12,7 +12,6 @@ from vsr.degradation.draw import Draw
 from vsr.degradation.film_config import FilmConfig
 
 Frames = Float[np.ndarray, "t h w 3"]
-Mask = Float[np.ndarray, "h w"]
 Path = Float[np.ndarray, "t"]
 
 _SUBPIXEL_BITS = 4

@@ -9,11 +9,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from vsr.degradation import DegradationConfig
 from vsr.errors import ConfigError, InputError
 from vsr.training.data.motion import MotionConfig
-from vsr.training.data.samples import TrainingClips, TrainingClipsConfig, clip_loader
+from vsr.training.data.samples import TrainingClips, TrainingClipsConfig
 
 
 def texture(h: int, w: int, seed: int) -> np.ndarray:
@@ -195,7 +196,7 @@ def test_the_cache_is_used_again(clips: TrainingClips) -> None:
 def test_samples_do_not_depend_on_the_number_of_workers(clips: TrainingClips) -> None:
     indices = [7, 3, 11, 2]
     for workers in (0, 2):
-        loader = clip_loader(clips, indices=indices, batch_size=2, workers=workers)
+        loader = DataLoader(clips, batch_size=2, sampler=indices, num_workers=workers)
         batches = list(loader)
         for position, index in enumerate(indices):
             batch, row = divmod(position, 2)

@@ -1,9 +1,9 @@
 """Training samples whose latents were computed before: shards of safetensors, read by number.
 
 A folder of shards holds `index.json`, `shard_00000.safetensors` and so on, and
-`prompts.safetensors` where the model reads text. A shard has `hq_latents` and `lq_latents`
-`n c t h w` (float16, scaled as the U-Net sees them; the small frames are enlarged by a bicubic
-kernel first), `lr` `n t h w 3` (uint8) and `prompt` (number of the prompt, `n`).
+`prompts.safetensors` where the model reads text. A shard has `hq_latents` `n c t h w`
+(float16, scaled as the U-Net sees them), `lr` `n t h w 3` (uint8) and `prompt` (number of the
+prompt, `n`).
 `data_prep/precompute.py` writes them.
 """
 
@@ -78,8 +78,8 @@ def read_index(folder: Path) -> LatentIndex:
 class LatentClips(Dataset[dict[str, Tensor]]):
     """Samples by number without end, each epoch in an order of its own that the seed gives.
 
-    A sample holds `latents` and `lq_latents` `c t h w`, `lr` `3 t h w` in [-1, 1] and, where the
-    shards have texts, `prompt` `n d`.
+    A sample holds `latents` `c t h w`, `lr` `3 t h w` in [-1, 1] and, if the shards have texts,
+    `prompt` `n d`.
     """
 
     def __init__(self, folder: Path, *, crop: int, frames: int, seed: int = 0) -> None:
@@ -106,7 +106,6 @@ class LatentClips(Dataset[dict[str, Tensor]]):
         parts = self._shard(shard)
         sample = {
             "latents": parts.get_slice("hq_latents")[row].float(),
-            "lq_latents": parts.get_slice("lq_latents")[row].float(),
             "lr": small_frames(parts.get_slice("lr")[row]),
         }
         if self.prompts is not None:

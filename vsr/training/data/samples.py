@@ -6,17 +6,15 @@ processes, nor a restart changes it. So position in the data is one integer, and
 """
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from vsr.degradation import DegradationConfig, degrade
 from vsr.errors import ConfigError, InputError
@@ -205,25 +203,6 @@ class TrainingClips(Dataset[dict[str, Tensor]]):
         return still, self.videos.captions[video]
 
 
-def clip_loader(
-    clips: TrainingClips, *, indices: Sequence[int], batch_size: int, workers: int
-) -> DataLoader[dict[str, Tensor]]:
-    """Batches of the samples `indices`, in that order, made by `workers` processes (0: this one).
-
-    Give each of n training processes `range(next_index + rank, stop, n)`.
-    """
-    return DataLoader(
-        clips,
-        batch_size=batch_size,
-        sampler=indices,
-        num_workers=workers,
-        drop_last=True,
-        persistent_workers=workers > 0,
-        prefetch_factor=4 if workers else None,
-        worker_init_fn=_use_one_thread if workers else None,
-    )
-
-
 def _sources(config: TrainingClipsConfig) -> tuple[dict[Path, str], list[VideoSource]]:
     """Photographs with their captions, and videos."""
     if config.manifest is not None:
@@ -252,11 +231,6 @@ def _manifest_sources(path: Path, split: Split | None) -> tuple[dict[Path, str],
     videos = [VideoSource(file, tuple(found), text) for (file, text), found in shots.items()]
     photos = {manifest.path(row): row.caption or "" for row in rows if row.kind == "image"}
     return photos, videos
-
-
-def _use_one_thread(worker: int) -> None:
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)
 
 
 def _random_frames(available: int, wanted: int, rng: np.random.Generator) -> np.ndarray:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float, UInt8
 from safetensors.torch import save_file
@@ -88,21 +87,12 @@ def write_prompts(
 @torch.no_grad()
 def encode_sample(sample: dict[str, Tensor], vae: AutoencoderKLVideo) -> dict[str, Tensor]:
     """What a shard keeps of one sample."""
-    hr, lr = sample["hr"][None].to(vae.device), sample["lr"][None].to(vae.device)
+    hr = sample["hr"][None].to(vae.device)
     return {
         "hq_latents": vae.encode_scaled(hr)[0].half().cpu(),
-        "lq_latents": vae.encode_scaled(enlarged(lr))[0].half().cpu(),
         "lr": stored_frames(sample["lr"]),
         "prompt": sample.get("caption", torch.tensor(0)),
     }
-
-
-def enlarged(lr: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b 3 t h4 w4"]:
-    """Small frames made four times larger by a bicubic kernel, in [-1, 1]."""
-    b = len(lr)
-    frames = rearrange(lr, "b c t h w -> (b t) c h w")
-    large = F.interpolate(frames, scale_factor=4, mode="bicubic", align_corners=False)
-    return rearrange(large.clamp(-1, 1), "(b t) c h w -> b c t h w", b=b)
 
 
 def stored_frames(lr: Float[Tensor, "3 t h w"]) -> UInt8[Tensor, "t h w 3"]:

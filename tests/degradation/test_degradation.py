@@ -13,7 +13,7 @@ from vsr.degradation import (
     CodecConfig,
     CompressionConfig,
     DegradationConfig,
-    StageConfig,
+    DegradationStageConfig,
     degrade,
     published_config,
 )
@@ -22,7 +22,7 @@ from vsr.degradation.kernels import gaussian_kernel, plateau_kernel, sinc_kernel
 from vsr.degradation.steps import add_noise, jpeg, resize, video_codec
 from vsr.errors import ConfigError, InputError
 
-NOTHING = StageConfig(
+NOTHING = DegradationStageConfig(
     blur_probability=0,
     resize_probability=0,
     noise_probability=0,
@@ -239,8 +239,8 @@ def test_a_clip_that_does_not_divide_is_an_error(shape: tuple[int, ...]) -> None
     [
         lambda: DegradationConfig(clean_probability=1.5),
         lambda: DegradationConfig(severity=(0.0, 1.0)),
-        lambda: StageConfig(anisotropic_share=0.9, plateau_share=0.9),
-        lambda: StageConfig(blur_sigma=(0.0, 1.0)),
+        lambda: DegradationStageConfig(anisotropic_share=0.9, plateau_share=0.9),
+        lambda: DegradationStageConfig(blur_sigma=(0.0, 1.0)),
         lambda: CompressionConfig(codec_probability=0.7, jpeg_probability=0.7),
         lambda: CompressionConfig(jpeg_quality=(200.0, 10.0)),
         lambda: CompressionConfig(codec_probability=0.5, codecs=()),

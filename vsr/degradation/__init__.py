@@ -4,7 +4,7 @@ from vsr.degradation.config import (
     CodecConfig,
     CompressionConfig,
     DegradationConfig,
-    StageConfig,
+    DegradationStageConfig,
 )
 from vsr.degradation.film_config import FilmConfig
 from vsr.degradation.pipeline import degrade
@@ -19,8 +19,8 @@ __all__ = [
     "CodecConfig",
     "CompressionConfig",
     "DegradationConfig",
+    "DegradationStageConfig",
     "FilmConfig",
-    "StageConfig",
     "degradation_preset",
     "degrade",
     "old_film_config",

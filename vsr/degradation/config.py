@@ -63,7 +63,7 @@ class CompressionConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class StageConfig:
+class DegradationStageConfig:
     """One pass of blur, resize, noise and compression (Real-ESRGAN uses two)."""
 
     blur_probability: float = 0.85
@@ -103,8 +103,8 @@ class StageConfig:
             raise ConfigError(f"{self.noise_sigma = } must not be negative")
 
 
-def _second_stage() -> StageConfig:
-    return StageConfig(
+def _second_stage() -> DegradationStageConfig:
+    return DegradationStageConfig(
         blur_probability=0.25,
         blur_sigma=(0.2, 2.0),
         sinc_probability=0.06,
@@ -129,8 +129,8 @@ class DegradationConfig:
     severity: tuple[float, float] = (3.6, 4.6)
     clean_probability: float = 0.06
     drift: float = 0.03
-    first: StageConfig = field(default_factory=StageConfig)
-    second: StageConfig = field(default_factory=_second_stage)
+    first: DegradationStageConfig = field(default_factory=DegradationStageConfig)
+    second: DegradationStageConfig = field(default_factory=_second_stage)
     film: FilmConfig | None = None
 
     def __post_init__(self) -> None:

@@ -12,7 +12,7 @@ from vsr.degradation.draw import Draw
 from vsr.degradation.film_config import FilmConfig
 
 Frames = Float[np.ndarray, "t h w 3"]
-Path = Float[np.ndarray, "t"]
+PerFrame = Float[np.ndarray, "t"]
 
 _SUBPIXEL_BITS = 4
 _WARM = np.array([1.05, 1.0, 0.85], np.float32)
@@ -89,7 +89,7 @@ def add_dust(
     return out
 
 
-def weave(frames: Frames, *, x: Path, y: Path, degrees: Path) -> Frames:
+def weave(frames: Frames, *, x: PerFrame, y: PerFrame, degrees: PerFrame) -> Frames:
     """Move each frame by (x, y) pixels and rotate it about its centre; borders are mirrored."""
     h, w = frames.shape[1:3]
     moved = []
@@ -107,7 +107,7 @@ def weave(frames: Frames, *, x: Path, y: Path, degrees: Path) -> Frames:
 def add_scratch(
     frames: Frames,
     *,
-    x: Path,
+    x: PerFrame,
     contrast: Float[np.ndarray, "3"],
     width: float,
     rng: np.random.Generator,
@@ -171,12 +171,12 @@ def flicker(
     return frames * np.exp(np.stack(slow) + gains[:, None, None])[..., None].astype(np.float32)
 
 
-def smooth_path(t: int, *, deviation: float, period: float, rng: np.random.Generator) -> Path:
+def smooth_path(t: int, *, deviation: float, period: float, rng: np.random.Generator) -> PerFrame:
     """Return a random path around 0 that changes smoothly over `period` frames."""
     return deviation * _smooth_noise(t, period / 2, rng)
 
 
-def wandering(t: int, *, start: float, speed: float, rng: np.random.Generator) -> Path:
+def wandering(t: int, *, start: float, speed: float, rng: np.random.Generator) -> PerFrame:
     """Return a path from `start` with a slowly changing speed (standard deviation per frame)."""
     return start + np.cumsum(speed * _remembering((t,), 0.9, rng))
 
@@ -326,7 +326,7 @@ def _fixed(points: np.ndarray) -> np.ndarray:
     return np.rint(points * (1 << _SUBPIXEL_BITS)).astype(np.int32)
 
 
-def _smooth_noise(count: int, sigma: float, rng: np.random.Generator) -> Path:
+def _smooth_noise(count: int, sigma: float, rng: np.random.Generator) -> PerFrame:
     """Return noise of standard deviation 1, smoothed by a Gaussian of `sigma` samples."""
     reach = int(np.ceil(3 * sigma)) + 1
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / max(sigma, 1e-3)) ** 2)

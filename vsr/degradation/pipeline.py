@@ -13,7 +13,7 @@ from vsr.degradation import kernels, steps
 from vsr.degradation.config import (
     CompressionConfig,
     DegradationConfig,
-    StageConfig,
+    DegradationStageConfig,
 )
 from vsr.degradation.draw import Draw
 from vsr.degradation.film import wear
@@ -55,7 +55,7 @@ def degrade(
     return steps.to_uint8(_second_stage(frames, config.second, draw, target=target))
 
 
-def _first_stage(frames: Frames, config: StageConfig, draw: Draw) -> Frames:
+def _first_stage(frames: Frames, config: DegradationStageConfig, draw: Draw) -> Frames:
     changes: list[Step] = [
         lambda x: _blurred(x, config, draw),
         lambda x: _resized_at_random(x, config, draw),
@@ -67,7 +67,7 @@ def _first_stage(frames: Frames, config: StageConfig, draw: Draw) -> Frames:
 
 
 def _second_stage(
-    frames: Frames, config: StageConfig, draw: Draw, *, target: tuple[int, int]
+    frames: Frames, config: DegradationStageConfig, draw: Draw, *, target: tuple[int, int]
 ) -> Frames:
     # Noise comes after the last resize: before it, the reduction would take most of it away.
     changes: list[Step] = [
@@ -82,7 +82,7 @@ def _second_stage(
     return _ringing(_compressed(frames, config.compression, draw), config, draw)
 
 
-def _blurred(frames: Frames, config: StageConfig, draw: Draw) -> Frames:
+def _blurred(frames: Frames, config: DegradationStageConfig, draw: Draw) -> Frames:
     if not draw.chance(config.blur_probability):
         return frames
     reduction = frames.shape[1] / draw.full_size[0]
@@ -108,7 +108,7 @@ def _blurred(frames: Frames, config: StageConfig, draw: Draw) -> Frames:
     )
 
 
-def _resized_at_random(frames: Frames, config: StageConfig, draw: Draw) -> Frames:
+def _resized_at_random(frames: Frames, config: DegradationStageConfig, draw: Draw) -> Frames:
     if not draw.chance(config.resize_probability):
         return frames
     scale = draw.value(config.resize_scale)
@@ -116,13 +116,13 @@ def _resized_at_random(frames: Frames, config: StageConfig, draw: Draw) -> Frame
     return steps.resize(frames, (h, w), resampling=_resampling(config, draw))
 
 
-def _resampling(config: StageConfig, draw: Draw) -> steps.Resampling:
+def _resampling(config: DegradationStageConfig, draw: Draw) -> steps.Resampling:
     if draw.chance(config.aliased_share):
         return "bilinear" if draw.chance(0.5) else "bicubic"
     return "area" if draw.chance(0.6) else "antialiased"
 
 
-def _noisy(frames: Frames, config: StageConfig, draw: Draw) -> Frames:
+def _noisy(frames: Frames, config: DegradationStageConfig, draw: Draw) -> Frames:
     if not draw.chance(config.noise_probability):
         return frames
     sigmas = draw.drifting(draw.value(config.noise_sigma) / 255, len(frames))
@@ -130,7 +130,7 @@ def _noisy(frames: Frames, config: StageConfig, draw: Draw) -> Frames:
     return steps.add_noise(frames, sigmas, grey=grey, shot=shot, rng=draw.rng)
 
 
-def _ringing(frames: Frames, config: StageConfig, draw: Draw) -> Frames:
+def _ringing(frames: Frames, config: DegradationStageConfig, draw: Draw) -> Frames:
     if not draw.chance(config.sinc_probability):
         return frames
     kernel = kernels.sinc_kernel(draw.rng.uniform(*config.sinc_cutoff))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, cast
 
-from vsr.degradation.config import CompressionConfig, DegradationConfig, StageConfig
+from vsr.degradation.config import CompressionConfig, DegradationConfig, DegradationStageConfig
 from vsr.degradation.film_config import FilmConfig
 from vsr.errors import ConfigError
 
@@ -15,7 +15,7 @@ def published_config() -> DegradationConfig:
 
     Much harsher than the default: every severity is as likely as any other.
     """
-    first = StageConfig(
+    first = DegradationStageConfig(
         blur_probability=1.0,
         sinc_probability=0.1,
         resize_probability=1.0,
@@ -27,7 +27,7 @@ def published_config() -> DegradationConfig:
         grey_noise_share=0.4,
         compression=CompressionConfig(jpeg_probability=1.0, jpeg_quality=(95.0, 30.0)),
     )
-    second = StageConfig(
+    second = DegradationStageConfig(
         blur_probability=0.8,
         blur_sigma=(0.2, 1.5),
         sinc_probability=0.8,
@@ -48,8 +48,8 @@ def old_film_config() -> DegradationConfig:
 
     Grain stands for the noise of the first stage; of the second, half as often as by default.
     """
-    first = StageConfig(blur_sigma=(0.3, 3.0), noise_probability=0.0)
-    second = StageConfig(
+    first = DegradationStageConfig(blur_sigma=(0.3, 3.0), noise_probability=0.0)
+    second = DegradationStageConfig(
         blur_probability=0.25,
         blur_sigma=(0.2, 2.0),
         sinc_probability=0.15,

@@ -32,7 +32,7 @@ class LossWeights:
     """Distance of the critic's maps of made and of true frames."""
 
     @property
-    def asks_critic(self) -> bool:
+    def needs_critic(self) -> bool:
         """Whether a critic must learn beside the model."""
         return bool(self.adversarial or self.matching)
 
@@ -86,7 +86,7 @@ class StageConfig:
     weight asks for it."""
 
     def __post_init__(self) -> None:
-        if self.critic is None and self.weights.asks_critic:
+        if self.critic is None and self.weights.needs_critic:
             object.__setattr__(self, "critic", CriticConfig())
         for name in ("steps", "crop", "frames", "batch", "accumulate"):
             _require(getattr(self, name) >= 1, f"stages: {self.name}.{name}", "at least 1", self)

@@ -23,7 +23,7 @@ from vsr.training.config import LossWeights, StageConfig, TrainConfig
 from vsr.training.config_file import config_to_dict
 from vsr.training.data.sampler import NumberedBatches
 from vsr.training.engine.acceleration import make_accelerator
-from vsr.training.engine.checkpoint import Progress, save_best
+from vsr.training.engine.checkpoint import TrainingProgress, save_best
 from vsr.training.engine.optim import learning_rate, set_learning_rate
 from vsr.training.engine.recipe import AdversarialRecipe, Batch, Recipe
 from vsr.training.engine.record import Means, MetricsFile, Stopwatch, flat
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 RAMPED = ("perceptual", "prior_features")
 """Terms whose weights rise over `StageConfig.ramp` steps."""
-JUDGED = ("adversarial", "matching")
+CRITIC_TERMS = ("adversarial", "matching")
 """Terms that come from a critic; they rise likewise, after its head start."""
 LOWER_IS_BETTER = ("features", "loss", "tdiff")
 """Validation figures that fall as the model gets better."""
@@ -71,7 +71,7 @@ class Trainer:
         self.stopping = threading.Event()
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> TrainingProgress:
         """Where the run stands."""
         return self.state.progress
 
@@ -128,14 +128,14 @@ class Trainer:
             self.means.add({"loss": loss, **terms})
             if critic is not None:
                 with self.watch.part("critic"):
-                    self.learn_to_judge(batch, stage)
+                    self.critic_step(batch, stage)
         with self.watch.part("update"):
             self.update(stage)
         self.progress.step += 1
         self.progress.total += 1
         self.progress.position += self.samples_per_step(stage)
 
-    def learn_to_judge(self, batch: Batch, stage: StageConfig) -> None:
+    def critic_step(self, batch: Batch, stage: StageConfig) -> None:
         """Gradients of the critic's loss on a micro-batch."""
         assert isinstance(self.recipe, AdversarialRecipe), "only these have a critic"
         terms = self.recipe.critic_terms(batch, stage)
@@ -208,10 +208,10 @@ class Trainer:
 
     def ramp(self, name: str, stage: StageConfig) -> float:
         """How much of a term counts at this step; the critic's word not before its head start."""
-        begin = stage.critic.head_start if stage.critic is not None and name in JUDGED else 0
+        begin = stage.critic.head_start if stage.critic is not None and name in CRITIC_TERMS else 0
         if self.progress.step < begin:
             return 0.0
-        if not stage.ramp or name not in (*RAMPED, *JUDGED):
+        if not stage.ramp or name not in (*RAMPED, *CRITIC_TERMS):
             return 1.0
         return min(1.0, (self.progress.step - begin + 1) / stage.ramp)
 
@@ -307,7 +307,7 @@ class Trainer:
 
     def go_back(self) -> None:
         """Return to the last checkpoint, but draw samples that come after those that exploded."""
-        seen = Progress(**asdict(self.progress))
+        seen = TrainingProgress(**asdict(self.progress))
         if seen.rollbacks >= self.config.optimizer.rollbacks or not self.state.resume():
             raise VsrError(
                 f"training diverged at step {seen.total} after {seen.rollbacks} returns to a "

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from vsr.training.engine.fast_prelu import QuickPReLU, quicken_prelu
+from vsr.training.engine.fast_prelu import FastPReLU, use_fast_prelu
 
 
 @pytest.mark.parametrize(
@@ -14,7 +14,7 @@ def test_quick_prelu_equals_the_plain_one_with_its_gradients(slopes: int, shape:
     x.view(-1)[0] = 0
     seed = torch.randn(shape, generator=generator)
     found = []
-    for kind in (nn.PReLU, QuickPReLU):
+    for kind in (nn.PReLU, FastPReLU):
         layer, leaf = kind(slopes), x.clone().requires_grad_()
         y = layer(leaf)
         found.append((y, *torch.autograd.grad(y, (leaf, layer.weight), seed)))
@@ -25,8 +25,8 @@ def test_quick_prelu_equals_the_plain_one_with_its_gradients(slopes: int, shape:
 def test_quickening_keeps_parameters_and_channels_innermost():
     network = nn.Sequential(nn.Conv3d(3, 4, 1), nn.PReLU(4))
     names = list(network.state_dict())
-    quicken_prelu(network)
-    assert list(network.state_dict()) == names and isinstance(network[1], QuickPReLU)
+    use_fast_prelu(network)
+    assert list(network.state_dict()) == names and isinstance(network[1], FastPReLU)
     x = torch.randn(1, 3, 2, 5, 5).contiguous(memory_format=torch.channels_last_3d)
     with torch.autocast("cpu", torch.bfloat16):
         y = network(x.requires_grad_())

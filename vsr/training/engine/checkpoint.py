@@ -44,7 +44,7 @@ _PREFIX = "step_"
 
 
 @dataclass(slots=True)
-class Progress:
+class TrainingProgress:
     """Where a run stands; all that a checkpoint knows besides tensors."""
 
     stage: int = 0
@@ -75,7 +75,7 @@ class Checkpoint:
     """None between stages, which begin with a fresh optimiser."""
     rng: list[dict[str, Any]]
     """States of the random generators of each process, `cpu` and `cuda`."""
-    progress: Progress
+    progress: TrainingProgress
     config: Mapping[str, Any]
     critic: dict[str, Tensor] | None = None
     """Weights of an adversarial recipe's critic."""
@@ -162,7 +162,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         ema=load_file(folder / "ema.safetensors"),
         optimizer=state["optimizer"],
         rng=[{"cpu": rng, "cuda": None}] if isinstance(rng, Tensor) else rng,
-        progress=Progress(**about["progress"]),
+        progress=TrainingProgress(**about["progress"]),
         config=about["config"],
         critic=load_file(folder / CRITIC) if (folder / CRITIC).is_file() else None,
         critic_optimizer=state.get("critic_optimizer"),

@@ -12,7 +12,7 @@ from vsr.errors import ConfigError
 from vsr.training.config import CriticConfig
 
 
-class Critic:
+class CriticOptimizer:
     """A recipe's critic: whole in every process (it is small), its gradients averaged over all.
 
     Updates go on beside the model's, one a step: both have seen the other as it was before.

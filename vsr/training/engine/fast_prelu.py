@@ -10,14 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def quicken_prelu(module: nn.Module) -> None:
+def use_fast_prelu(module: nn.Module) -> None:
     """Give every PReLU of a network the backward pass of this file; parameters stay as they are."""
     for part in module.modules():
         if type(part) is nn.PReLU:
-            part.__class__ = QuickPReLU
+            part.__class__ = FastPReLU
 
 
-class QuickPReLU(nn.PReLU):
+class FastPReLU(nn.PReLU):
     """PReLU over channels in dimension 1: max(x, 0) + weight * min(x, 0)."""
 
     def forward(self, input: Tensor) -> Tensor:

@@ -14,13 +14,13 @@ from vsr.training.config import StageConfig, TrainConfig
 from vsr.training.config_file import config_to_dict
 from vsr.training.engine.checkpoint import (
     Checkpoint,
-    Progress,
+    TrainingProgress,
     check_resumable,
     checkpoint_folders,
     load_checkpoint,
     save_checkpoint,
 )
-from vsr.training.engine.critic_optimizer import Critic
+from vsr.training.engine.critic_optimizer import CriticOptimizer
 from vsr.training.engine.ema import Ema
 from vsr.training.engine.optim import choose_parameters, make_optimizer, names_that_train
 from vsr.training.engine.recipe import AdversarialRecipe, Recipe
@@ -40,12 +40,12 @@ class TrainingState:
         self.run = Path(config.run)
         self.model = recipe.model.to(accelerator.device)
         if config.gradient_checkpointing:
-            remember_less(self.model)
+            enable_gradient_checkpointing(self.model)
         names = set[str]().union(*(names_that_train(self.model, s) for s in config.stages))
         self.ema = Ema(self.model, config.optimizer.ema_decay, names=names)
         critic = recipe.critic if isinstance(recipe, AdversarialRecipe) else None
-        self.critic = None if critic is None else Critic(critic, accelerator)
-        self.progress = Progress()
+        self.critic = None if critic is None else CriticOptimizer(critic, accelerator)
+        self.progress = TrainingProgress()
         self.optimizer: torch.optim.Optimizer | None = None
         self._resumed: Checkpoint | None = None
         self._spread: nn.Module | None = None
@@ -84,7 +84,7 @@ class TrainingState:
         self.accelerator.free_memory()
         self.optimizer = None
 
-    def critic_of(self, stage: StageConfig) -> Critic | None:
+    def critic_of(self, stage: StageConfig) -> CriticOptimizer | None:
         """The critic, in stages in which it learns."""
         return self.critic if stage.critic is not None else None
 
@@ -156,7 +156,7 @@ class TrainingState:
             torch.cuda.set_rng_state(states[number]["cuda"], self.accelerator.device)
 
 
-def remember_less(model: nn.Module) -> None:
+def enable_gradient_checkpointing(model: nn.Module) -> None:
     """Let all diffusers networks inside make their inner maps again in the backward pass."""
     for module in model.modules():
         if isinstance(module, ModelMixin):

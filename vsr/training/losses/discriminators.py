@@ -19,7 +19,7 @@ SLOPE = 0.2
 """Of the leaky rectifiers."""
 
 
-class Verdict(NamedTuple):
+class DiscriminatorOutput(NamedTuple):
     """What a discriminator says of some frames."""
 
     scores: Float[Tensor, "b 1 t h2 w2"]
@@ -52,7 +52,7 @@ class FrameDiscriminator(nn.Module):
         )
         self.conv_out = nn.Conv2d(channels, 1, 3, padding=1)
 
-    def forward(self, frames: Float[Tensor, "b c t h w"]) -> Verdict:
+    def forward(self, frames: Float[Tensor, "b c t h w"]) -> DiscriminatorOutput:
         """Scores of every pixel; frames in [-1, 1] or latents."""
         with parametrize.cached():
             _norm_weights(self)
@@ -72,7 +72,7 @@ class FrameDiscriminator(nn.Module):
                 x = _leaky(conv(x))
             scores = self.conv_out(x)
         time = frames.shape[2]
-        return Verdict(unfold_time(scores, time), [unfold_time(m, time) for m in maps])
+        return DiscriminatorOutput(unfold_time(scores, time), [unfold_time(m, time) for m in maps])
 
 
 class TemporalDiscriminator(nn.Module):
@@ -92,7 +92,7 @@ class TemporalDiscriminator(nn.Module):
         self.time = nn.ModuleList(spectral_norm(_TimeConv(width)) for width in widths[1:])
         self.conv_out = FrameConv2d(widths[-1], 1, 3, padding=1)
 
-    def forward(self, frames: Float[Tensor, "b c t h w"]) -> Verdict:
+    def forward(self, frames: Float[Tensor, "b c t h w"]) -> DiscriminatorOutput:
         """Scores of overlapping patches, a row of them for each frame."""
         with parametrize.cached():
             _norm_weights(self)
@@ -101,7 +101,7 @@ class TemporalDiscriminator(nn.Module):
                 x = _leaky(space(x))
                 x = x + _leaky(time(x))
                 maps.append(x)
-            return Verdict(self.conv_out(x), maps)
+            return DiscriminatorOutput(self.conv_out(x), maps)
 
 
 def make_discriminator(

@@ -11,7 +11,7 @@ from jaxtyping import Float, UInt8
 
 from vsr.training.data.manifest import Bars
 
-Frame = UInt8[np.ndarray, "h w 3"]
+Picture = UInt8[np.ndarray, "h w 3"]
 Grey = UInt8[np.ndarray, "h w"]
 
 _FLOW_SIDE = 256
@@ -27,7 +27,7 @@ _TEXT_CONTRAST = 150
 _HASH_SIDE = 8
 
 
-def motion(pairs: Sequence[tuple[Frame, Frame]]) -> float:
+def motion(pairs: Sequence[tuple[Picture, Picture]]) -> float:
     """Mean length of the flow (DIS) in per mille of the longer side, over pairs of frames.
 
     The pairs are reduced to 256 pixels, where DIS resolves about 1 per mille.
@@ -41,7 +41,7 @@ def motion(pairs: Sequence[tuple[Frame, Frame]]) -> float:
     return 1000 * float(np.mean(lengths))
 
 
-def sharpness(frame: Frame) -> float:
+def sharpness(frame: Picture) -> float:
     """How sharp the sharpest parts are: the 90th percentile over blocks of 64 pixels of the
     deviation of the Laplacian, in grey levels. A blurred background does not count against it."""
     laplacian = cv2.Laplacian(_luma(frame), cv2.CV_32F)
@@ -51,7 +51,7 @@ def sharpness(frame: Frame) -> float:
     return float(np.percentile(np.sqrt(np.maximum(squares - means**2, 0)), 90))
 
 
-def black_bars(frames: Sequence[Frame]) -> Bars:
+def black_bars(frames: Sequence[Picture]) -> Bars:
     """Rows and columns from each side that are black and flat in all frames.
 
     Flat: 98 of 100 pixels within 6 levels below 24. Bars come in pairs: one that has none of half
@@ -66,7 +66,7 @@ def black_bars(frames: Sequence[Frame]) -> Bars:
     return (top, bottom, left, right)
 
 
-def text_share(frames: Sequence[Frame]) -> float:
+def text_share(frames: Sequence[Picture]) -> float:
     """The share of the area under what looks like lines of burnt-in text.
 
     These are rows of dense, very strong edges that stay in all frames: twice as wide as high at
@@ -90,7 +90,7 @@ def text_share(frames: Sequence[Frame]) -> float:
     return area / edges.size
 
 
-def perceptual_hash(frame: Frame) -> str:
+def perceptual_hash(frame: Picture) -> str:
     """64 bits that change little where the picture does: signs of the low frequencies of its
     luma at 32x32, against their median (Zauner 2010, pHash), as 16 hexadecimal digits."""
     small = cv2.resize(_luma(frame), (32, 32), interpolation=cv2.INTER_AREA)
@@ -137,7 +137,7 @@ def _pair_of_ends(lit: np.ndarray) -> tuple[int, int]:
     return (first + _SOFT_EDGE, last + _SOFT_EDGE) if inside > 2 * _SOFT_EDGE else (first, last)
 
 
-def _edges(frame: Frame, scale: float) -> Float[np.ndarray, "new_h new_w"]:
+def _edges(frame: Picture, scale: float) -> Float[np.ndarray, "new_h new_w"]:
     h, w = (max(1, round(side * scale)) for side in frame.shape[:2])
     small = cv2.resize(_luma(frame), (w, h), interpolation=cv2.INTER_AREA)
     return cv2.morphologyEx(small, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)).astype(np.float32)
@@ -149,5 +149,5 @@ def _reduced(luma: Grey, side: int) -> UInt8[np.ndarray, "new_h new_w"]:
     return np.asarray(cv2.resize(luma, (w, h), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _luma(frame: Frame) -> Grey:
+def _luma(frame: Picture) -> Grey:
     return np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.uint8)

@@ -21,7 +21,7 @@ from vsr.training.preparation.work import finished, work_through
 from vsr.video.images import encode_png, list_images, read_image
 from vsr.video.pixels import as_uint8
 
-Clip = UInt8[np.ndarray, "t h w 3"]
+Frames = UInt8[np.ndarray, "t h w 3"]
 
 INDEX = "pairs.json"
 _LABEL = 18
@@ -89,12 +89,14 @@ def check_pair(folder: Path, pair: dict[str, Any]) -> None:
             )
 
 
-def pixel_hash(frames: Clip) -> str:
+def pixel_hash(frames: Frames) -> str:
     """SHA-256 of the shape and the pixels."""
     return hashlib.sha256(repr(frames.shape).encode() + frames.tobytes()).hexdigest()
 
 
-def example_sheet(clips: Sequence[Clip], *, config: DegradationConfig, seed: int = 0) -> np.ndarray:
+def example_sheet(
+    clips: Sequence[Frames], *, config: DegradationConfig, seed: int = 0
+) -> np.ndarray:
     """A picture with a row a clip: its first good frame, then what becomes of its first three.
 
     Bad frames are shown as large as the good one, by their pixels; each row says its seed.
@@ -106,7 +108,7 @@ def example_sheet(clips: Sequence[Clip], *, config: DegradationConfig, seed: int
     )
 
 
-def _example_row(clip: Clip, config: DegradationConfig, seed: int) -> np.ndarray:
+def _example_row(clip: Frames, config: DegradationConfig, seed: int) -> np.ndarray:
     bad = degrade(clip.astype(np.float32) / 255, config=config, rng=np.random.default_rng(seed))
     size = (clip.shape[2], clip.shape[1])
     shown = [cv2.resize(f, size, interpolation=cv2.INTER_NEAREST) for f in bad[:3]]
@@ -117,7 +119,7 @@ def _example_row(clip: Clip, config: DegradationConfig, seed: int) -> np.ndarray
     return np.concatenate([label, row])
 
 
-def good_frames(frames: np.ndarray, *, max_side: int, multiple: int) -> Clip:
+def good_frames(frames: np.ndarray, *, max_side: int, multiple: int) -> Frames:
     """The middle of the frames, at most `max_side` wide and high, in multiples of `multiple`."""
     h, w = (min(side, max_side) // multiple * multiple for side in frames.shape[1:3])
     if not h or not w:

@@ -44,9 +44,9 @@ class ClipRecipe(ABC):
         model: nn.Module,
         device: torch.device,
         *,
-        judged_channels: int = 3,
+        critic_channels: int = 3,
     ) -> None:
-        """`judged_channels`: of what the critic sees; 3 are frames."""
+        """`critic_channels`: of what the critic sees; 3 are frames."""
         self.config, self.device = config, device
         self.model = channels_innermost(model)
         seen = config.validation.best == "features" or any(
@@ -58,7 +58,7 @@ class ClipRecipe(ABC):
         if any(stage.critic is not None for stage in config.stages):
             self.adversary = Adversary(
                 config.adversarial,
-                in_channels=judged_channels,
+                in_channels=critic_channels,
                 seed=config.seed,
                 autocast=self.autocast,
             )
@@ -75,7 +75,7 @@ class ClipRecipe(ABC):
         generator = sample_generator(self.config.seed + CRITIC_DRAWS, number, self.device)
         return self.adversary.critic_terms(generator=generator)
 
-    def judged(
+    def adversarial_terms(
         self, real: Tensor, fake: Tensor, stage: StageConfig, generator: torch.Generator
     ) -> dict[str, Tensor]:
         """What the critic makes the model pay, in stages in which it learns."""

@@ -18,7 +18,7 @@ from vsr.pipelines.sampling import mix, starting_latents
 from vsr.pipelines.schedule import sigma_timestep
 from vsr.training.config import StageConfig, TrainConfig
 from vsr.training.data.sampler import sample_generator
-from vsr.training.engine.fast_prelu import quicken_prelu
+from vsr.training.engine.fast_prelu import use_fast_prelu
 from vsr.training.engine.recipe import Batch
 from vsr.training.losses.terms import (
     feature_distance,
@@ -80,7 +80,7 @@ class CompactRecipe(ClipRecipe):
     def __init__(self, config: TrainConfig, device: torch.device) -> None:
         super().__init__(config, build_model(config), device)
         if device.type == "cpu":
-            quicken_prelu(self.model)
+            use_fast_prelu(self.model)
         self.teacher = _frozen(_load_teacher(config.teacher), device) if config.teacher else None
         self.low_res_scheduler = DDPMScheduler(
             num_train_timesteps=config.noise.levels,
@@ -97,7 +97,7 @@ class CompactRecipe(ClipRecipe):
         sigma = draw_sigmas(self.config, batch["index"]).to(hr.device)
         output = model(batch["lr"], noise, levels, noisy=noisy, sigma=sigma, clean=hr)
         terms = frame_terms(output, batch, weights)
-        terms |= self.judged(hr, output, stage, generator)
+        terms |= self.adversarial_terms(hr, output, stage, generator)
         if weights.perceptual or weights.prior or weights.prior_features:
             terms |= self._feature_terms(output, batch, stage, generator)
         return terms

@@ -79,8 +79,8 @@ class DistillRecipe(ClipRecipe):
 
     def __init__(self, config: TrainConfig, device: torch.device) -> None:
         student, vae = initial_networks(config)
-        judged = 3 if config.distill.space == "pixel" else vae.config["latent_channels"]
-        super().__init__(config, Student(student), device, judged_channels=judged)
+        critic_channels = 3 if config.distill.space == "pixel" else vae.config["latent_channels"]
+        super().__init__(config, Student(student), device, critic_channels=critic_channels)
         folder = teacher_folder(config)
         self.teacher = load_pipeline(folder, device=device)
         for network in (self.teacher.unet, self.teacher.vae):
@@ -118,9 +118,9 @@ class DistillRecipe(ClipRecipe):
             if weights.perceptual:
                 terms["perceptual"] = self.perceptual(frames, hr, generator)
             if in_pixels:
-                terms |= self.judged(hr, frames, stage, generator)
+                terms |= self.adversarial_terms(hr, frames, stage, generator)
         if not in_pixels:
-            terms |= self.judged(self._encode(hr), x0, stage, generator)
+            terms |= self.adversarial_terms(self._encode(hr), x0, stage, generator)
         return terms
 
     def predict(

@@ -52,7 +52,7 @@ class VaeDecoderRecipe(ClipRecipe):
         terms = frame_terms(output, batch, stage.weights)
         if stage.weights.perceptual:
             terms["perceptual"] = self.perceptual(output, hr, generator)
-        return terms | self.judged(hr, output, stage, generator)
+        return terms | self.adversarial_terms(hr, output, stage, generator)
 
     def restore(
         self, model: nn.Module, sample: Batch, generator: torch.Generator

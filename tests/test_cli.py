@@ -109,6 +109,18 @@ def unknown_container(folder: Path, source: Path) -> list[str]:
     return [str(source), str(folder / "out.xyz")]
 
 
+def no_name(folder: Path, source: Path) -> list[str]:
+    return ["", str(folder / "out.mp4")]
+
+
+def address(folder: Path, source: Path) -> list[str]:
+    return ["https://example.org/film.mp4", str(folder / "out.mp4")]
+
+
+def binary_config(folder: Path, source: Path) -> list[str]:
+    return [str(source), str(folder / "out.mp4"), "--config", str(source)]
+
+
 def long_name(folder: Path, source: Path) -> list[str]:
     return [str(folder / f"{'a' * 300}.mp4"), str(folder / "out.mp4")]
 
@@ -141,6 +153,13 @@ BAD_INPUT = [
     (good("--duration", "soon"), 2, "duration = soon is not a time"),
     (good("--preview", "0"), 2, "preview = 0 is out of range"),
     (good("-film.mp4"), 2, "unknown option -film.mp4; if it is a file, write ./-film.mp4"),
+    (good("-o", "other.mp4"), 2, "the input and the output are given without an option"),
+    (good("--output", "other.mp4"), 2, "the input and the output are given without an option"),
+    (good("--model", ""), 2, "model is empty"),
+    (no_name, 2, "a name is empty"),
+    (address, 2, "https://example.org/film.mp4 is an address; download the file first"),
+    (config_file("- 1"), 2, "the config file holds no options"),
+    (binary_config, 2, "the config file is not text in UTF-8"),
     (good("-"), 2, "- (standard input or output) cannot be used"),
     (config_file("start: soon"), 2, "start = soon is not a time"),
     (long_name, 1, "is too long for this file system"),
@@ -309,6 +328,12 @@ def test_a_command_that_is_wrong_or_not_whole_is_said_in_one_line(
     lines = capfd.readouterr().err.splitlines()
     assert len(lines) == 1
     assert says in lines[0]
+
+
+def test_help_is_a_word_too(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["help", "info"]) == 0
+    assert capfd.readouterr().out.startswith("usage: vsr info")
+    assert main(["help"]) == 0
 
 
 def test_the_version_is_printed(capfd: pytest.CaptureFixture[str]) -> None:

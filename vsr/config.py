@@ -214,6 +214,9 @@ class UpscaleConfig:
 
     def __post_init__(self) -> None:
         """Check the ranges that hold for every source and model."""
+        for name in ("model", "device", "preset", "flow_weights"):
+            if getattr(self, name) == "":
+                raise ConfigError(f"{name} is empty; leave it out, or give a name")
         _in_range("scale", self.scale, 1)
         _in_range("height", self.height, 2)
         _in_range("steps", self.steps, 1, 1000)

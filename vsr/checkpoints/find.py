@@ -21,7 +21,7 @@ def find_model(name: str) -> Path:
     if folder.is_dir():
         raise ModelError(f"{name} is not a model folder: it has no {_INDEX}")
     raise ModelError(
-        f"there is no model {name}{nearest(name, list(embedded))} "
+        f"there is no model {name}{nearest(name, list(embedded)) or '.'} "
         f"Embedded: {names}; anything else is the path of a model folder, or of an image network: "
         f"a file that ends in {', '.join(NETWORK_SUFFIXES)}"
     )

@@ -44,11 +44,15 @@ def _run(args: Sequence[str]) -> int:
         parser.print_help()
         return EXIT_USAGE
     try:
+        if args[0] == "help":
+            args = [*args[1:], "--help"]
         if args[0] in commands:
             args = [args[0], *positionals_first(args[1:], commands[args[0]])]
         options = parser.parse_args(args)
     except ArgumentError as error:
         raise usage_error(error, commands.get(args[0], parser), tuple(commands)) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"the config file is not text in UTF-8: {error}") from error
     except SystemExit as end:
         return int(end.code or 0)
     chosen = options[options.command]

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 
 from jsonargparse import ArgumentParser
 
+from vsr.config import nearest
 from vsr.errors import ConfigError
 
 PRINT_CONFIG = "--print_config"
 """The parser's own option, whose value is joined to it by `=` or missing."""
 
 _NUMBER = re.compile(r"-\.?\d")
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
 def option_strings(parser: ArgumentParser, *, switches: bool = False) -> list[str]:
@@ -29,7 +31,7 @@ def positionals_first(args: Sequence[str], parser: ArgumentParser) -> list[str]:
     """Return the arguments with the positional ones first, since options may stand between them.
 
     argparse would take `film.mkv` for all of `film.mkv --scale 2 out.mkv`. Raises ConfigError for
-    `-` and for a name that begins with a dash.
+    a name that begins with a dash, that is empty, or that is no file (`-`, `https://...`).
     """
     known, switches = option_strings(parser), option_strings(parser, switches=True)
     names: list[str] = []
@@ -37,30 +39,42 @@ def positionals_first(args: Sequence[str], parser: ArgumentParser) -> list[str]:
     rest = iter(args)
     for arg in rest:
         if arg == "--":
-            names += [_dashed(name) for name in rest]
+            names += [f"./{name}" if name[:1] == "-" and name != "-" else name for name in rest]
         elif arg.startswith("--") and len(arg) > 2:
             options.append(arg)
             if arg in known and arg not in switches:
                 options += [value for value in [next(rest, None)] if value is not None]
-        elif not arg.startswith("-") or _NUMBER.match(arg):
+        elif not arg.startswith("-") or arg == "-" or _NUMBER.match(arg):
             names.append(arg)
         elif arg in known:
             options.append(arg)
         else:
-            raise _dash_error(arg)
+            hint = _unnamed(arg) or f"; if it is a file, write ./{arg}"
+            raise ConfigError(f"unknown option {arg}{hint}")
+    for name in names:
+        _check_name(name)
     return [*names, *options]
 
 
-def _dashed(name: str) -> str:
-    """Return a name that argparse does not take for an option."""
+def suggestion(flag: str, known: Sequence[str]) -> str:
+    """Return the end of an error about an unknown option: the nearest right one, or the remedy."""
+    return _unnamed(flag) or nearest(flag, [one for one in known if one.startswith("--")])
+
+
+def _unnamed(flag: str) -> str:
+    """Tell users of other tools that the input and the output are named without an option."""
+    if flag in ("-i", "-o", "--input", "--output"):
+        return "; the input and the output are given without an option, in this order"
+    return ""
+
+
+def _check_name(name: str) -> None:
+    """Raise ConfigError for a name that cannot be a file."""
     if name == "-":
-        raise _dash_error(name)
-    return f"./{name}" if name.startswith("-") else name
-
-
-def _dash_error(arg: str) -> ConfigError:
-    if arg == "-":
-        return ConfigError(
+        raise ConfigError(
             "- (standard input or output) cannot be used: vsr reads and writes files; give a name"
         )
-    return ConfigError(f"unknown option {arg}; if it is a file, write ./{arg}")
+    if not name:
+        raise ConfigError("a name is empty; give the name of a file or a folder")
+    if _ADDRESS.match(name):
+        raise ConfigError(f"{name} is an address; download the file first, and give its name")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from vsr.cli.arguments import option_strings
+from vsr.cli.arguments import option_strings, suggestion
 from vsr.config import nearest
 from vsr.errors import ConfigError, DependencyError, DeviceError, OutputError
 
@@ -28,7 +28,7 @@ def usage_error(
         words = found[1].split()
         first = next((word for word in words if word.startswith("-")), words[0]).partition("=")[0]
         kind = "option" if first.startswith("-") else "argument"
-        return ConfigError(f"unknown {kind} {first}{nearest(first, flags)}")
+        return ConfigError(f"unknown {kind} {first}{suggestion(first, flags)}")
     if found := re.search(r"(?:Option|accept option) '([^']+)'", text):
         key = found[1].split(".")[-1]
         keys = [flag.removeprefix("--").replace("-", "_") for flag in flags]
@@ -38,6 +38,8 @@ def usage_error(
         return ConfigError(f"unknown command {found[1]}{hint}")
     if found := re.search(r"arguments are required: (\w+)\.([\w.]+)", text):
         return ConfigError(f"the {found[2]} is missing; see vsr {found[1]} --help")
+    if "Unexpected config" in text:
+        return ConfigError("the config file holds no options; write one on each line, as scale: 2")
     return _value_error(text)
 
 

@@ -234,7 +234,7 @@ def _check(path: Path, *, source: VideoInfo, settings: EncoderSettings, overwrit
         if path.samefile(source.path):
             raise OutputError(f"{path} is the source itself; give the output another name")
         if not overwrite:
-            raise OutputError(f"{path} exists; choose another name, or allow it to be overwritten")
+            raise OutputError(f"{path} exists; choose another name, or replace it with --overwrite")
         _check_replaceable(path, is_folder=codec == PNG)
     if not folder.is_dir():
         raise OutputError(f"the folder {folder} of the output does not exist; make it first")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -15,10 +16,13 @@ import numpy as np
 import pytest
 import torch
 
+from tests.conftest import moving_pictures
 from vsr import __version__
 from vsr.cli import main
 from vsr.cli.commands import COMMANDS
 from vsr.config import GROUPS
+from vsr.video.images import encode_png
+from vsr.video.probe import probe
 
 Make = Callable[[Path, Path], list[str]]
 """Makes the bad input in a folder, given a good clip, and returns the command that meets it."""
@@ -151,8 +155,11 @@ BAD_INPUT = [
     (good("--codec", "ffv2"), 2, "codec = ffv2 is unknown; did you mean ffv1?"),
     (good("--start", "1:75"), 2, "start = 1:75 is not a time; it can be seconds"),
     (good("--duration", "soon"), 2, "duration = soon is not a time"),
-    (good("--preview", "0"), 2, "preview = 0 is out of range"),
+    (good("--preview", "0"), 2, "--preview 0 is not understood"),
     (good("-film.mp4"), 2, "unknown option -film.mp4; if it is a file, write ./-film.mp4"),
+    (good("--fps", "24"), 2, "fps is for folders of pictures"),
+    (good("--fps", "fast"), 2, "fps = fast is not a frame rate"),
+    (good("--fps", "1/0"), 2, "fps = 1/0 is not a frame rate"),
     (good("-o", "other.mp4"), 2, "the input and the output are given without an option"),
     (good("--output", "other.mp4"), 2, "the input and the output are given without an option"),
     (good("--model", ""), 2, "model is empty"),
@@ -350,6 +357,23 @@ def test_options_may_stand_between_the_names(
     with av.open(str(output)) as container:
         assert container.streams.video[0].width == 64
         assert len(list(container.decode(video=0))) == 5
+
+
+@pytest.mark.parametrize("rate", ["18", "24000/1001"])
+def test_a_folder_of_pictures_has_the_frame_rate_that_is_given(
+    rate: str, tmp_path: Path, tiny_model: Path
+) -> None:
+    pictures = tmp_path / "scan"
+    pictures.mkdir()
+    for number, picture in enumerate(moving_pictures()):
+        (pictures / f"{number}.png").write_bytes(encode_png(picture))
+    output = tmp_path / "out.mkv"
+    arguments = ["upscale", str(pictures), str(output), "--model", str(tiny_model)]
+    assert main([*arguments, "--fps", rate]) == 0
+    info = probe(output)
+    assert info.average_rate is not None
+    assert abs(info.average_rate / Fraction(rate) - 1) < 1e-3
+    assert probe(pictures, rate=Fraction(rate)).duration == 10 / Fraction(rate)
 
 
 def test_an_output_that_is_a_folder_gets_the_file(

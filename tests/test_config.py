@@ -1,6 +1,7 @@
 """The config checks what it is given; the flags are made from it."""
 
 from dataclasses import fields
+from fractions import Fraction
 
 import pytest
 
@@ -22,6 +23,10 @@ from vsr.errors import ConfigError
         ("max_clip_frames", 0),
         ("tile", 1),
         ("crf", 64),
+        ("fps", "0"),
+        ("fps", "nan"),
+        ("fps", "-25"),
+        ("fps", "1e9"),
         ("start", -1.0),
         ("duration", 0.0),
         ("duration", -1.0),
@@ -84,6 +89,14 @@ def test_help_names_the_default_that_a_flag_has() -> None:
 )
 def test_times_are_read_as_seconds_or_as_a_clock(text: str | float, seconds: float) -> None:
     assert parse_time(text, name="start") == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [("18", Fraction(18)), ("23.976", Fraction("23.976")), ("24000/1001", Fraction(24000, 1001))],
+)
+def test_a_frame_rate_is_a_number_or_a_fraction(text: str, rate: Fraction) -> None:
+    assert UpscaleConfig(fps=text).frame_rate == rate
 
 
 @pytest.mark.parametrize("text", ["", "soon", "1:60", "1:75:00", "1:2:3:4", "-0:10", "0:-5", ":5"])

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from fractions import Fraction
 from typing import Annotated, Literal
 
 from vsr.errors import ConfigError
@@ -20,6 +21,8 @@ NATIVE_SCALE = 4
 NETWORK_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
 """Suffixes of a model that is one file: an image network."""
 
+
+_LOWEST_RATE, _HIGHEST_RATE = Fraction(1, 100), Fraction(1000)
 
 GROUPS = (
     "input and output",
@@ -60,6 +63,14 @@ class UpscaleConfig:
     duration: Annotated[
         float | None,
         Flag("input and output", "TIME", "how much to upscale, as --start (default: to the end)"),
+    ] = None
+    fps: Annotated[
+        str | None,
+        Flag(
+            "input and output",
+            "RATE",
+            "frame rate of a folder of pictures, as 18 or 24000/1001 (default: 25)",
+        ),
     ] = None
     overwrite: Annotated[bool, Flag("input and output", "", "replace an output that exists")] = (
         False
@@ -240,11 +251,17 @@ class UpscaleConfig:
                 f"lossless means ffv1, but codec = {self.codec}: give one of lossless and codec"
             )
         _parse_steps(self.propagation_steps)
+        _parse_rate(self.fps)
 
     @property
     def propagation(self) -> tuple[int, ...] | None:
         """The steps after which latents are propagated; None leaves them to the model."""
         return _parse_steps(self.propagation_steps)
+
+    @property
+    def frame_rate(self) -> Fraction | None:
+        """The frame rate of a folder of pictures; None means the usual one."""
+        return _parse_rate(self.fps)
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
@@ -276,6 +293,21 @@ def _in_range(name: str, value: float | None, low: float, high: float = math.inf
     if value is not None and not (math.isfinite(value) and low <= value <= high):
         allowed = f"at least {low}" if high == math.inf else f"from {low} to {high}"
         raise ConfigError(f"{name} = {value} is out of range; it can be {allowed}")
+
+
+def _parse_rate(value: str | None) -> Fraction | None:
+    if value is None:
+        return None
+    try:
+        rate = Fraction(value)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not _LOWEST_RATE <= rate <= _HIGHEST_RATE:
+        raise ConfigError(
+            f"fps = {value} is not a frame rate; it can be a number as 18 or 23.976, or a fraction "
+            f"as 24000/1001, from {_LOWEST_RATE} to {_HIGHEST_RATE}"
+        )
+    return rate
 
 
 def _parse_steps(value: str | int | Sequence[int] | None) -> tuple[int, ...] | None:

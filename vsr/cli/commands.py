@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 
@@ -27,10 +28,18 @@ def _preview(options: Namespace) -> None:
     from vsr.jobs.preview import preview
     from vsr.jobs.progress import show_progress
 
-    seconds = parse_time(options.preview, name="preview")
-    if not 0 < seconds < float("inf"):
-        raise ConfigError(f"preview = {options.preview} is out of range; it can be above 0 seconds")
+    seconds = _preview_seconds(options.preview)
     print(preview(*_film(options), seconds=seconds, progress=show_progress))
+
+
+def _preview_seconds(value: str) -> float:
+    with suppress(ConfigError):
+        seconds = parse_time(value, name="preview")
+        if 0 < seconds < float("inf"):
+            return seconds
+    raise ConfigError(
+        f"--preview {value} is not understood; it can be seconds as 2s, or a clock time as 0:02"
+    )
 
 
 def _upscale_all(options: Namespace) -> None:

@@ -154,7 +154,7 @@ class _Job:
 
     @classmethod
     def of(cls, source: Path, output: Path | None, config: UpscaleConfig) -> "_Job":
-        info = probe(source)
+        info = probe(source, rate=config.frame_rate)
         small = Size(info.height, info.width)
         scale = native_scale(config.model)
         size = output_size(small, config, native=scale)

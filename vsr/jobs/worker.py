@@ -147,6 +147,7 @@ def source_reader(source: Path, config: UpscaleConfig) -> VideoReader:
         duration=config.duration,
         tolerant=config.tolerant,
         deinterlace=config.deinterlace,
+        rate=config.frame_rate,
     )
 
 

@@ -16,7 +16,7 @@ from av.stream import Disposition, Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from vsr.errors import InputError
+from vsr.errors import ConfigError, InputError
 from vsr.video.color import FULL, MATRIX_RGB, ColorTags
 from vsr.video.hdr import HdrMetadata, hdr_of
 from vsr.video.images import IMAGE_RATE, list_images, read_image
@@ -120,15 +120,18 @@ def describe(info: VideoInfo) -> list[tuple[str, str]]:
     return rows
 
 
-def probe(path: str | Path) -> VideoInfo:
+def probe(path: str | Path, *, rate: Fraction | None = None) -> VideoInfo:
     """What is in a video file or a folder of pictures; its first frame is decoded to be sure.
 
     Raises InputError where there is nothing to upscale: a missing, empty or unreadable file, one
-    without a video stream or a frame, a folder without pictures.
+    without a video stream or a frame, a folder without pictures. `rate` is the frame rate of a
+    folder of pictures; ConfigError with a video, which has times of its own.
     """
     path = Path(path)
     if path.is_dir():
-        return _probe_images(path)
+        return _probe_images(path, rate or IMAGE_RATE)
+    if rate is not None:
+        raise ConfigError(f"fps is for folders of pictures; {path} has frame times of its own")
     with open_video(path) as (container, stream):
         return _probe_stream(path, container, stream)
 
@@ -309,7 +312,7 @@ def _details(stream: Stream) -> str:
     return ""
 
 
-def _probe_images(folder: Path) -> VideoInfo:
+def _probe_images(folder: Path, rate: Fraction) -> VideoInfo:
     images = list_images(folder)
     first = read_image(images[0])
     height, width = first.shape[:2]
@@ -321,8 +324,8 @@ def _probe_images(folder: Path) -> VideoInfo:
         pix_fmt="rgb24" if first.itemsize == 1 else "rgb48le",
         width=width,
         height=height,
-        time_base=1 / IMAGE_RATE,
-        average_rate=IMAGE_RATE,
+        time_base=1 / rate,
+        average_rate=rate,
         sample_aspect_ratio=Fraction(1),
         color=ColorTags(matrix=MATRIX_RGB, range=FULL),
         hdr=HdrMetadata(),
@@ -330,7 +333,7 @@ def _probe_images(folder: Path) -> VideoInfo:
         display_matrix=None,
         interlaced=False,
         start_pts=0,
-        duration=len(images) / IMAGE_RATE,
+        duration=len(images) / rate,
         frame_count=len(images),
         streams=(),
         metadata=MappingProxyType({}),

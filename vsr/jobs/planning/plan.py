@@ -171,7 +171,7 @@ def plan(source: Path, output: Path | None = None, config: UpscaleConfig | None 
     Raises what `upscale` would raise before its first frame. Whether the run has room is `refusal`.
     """
     config = config or UpscaleConfig()
-    info = probe(source)
+    info = probe(source, rate=config.frame_rate)
     small = Size(info.height, info.width)
     native = native_scale(config.model)
     size = output_size(small, config, native=native)

@@ -68,6 +68,7 @@ class VideoReader:
 
     `deinterlace` says what is done with fields: "auto" looks at the first frames; see
     `vsr.video.reading.deinterlace`. There are as many frames as before, at the same times.
+    `rate` is the frame rate of a folder of pictures.
     """
 
     def __init__(
@@ -78,8 +79,9 @@ class VideoReader:
         duration: float | Fraction | None = None,
         tolerant: bool = False,
         deinterlace: Deinterlace = "off",
+        rate: Fraction | None = None,
     ) -> None:
-        self.info: VideoInfo = probe(path)
+        self.info: VideoInfo = probe(path, rate=rate)
         self.start = exact_seconds(start)
         self.duration = None if duration is None else exact_seconds(duration)
         self.tolerant = tolerant

@@ -124,3 +124,12 @@ def test_a_video_stream_of_no_size_is_an_input_error(make_video):
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"source\.mkv.*(no frame|not a video)"):
         probe(path)
+
+
+def test_a_name_that_looks_like_a_pattern_is_read_itself(tmp_path: Path) -> None:
+    """FFmpeg takes `seq%02d.png` for all of seq00.png, seq01.png, ..."""
+    for number in range(3):
+        cv2.imwrite(str(tmp_path / f"seq{number:02d}.png"), np.zeros((16, 16, 3), np.uint8))
+    cv2.imwrite(str(tmp_path / "seq%02d.png"), np.zeros((24, 32, 3), np.uint8))
+    info = probe(tmp_path / "seq%02d.png")
+    assert (info.width, info.height) == (32, 24)

@@ -144,8 +144,10 @@ def open_video(path: Path) -> Generator[tuple[InputContainer, VideoStream], None
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty (0 bytes)")
     try:
-        # Absolute, because a relative name such as `take:2.mp4` would be read as a protocol.
-        container = av.open(str(path.absolute()), metadata_errors="replace")
+        # Absolute, because a relative name such as `take:2.mp4` would be read as a protocol;
+        # without patterns, because `%02d` in the name of a picture would open other pictures.
+        name, options = str(path.absolute()), {"pattern_type": "none"}
+        container = av.open(name, options=options, metadata_errors="replace")
     except (av.FFmpegError, OSError) as error:
         raise InputError(
             f"{path} is not a video that can be read, or it is damaged: {reason_of(error)}"

@@ -57,7 +57,7 @@ def test_a_static_scene_is_a_fixed_point(load: Load) -> None:
 def test_it_is_the_network_then_propagation_then_the_high_band(load: Load) -> None:
     pipe = load(compact())
     frames = clip(5, noise=0.05)
-    own = pipe(frames, propagation_steps=(), output_type="pt").frames
+    own = pipe(frames, propagation_steps=(), color="none", output_type="pt").frames
     plain, restored = (
         Propagator(pipe.settings.propagation, frames, flow=DisFlow(), restore_detail=restore)
         for restore in (False, True)
@@ -67,7 +67,7 @@ def test_it_is_the_network_then_propagation_then_the_high_band(load: Load) -> No
         for propagator in (plain, restored)
     )
     expected = expected.clamp(-1, 1)
-    result = pipe(frames, output_type="pt")
+    result = pipe(frames, color="none", output_type="pt")
     assert (result.frames - expected).abs().mean() < 1e-3
     # where the flow is consistent or not may tip by the rounding of the waiting pixels only
     assert torch.allclose(result.frames, expected, atol=1e-2)
@@ -117,7 +117,7 @@ def test_two_clips_that_hand_on_their_state_are_one(load: Load) -> None:
 def test_without_propagation_frames_are_the_networks_and_no_state_is_handed_on(load: Load) -> None:
     pipe = load(swinir())
     frames = clip(3, 17, 21)
-    result = pipe(frames, propagation_steps=(), output_type="pt")
+    result = pipe(frames, propagation_steps=(), color="none", output_type="pt")
     for i in range(3):
         assert torch.equal(result.frames[:, :, i], pipe.network(frames[:, :, i]))
     assert result.state is None

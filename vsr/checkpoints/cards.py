@@ -1,11 +1,17 @@
 """Origins of converted models: title, licence, their makers' sampling values, and the card."""
 
+import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import yaml
 
-_CARD = """---
+from vsr.errors import ModelError
+
+CARD = "README.md"
+"""The file of a model's card, in its folder."""
+_TEMPLATE = """---
 {facts}---
 
 # {title}
@@ -30,7 +36,24 @@ class Origin:
         """Returns the README of a model folder made from the file or folder called `source`."""
         facts = {"license": "other", "license_name": self.licence, "library_name": "vsr"}
         text = yaml.safe_dump(facts, sort_keys=False, width=1000)
-        return _CARD.format(facts=text, title=self.title, source=source, note=self.note)
+        return _TEMPLATE.format(facts=text, title=self.title, source=source, note=self.note)
+
+
+def read_licence(card: Path) -> str | None:
+    """Returns the licence that the front matter of a model card names, if there is a card.
+
+    Raises ModelError for front matter that is not YAML.
+    """
+    if not card.is_file():
+        return None
+    found = re.match(r"---\n(.*?)^---$", card.read_text(), flags=re.DOTALL | re.MULTILINE)
+    try:
+        facts = yaml.safe_load(found[1]) if found else None
+    except yaml.YAMLError as error:
+        raise ModelError(f"{card} has a head that is not YAML: {error}") from error
+    if not isinstance(facts, dict):
+        return None
+    return facts.get("license_name") or facts.get("license")
 
 
 UPSCALE_A_VIDEO = Origin(

@@ -15,6 +15,7 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from safetensors import SafetensorError
 
 from vsr.checkpoints import key_maps
+from vsr.checkpoints.cards import CARD
 from vsr.checkpoints.index import INDEX, PIPELINE, read_object
 from vsr.checkpoints.published import DDIM, NOISE, RAFT_WEIGHTS, TEXT_PARTS, WEIGHTS
 from vsr.checkpoints.sources import (
@@ -61,7 +62,7 @@ def convert(
         _write_pipeline(checkpoint, unet, autoencoder, folder)
         _write_text(checkpoint.folders, folder)
         _write_flow(checkpoint.folders, folder)
-        (folder / "README.md").write_text(checkpoint.origin.card(source.name))
+        (folder / CARD).write_text(checkpoint.origin.card(source.name))
     return target
 
 

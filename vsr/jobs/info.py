@@ -1,16 +1,14 @@
 """What is in a video or a model, for people."""
 
-import json
-import re
 from collections.abc import Iterable, Iterator
 from math import prod
 from pathlib import Path
 
-import yaml
 from safetensors import safe_open
 
+from vsr.checkpoints.cards import CARD, read_licence
 from vsr.checkpoints.find import embedded_models, find_model, is_network
-from vsr.errors import ModelError
+from vsr.checkpoints.index import INDEX, read_object
 from vsr.video import probe as video
 
 Row = tuple[str, str]
@@ -27,18 +25,18 @@ def describe(path: str) -> str:
 
 
 def _rows(path: str) -> Iterable[Row]:
-    place = Path(path)
+    place = embedded_models().get(path, Path(path))
     if is_network(place):
         return _network_rows(place)
-    is_model = (place / "model_index.json").is_file() or path in embedded_models()
+    is_model = (place / INDEX).is_file()
     return _model_rows(find_model(path)) if is_model else video.describe(video.probe(place))
 
 
 def _model_rows(folder: Path) -> Iterator[Row]:
     yield "path", str(folder)
-    if licence := _licence(folder / "README.md"):
+    if licence := read_licence(folder / CARD):
         yield "licence", licence
-    index = _read_json(folder / "model_index.json")
+    index = read_object(folder / INDEX)
     yield "pipeline", str(index.get("_class_name"))
     for name, home in index.items():
         if name.startswith("_"):
@@ -57,6 +55,8 @@ def _network_rows(path: Path) -> Iterator[Row]:
 
     network = ImageNetwork.load(path)
     yield "path", str(path)
+    if path in embedded_models().values() and (licence := read_licence(path.parent / CARD)):
+        yield "licence", licence
     yield "architecture", network.architecture
     yield "purpose", f"{network.purpose}, of {'grey' if network.grey else 'RGB'} images"
     yield "scale", str(network.scale)
@@ -70,20 +70,8 @@ def _network_rows(path: Path) -> Iterator[Row]:
 def _config_rows(path: Path, name: str) -> Iterator[Row]:
     """The fields of a network's config; those of a text encoder say little here."""
     if name in ("unet", "vae"):
-        fields = _read_json(path).items()
+        fields = read_object(path).items()
         yield from ((f"{name} {key}", str(value)) for key, value in fields if key[0] != "_")
-
-
-def _licence(card: Path) -> str | None:
-    """The licence that the front matter of a model card names."""
-    if not card.is_file():
-        return None
-    found = re.match(r"---\n(.*?)^---$", card.read_text(), flags=re.DOTALL | re.MULTILINE)
-    try:
-        facts = yaml.safe_load(found[1]) if found else {}
-    except yaml.YAMLError as error:
-        raise ModelError(f"{card} has a head that is not YAML: {error}") from error
-    return facts.get("license_name") or facts.get("license")
 
 
 def _weights(folder: Path) -> str:
@@ -100,10 +88,3 @@ def _weights(folder: Path) -> str:
     if not files:
         return ""
     return f", {count / 1e6:.2f} M parameters in {' '.join(sorted(dtypes))}, {megabytes:.1f} MB"
-
-
-def _read_json(path: Path) -> dict[str, object]:
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path} is not readable JSON: {error}") from error

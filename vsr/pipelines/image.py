@@ -1,7 +1,7 @@
 """ImageUpscalePipeline: an image network for each frame, made steady by propagation."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -64,15 +64,23 @@ class ImageUpscaleOutput:
     """The state for the next clip of the same shot; None without propagation."""
 
 
+def own_settings(network: ImageNetwork) -> SamplingConfig:
+    """Returns the settings of a network: those for super-resolution match colours to the source.
+
+    They shift tones by 2.6 to 5 levels of 255; a restoration may be meant to change them.
+    """
+    return replace(IMAGE_SAMPLING, color="wavelet" if network.purpose == "SR" else "none")
+
+
 class ImageUpscalePipeline:
     """Upscales clips by a network for images; see `from_file` and `__call__`."""
 
     largest_whole: int = 512
     """Frames of up to this many squared pixels are computed whole, larger ones in tiles of it."""
 
-    def __init__(self, network: ImageNetwork, settings: SamplingConfig = IMAGE_SAMPLING) -> None:
+    def __init__(self, network: ImageNetwork, settings: SamplingConfig | None = None) -> None:
         self.network = network
-        self.settings = settings
+        self.settings = settings or own_settings(network)
         self.flow_estimator: FlowEstimator | None = None
 
     @classmethod

@@ -102,6 +102,12 @@ def _info(options: Namespace) -> None:
     print(describe(options.path))
 
 
+def _models(options: Namespace) -> None:
+    from vsr.checkpoints.catalog import catalog
+
+    print(*catalog(options.name), sep="\n\n")
+
+
 def _convert(options: Namespace) -> None:
     from vsr.checkpoints.convert import convert
 
@@ -121,6 +127,7 @@ COMMANDS: dict[str, Callable[[Namespace], None]] = {
     "upscale": _upscale,
     "plan": _plan,
     "info": _info,
+    "models": _models,
     "convert": _convert,
     "train": _train,
 }

@@ -28,7 +28,11 @@ EXAMPLES = {
     "info": """
         vsr info film.mkv
         vsr info compact
-        vsr info realesrgan-x4plus.safetensors
+        vsr info realesrgan-x4plus
+    """,
+    "models": """
+        vsr models                               list all models
+        vsr models realesrgan-x4plus             show one of them
     """,
     "convert": """
         vsr convert UpscaleAVideo models/upscale-a-video --vae video

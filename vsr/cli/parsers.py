@@ -18,6 +18,7 @@ def make_parsers() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
         "upscale": _upscale_parser(),
         "plan": _plan_parser(),
         "info": _info_parser(),
+        "models": _models_parser(),
         "convert": _convert_parser(),
         "train": _train_parser(),
     }
@@ -88,6 +89,17 @@ def _info_parser() -> ArgumentParser:
         type=str,
         metavar="PATH",
         help="video, folder of pictures, model folder, embedded model or image network",
+    )
+    _add_common(parser, parser)
+    return parser
+
+
+def _models_parser() -> ArgumentParser:
+    parser = _parser(
+        "models", "[NAME] [options]", "List the models: use, licence, size, speed and memory."
+    )
+    parser.add_argument(
+        "name", type=str, nargs="?", metavar="NAME", help="show this model alone (default: all)"
     )
     _add_common(parser, parser)
     return parser

@@ -256,7 +256,7 @@ class Trainer:
         score = -figures[best] if best in LOWER_IS_BETTER else figures[best]
         is_best = self.progress.best is None or score > self.progress.best
         if is_best:
-            self.progress.best = score
+            self.progress.best, self.progress.best_total = score, self.progress.total
         return is_best
 
     def write(self, kind: str, values: dict[str, Any]) -> None:

@@ -1,10 +1,11 @@
-"""Checkpoints of a run: folders, complete or not there at all; the newest and the best are kept."""
+"""Checkpoints of a run: folders that are complete or absent; the newest and the best are kept."""
 
 import json
 import logging
 import os
+import pickle
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,42 +15,42 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from vsr.errors import ConfigError, InputError, OutputError
-from vsr.training.config import TrainConfig
-from vsr.training.config_file import build_train_config, config_to_dict, differing_fields
+from vsr.errors import InputError, OutputError
+from vsr.training.engine.folders import (
+    current_folder,
+    current_folders,
+    put_in_place,
+    remove_folder,
+    remove_leftovers,
+)
 
 logger = logging.getLogger(__name__)
 
-FIXED = ("model.", "recipe", "seed")
-"""Fields without which a checkpoint's tensors mean nothing; with dots, all below them."""
-FREE = (
-    "compile",
-    "data.cache",
-    "data.photo_memory",
-    "data.prefetch",
-    "data.workers",
-    "device",
-    "gradient_checkpointing",
-    "keep",
-    "log_every",
-    "run",
-    "save_every",
-    "trackers",
-    "validation.",
-)
-"""Fields that may differ on resume without a word: the weights come out the same."""
 BEST = "best"
-CRITIC = "critic.safetensors"
+MODEL, EMA, CRITIC = "model.safetensors", "ema.safetensors", "critic.safetensors"
+OPTIMIZER, STATE = "optimizer.pt", "state.json"
 _PREFIX = "step_"
+
+# Each reader and writer has errors of its own kind for a damaged file and a full disk.
+_WRITE_ERRORS = (OSError, SafetensorError, RuntimeError)
+_READ_ERRORS = (
+    *_WRITE_ERRORS,
+    AttributeError,
+    EOFError,
+    LookupError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+)
 
 
 @dataclass(slots=True)
 class TrainingProgress:
-    """Where a run stands; all that a checkpoint knows besides tensors."""
+    """The position of a run: everything in a checkpoint besides tensors and the config."""
 
     stage: int = 0
     step: int = 0
-    """Optimiser steps done in this stage, skipped ones too."""
+    """Optimiser steps done in this stage, skipped ones included."""
     total: int = 0
     """Optimiser steps done in all stages."""
     position: int = 0
@@ -63,6 +64,8 @@ class TrainingProgress:
     ema_updates: int = 0
     best: float | None = None
     """The best validation figure so far; higher is better."""
+    best_total: int | None = None
+    """The value of `total` at that validation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,68 +84,56 @@ class Checkpoint:
     """Weights of an adversarial recipe's critic."""
     critic_optimizer: dict[str, Any] | None = None
     scaler: dict[str, Any] | None = None
-    """How losses are scaled, in fp16."""
+    """State of the loss scaler, in fp16."""
 
 
 def save_checkpoint(run: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
-    """Write a checkpoint folder and remove all but the newest `keep`; returns the folder.
+    """Write a checkpoint folder, then remove all but the newest `keep`; returns the folder.
 
-    The folder is written under another name, flushed to the disk and renamed; a failure leaves the
-    older ones as they were. Raises `OutputError` when it cannot be written.
+    The folder is written under another name, flushed to the disk and renamed. A failure leaves the
+    older ones as they were. Raises `OutputError` if it cannot be written.
     """
     target = run / "checkpoints" / f"{_PREFIX}{checkpoint.progress.total:08d}"
     partial = target.with_name(f".partial_{target.name}")
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        save_file(_contiguous(checkpoint.model), partial / "model.safetensors")
-        save_file(_contiguous(checkpoint.ema), partial / "ema.safetensors")
-        if checkpoint.critic is not None:
-            save_file(_contiguous(checkpoint.critic), partial / CRITIC)
-        state = {
-            "optimizer": checkpoint.optimizer,
-            "critic_optimizer": checkpoint.critic_optimizer,
-            "scaler": checkpoint.scaler,
-            "rng": checkpoint.rng,
-        }
-        torch.save(state, partial / "optimizer.pt")
-        about = {"progress": asdict(checkpoint.progress), "config": checkpoint.config}
-        (partial / "state.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
-        _flush(partial)
-        shutil.rmtree(target, ignore_errors=True)
-        partial.rename(target)
-    except (OSError, SafetensorError, RuntimeError) as error:  # each writer has its own kind
+        _write(partial, checkpoint)
+        put_in_place(partial, target)
+    except _WRITE_ERRORS as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise OutputError(
             f"cannot write checkpoint {target}: {_reason(error)}; the older ones are whole"
         ) from error
-    for old in checkpoint_folders(run)[:-keep]:
-        shutil.rmtree(old)
+    _remove_older(checkpoint_folders(run), target, keep=keep)
+    remove_leftovers(target.parent)
     return target
 
 
 def save_best(run: Path, checkpoint: Path) -> None:
-    """Keep a copy (by hard links) of a checkpoint as the best one."""
+    """Keep a copy of a checkpoint (by hard links, if the file system has them) as the best one."""
     best = run / "checkpoints" / BEST
     partial = best.with_name(f".partial_{BEST}")
-    shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(checkpoint, partial, copy_function=os.link)
-    shutil.rmtree(best, ignore_errors=True)
-    partial.rename(best)
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.copytree(checkpoint, partial, copy_function=_link_or_copy)
+        put_in_place(partial, best)
+    except OSError as error:
+        raise OutputError(f"cannot write {best}: {_reason(error)}") from error
 
 
 def checkpoint_folders(run: Path) -> list[Path]:
-    """The complete checkpoints of a run, oldest first, without the best one's copy."""
-    return sorted((run / "checkpoints").glob(f"{_PREFIX}*"))
+    """The complete checkpoints of a run, oldest first, without the copy of the best one."""
+    return current_folders(run / "checkpoints", _PREFIX)
 
 
 def find_checkpoint(source: Path) -> Path:
-    """The checkpoint that a path means: itself, or the newest of a run.
+    """The checkpoint at a path: the path itself, or the newest one of a run folder.
 
-    Raises `InputError` where there is none.
+    Raises `InputError` if there is none.
     """
-    if (source / "state.json").is_file():
-        return source
+    if (current_folder(source) / STATE).is_file():
+        return current_folder(source)
     folders = checkpoint_folders(source)
     if not folders:
         raise InputError(
@@ -152,14 +143,58 @@ def find_checkpoint(source: Path) -> Path:
     return folders[-1]
 
 
+def load_newest(folders: Sequence[Path]) -> tuple[Path, Checkpoint]:
+    """The newest checkpoint that can be read, with its folder; a damaged one is named in the log.
+
+    `folders` are in order, oldest first. Raises `InputError` if none of them can be read.
+    """
+    damaged: list[str] = []
+    for folder in reversed(folders):
+        try:
+            checkpoint = load_checkpoint(folder)
+        except InputError as error:
+            damaged.append(str(error))
+            continue
+        for reason in damaged:
+            logger.warning("%s; %s is used instead", reason, folder.name)
+        return folder, checkpoint
+    raise InputError(
+        f"{'; '.join(damaged)}; no other checkpoint is left: begin again in another run folder "
+        "(run=...)"
+    )
+
+
 def load_checkpoint(folder: Path) -> Checkpoint:
-    """A checkpoint read back, on the CPU."""
-    about = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-    state = torch.load(folder / "optimizer.pt", map_location="cpu", weights_only=True)
+    """A checkpoint read back, on the CPU. Raises `InputError` if it is damaged."""
+    try:
+        return _read(folder)
+    except _READ_ERRORS as error:
+        raise InputError(f"checkpoint {folder} is damaged: {_reason(error)}") from error
+
+
+def _write(folder: Path, checkpoint: Checkpoint) -> None:
+    save_file(_contiguous(checkpoint.model), folder / MODEL)
+    save_file(_contiguous(checkpoint.ema), folder / EMA)
+    if checkpoint.critic is not None:
+        save_file(_contiguous(checkpoint.critic), folder / CRITIC)
+    state = {
+        "optimizer": checkpoint.optimizer,
+        "critic_optimizer": checkpoint.critic_optimizer,
+        "scaler": checkpoint.scaler,
+        "rng": checkpoint.rng,
+    }
+    torch.save(state, folder / OPTIMIZER)
+    about = {"progress": asdict(checkpoint.progress), "config": checkpoint.config}
+    (folder / STATE).write_text(json.dumps(about, indent=1), encoding="utf-8")
+
+
+def _read(folder: Path) -> Checkpoint:
+    about = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    state = torch.load(folder / OPTIMIZER, map_location="cpu", weights_only=True)
     rng = state["rng"]
     return Checkpoint(
-        model=load_file(folder / "model.safetensors"),
-        ema=load_file(folder / "ema.safetensors"),
+        model=load_file(folder / MODEL),
+        ema=load_file(folder / EMA),
         optimizer=state["optimizer"],
         rng=[{"cpu": rng, "cuda": None}] if isinstance(rng, Tensor) else rng,
         progress=TrainingProgress(**about["progress"]),
@@ -170,40 +205,28 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     )
 
 
-def check_resumable(folder: Path, checkpoint: Checkpoint, config: TrainConfig) -> None:
-    """Raise `ConfigError` where a run of `config` cannot go on from a checkpoint of another one.
+def _remove_older(folders: Sequence[Path], newest: Path, *, keep: int) -> None:
+    """Remove all but `keep` of the folders up to `newest`.
 
-    What shapes the networks, the seed and the stages up to the present one must be the same. What
-    only says where and how often things are done may differ; all else may too, with a warning
-    that names it, since the result is then another than that of either config alone.
+    Later ones, which a resumed run found damaged, do not count: it replaces them when it gets
+    there.
     """
-    old, new = config_to_dict(build_train_config(checkpoint.config)), config_to_dict(config)
-    differing = differing_fields(old, new)
-    begun = checkpoint.progress.stage + bool(checkpoint.progress.step)
-    names = [[stage["name"] for stage in values["stages"][:begun]] for values in (old, new)]
-    wrong = [name for name in differing if name.startswith(FIXED)]
-    if names[0] != names[1]:
-        wrong.append(f"order of stages ({', '.join(names[0])} here, now {', '.join(names[1])})")
-    if wrong:
-        raise ConfigError(
-            f"{folder} was made with another {', '.join(wrong)}; take another run folder "
-            "(run=...) or the old values"
-        )
-    if changed := [name for name in differing if not name.startswith(FREE)]:
-        logger.warning("resumed with other values of %s", ", ".join(changed))
+    for old in [folder for folder in folders if folder.name <= newest.name][:-keep]:
+        remove_folder(old)
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def _reason(error: Exception) -> str:
-    """The system's words, or the first line of a writer's."""
-    said = error.strerror if isinstance(error, OSError) else None
-    return said or str(error).partition("\n")[0]
+    """The system's message, or the first line of a library's."""
+    message = error.strerror if isinstance(error, OSError) else None
+    return message or str(error).partition("\n")[0] or type(error).__name__
 
 
 def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.detach().contiguous() for name, value in tensors.items()}
-
-
-def _flush(folder: Path) -> None:
-    for path in folder.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())

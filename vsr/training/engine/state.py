@@ -15,11 +15,12 @@ from vsr.training.config_file import config_to_dict
 from vsr.training.engine.checkpoint import (
     Checkpoint,
     TrainingProgress,
-    check_resumable,
     checkpoint_folders,
-    load_checkpoint,
+    load_newest,
+    save_best,
     save_checkpoint,
 )
+from vsr.training.engine.compatibility import check_resumable
 from vsr.training.engine.critic_optimizer import CriticOptimizer
 from vsr.training.engine.ema import Ema
 from vsr.training.engine.optim import choose_parameters, make_optimizer, names_that_train
@@ -112,15 +113,22 @@ class TrainingState:
         return folder
 
     def resume(self) -> bool:
-        """Take over the newest checkpoint of the run folder; returns whether there is one.
+        """Load the newest checkpoint of the run folder that can be read; False if there is none.
 
-        Raises `ConfigError` where it was made with another config that cannot go on from it.
+        Raises `ConfigError` if its config is one from which this run cannot resume, `InputError`
+        if all checkpoints are damaged.
         """
         folders = checkpoint_folders(self.run)
         if not folders:
             return False
-        checkpoint = load_checkpoint(folders[-1])
-        check_resumable(folders[-1], checkpoint, self.config)
+        folder, checkpoint = load_newest(folders)
+        check_resumable(folder, checkpoint, self.config)
+        self._restore(checkpoint)
+        self._complete_best(folder)
+        logger.info("resumed %s", folder)
+        return True
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
         load_whole(self.model, checkpoint.model)
         self.ema.load(checkpoint.ema, checkpoint.progress.ema_updates)
         if self.critic is not None and checkpoint.critic is not None:
@@ -130,8 +138,11 @@ class TrainingState:
         self._resumed = checkpoint
         self.progress = checkpoint.progress
         self._seed_generators(checkpoint.rng)
-        logger.info("resumed %s", folders[-1])
-        return True
+
+    def _complete_best(self, folder: Path) -> None:
+        """Copy a checkpoint as the best one, if the run was killed before it had done so."""
+        if self.accelerator.is_main_process and self.progress.best_total == self.progress.total:
+            save_best(self.run, folder)
 
     def seed(self) -> None:
         """Seed this process's generators, each process by its own number."""

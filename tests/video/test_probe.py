@@ -1,4 +1,5 @@
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import cv2

@@ -13,6 +13,7 @@ from vsr.ops.flow import Flows, consistent
 from vsr.propagation.detail import restore_high_band as restore_frame
 from vsr.propagation.fusion import PropagationConfig, propagate_frames
 from vsr.propagation.propagator import PropagationState, Propagator
+from vsr.propagation.shares import RoundTripShares
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "propagation.safetensors"
 BOTH = PropagationConfig()
@@ -28,9 +29,10 @@ def propagate(
     lookahead: int = 0,
 ) -> torch.Tensor:
     """All fused frames as one tensor, without the last `lookahead` ones."""
+    shares = RoundTripShares(flows, config, 0 if previous is None else 1)
     fused = propagate_frames(
         list(latents.unbind(dim=2)),
-        lambda k: flows.pair(k, latents.shape[-2:]),
+        lambda i, n: shares.link(i, n, tuple(latents.shape[-2:])),
         config=config,
         previous=previous,
     )
@@ -258,7 +260,9 @@ def test_flows_that_do_not_fit_each_other_are_refused(forward, backward, words):
         Flows(torch.zeros(forward), torch.zeros(backward))
 
 
-@pytest.mark.parametrize("wrong", [{"beta": 1.5}, {"alpha1": -1.0}, {"alpha2": -0.1}])
+@pytest.mark.parametrize(
+    "wrong", [{"beta": 1.5}, {"alpha1": -1.0}, {"alpha2": -0.1}, {"gate": 0.0}, {"count": 3.0}]
+)
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ConfigError):
         replace(BOTH, **wrong)

@@ -152,6 +152,7 @@ class ImageUpscalePipeline:
             estimator=self._estimator,
             flows=flows,
             state=state,
+            scale=self.scale,
             timer=timer,
         )
         if propagator is not None:

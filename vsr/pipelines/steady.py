@@ -19,11 +19,13 @@ def clip_propagator(
     estimator: Callable[[], FlowEstimator],
     flows: Flows | tuple[Tensor, Tensor] | None,
     state: PropagationState | None,
+    scale: float,
     timer: Timer,
 ) -> Propagator | None:
     """Returns the propagator of a clip, or None if no step propagates.
 
-    `estimator` makes the flow estimator, which is needed only where `flows` are not given.
+    The maps to fuse are `scale` times larger than `low_res`. `estimator` makes the flow estimator,
+    which is needed only where `flows` are not given.
     """
     if not settings.propagation_steps:
         return None
@@ -33,6 +35,7 @@ def clip_propagator(
             settings.propagation,
             low_res,
             flow=flow,
+            scale=scale,
             state=state,
             restore_detail=settings.restore_detail,
         )

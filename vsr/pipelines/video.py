@@ -130,6 +130,7 @@ class VideoUpscalePipeline(DiffusionPipeline):
             estimator=self._estimator,
             flows=flows,
             state=state,
+            scale=self.scale if self.vae.packed else 1,
             timer=timer,
         )
         clean = self._sample(low_res, noise, latents, settings, predict, propagator)

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vsr.errors import ConfigError
-from vsr.ops.flow import WarpMode, WarpPadding, consistent, warp
+from vsr.ops.flow import WarpMode, WarpPadding, warp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +18,9 @@ class PropagationConfig:
 
     `beta` is the share of the neighbour; `alpha1` (relative) and `alpha2` (square pixels) bound the
     round trip of the flow. `padding` "border" suits interpolating modes, whose kernels reach over
-    the border.
+    the border. `gate`: how much the small frames may differ along the flow, in grey levels, before
+    the neighbour loses its share; None trusts the round trip alone, as published. `count`: with a
+    gate, a frame that has taken in frames that agree counts as up to this many frames itself.
     """
 
     beta: float = 0.5
@@ -27,6 +29,8 @@ class PropagationConfig:
     mode: WarpMode = "nearest"
     padding: WarpPadding = "zeros"
     direction: Literal["both", "forward"] = "both"
+    gate: float | None = None
+    count: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.beta <= 1:
@@ -35,40 +39,52 @@ class PropagationConfig:
             raise ConfigError(
                 f"propagation alphas must not be negative, found {self.alpha1 = }, {self.alpha2 = }"
             )
+        if self.gate is not None and self.gate <= 0:
+            raise ConfigError(f"propagation gate must be above 0 or null, found {self.gate}")
+        if self.count < 1 or (self.count > 1 and self.gate is None):
+            raise ConfigError(
+                f"propagation count must be at least 1, and 1 without a gate, found {self.count}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The way from a frame to its neighbour, for maps of one size."""
+
+    flow: Float[Tensor, "b 2 h w"]
+    share: Float[Tensor, "b 1 h w"]
+    """The neighbour's share in the fused frame, in [0, 1]."""
 
 
 def propagate_frames(
     frames: list[Float[Tensor, "b c h w"]],
-    flows: Callable[[int], tuple[Float[Tensor, "b 2 h w"], Float[Tensor, "b 2 h w"]]],
+    links: Callable[[int, int], Link],
     *,
     config: PropagationConfig,
     previous: Float[Tensor, "b c h w"] | None = None,
 ) -> Iterator[Float[Tensor, "b c h w"]]:
     """Yields the frames fused along their motion: first a backward pass, then a forward pass.
 
-    z_i <- M (beta warp(z_n, f) + (1 - beta) z_i) + (1 - M) z_i for the neighbour n = i + 1, then
-    n = i - 1, with f the flow from frame i to n and M its consistency (Upscale-A-Video, Zhou et al.
-    2023, eq. 1 and 2, as its published code runs them).
+    z_i <- s warp(z_n, f) + (1 - s) z_i for the neighbour n = i + 1, then n = i - 1, with f the flow
+    from frame i to n and s the neighbour's share. With s = beta times the consistency M of the
+    flow these are equations 1 and 2 of Upscale-A-Video (Zhou et al. 2023), as its published code
+    runs them.
 
-    `flows(k)` is pair k, forward and backward, asked for when it is needed. With `previous`, the
-    fused frame before the clip, the forward pass begins there, and pair 0 leads from it to the
-    first frame. The entries of `frames` are replaced on the way: large frames would not fit into
-    memory several times.
+    `links(i, n)` is asked for when it is needed. With `previous`, the fused frame before the clip,
+    the forward pass begins there, as frame -1. The entries of `frames` are replaced on the way:
+    large frames would not fit into memory several times.
 
     Clips that hand on their last frame give what one long run gives
     - exactly, for direction "forward": nothing comes from the future;
     - for "both", up to the frames after the clip: a frame misses the share beta^(k+1) and below
       that those more than k frames behind it would have given.
     """
-    before = 0 if previous is None else 1
     if config.direction == "both":
         for i in range(len(frames) - 2, -1, -1):
-            forward, backward = flows(i + before)
-            frames[i] = fuse(frames[i], frames[i + 1], there=forward, back=backward, config=config)
+            frames[i] = fuse(frames[i], frames[i + 1], links(i, i + 1), config=config)
     for i, own in enumerate(frames):
         if previous is not None:
-            forward, backward = flows(i - 1 + before)
-            frames[i] = fuse(own, previous, there=backward, back=forward, config=config)
+            frames[i] = fuse(own, previous, links(i, i - 1), config=config)
         previous = frames[i]
         yield previous
 
@@ -76,12 +92,10 @@ def propagate_frames(
 def fuse(
     own: Float[Tensor, "b c h w"],
     neighbour: Float[Tensor, "b c h w"],
+    link: Link,
     *,
-    there: Float[Tensor, "b 2 h w"],
-    back: Float[Tensor, "b 2 h w"],
     config: PropagationConfig,
 ) -> Float[Tensor, "b c h w"]:
-    """Returns `own` mixed with the warped neighbour where the flow `there` and `back` agrees."""
-    valid = consistent(there, back, alpha1=config.alpha1, alpha2=config.alpha2)
-    moved = warp(neighbour, there, mode=config.mode, padding=config.padding)
-    return torch.where(valid, torch.lerp(own, moved.to(own.dtype), config.beta), own)
+    """Returns `own` mixed with the warped neighbour by the neighbour's share."""
+    moved = warp(neighbour, link.flow, mode=config.mode, padding=config.padding)
+    return torch.lerp(own, moved.to(own.dtype), link.share.to(own.dtype))

@@ -16,6 +16,7 @@ from vsr.ops.flow import Flows
 from vsr.ops.frames import require_shape
 from vsr.propagation.detail import restore_high_band
 from vsr.propagation.fusion import PropagationConfig, propagate_frames
+from vsr.propagation.shares import GatedShares, RoundTripShares
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,8 @@ class PropagationState:
     """Frames of the shot so far."""
     earlier: Float[Tensor, "steps b c h w"] | None = None
     """The latents at the propagation steps before the last one, where there are any."""
+    weight: Float[Tensor, "b 1 h2 w2"] | None = None
+    """The number of frames that each place of the last frame counts for; None without a gate."""
 
     def at(self, step: int) -> Self:
         """Returns the state with which the propagation step of that number, from 0, begins."""
@@ -39,7 +42,7 @@ class PropagationState:
 
     def to_bytes(self) -> bytes:
         """Returns the state as bytes, for a file: the number of frames, then safetensors."""
-        tensors = {"latents": self.latents, "frame": self.frame, "earlier": self.earlier}
+        tensors = {name: getattr(self, name) for name in ("latents", "frame", "earlier", "weight")}
         stored = {
             name: tensor.detach().cpu().contiguous()
             for name, tensor in tensors.items()
@@ -58,9 +61,9 @@ class PropagationState:
 class Propagator:
     """Fuses a clip along the flow of its small frames `low_res`: latents and pixels alike.
 
-    `flow` estimates that flow, or is it. `state` is that of the clip before, of the same shot.
-    With `restore_detail` each fused frame gets its own fine detail's energy back; that is for
-    pixels, or latents that are pixels.
+    `flow` estimates that flow, or is it. The frames to fuse are `scale` times larger. `state` is
+    that of the clip before, of the same shot. With `restore_detail` each fused frame gets its own
+    fine detail's energy back; that is for pixels, or latents that are pixels.
 
     Raises InputError where flows or state do not fit the frames.
     """
@@ -71,6 +74,7 @@ class Propagator:
         low_res: Float[Tensor, "b 3 t h w"],
         *,
         flow: FlowEstimator | Flows,
+        scale: float = 1.0,
         state: PropagationState | None = None,
         restore_detail: bool = False,
     ) -> None:
@@ -78,7 +82,8 @@ class Propagator:
         self.restore_detail = restore_detail
         self._low_res = low_res
         self._before = state
-        self._flows = self._all_pairs(flow)
+        self._scale = scale
+        self._shares = self._all_shares(flow)
         self._last: list[Float[Tensor, "b c h w"]] = []
 
     def fuse(
@@ -89,7 +94,7 @@ class Propagator:
         size = (own[0].shape[-2], own[0].shape[-1])
         fused = propagate_frames(
             list(own),
-            lambda pair: self._flows.pair(pair, size),
+            lambda i, n: self._shares.link(i, n, size),
             config=self.config,
             previous=self._previous(own[0]),
         )
@@ -108,9 +113,10 @@ class Propagator:
             frame=self._low_res[:, :, -1].clone(),
             frames=so_far + self._low_res.shape[2],
             earlier=torch.stack(earlier) if earlier else None,
+            weight=self._shares.weight if isinstance(self._shares, GatedShares) else None,
         )
 
-    def _all_pairs(self, flow: FlowEstimator | Flows) -> Flows:
+    def _all_shares(self, flow: FlowEstimator | Flows) -> RoundTripShares | GatedShares:
         low_res, before = self._low_res, self._before
         if before is not None:
             frame = require_shape("state.frame", before.frame, low_res[:, :, 0].shape)
@@ -122,7 +128,17 @@ class Propagator:
             raise InputError(
                 f"flows do not fit the frames: found {flows.pairs} pairs, {frames} need {needed}"
             )
-        return flows
+        if self.config.gate is None:
+            return RoundTripShares(flows, self.config, 0 if before is None else 1)
+        return GatedShares(low_res, flows, self.config, scale=self._scale, weight=self._weight())
+
+    def _weight(self) -> Float[Tensor, "b 1 h w"] | None:
+        """The weight of the frame before the clip, one if its clip was made without a gate."""
+        if self._before is None:
+            return None
+        if self._before.weight is None:
+            return torch.ones_like(self._low_res[:, :1, 0])
+        return self._before.weight.to(self._low_res)
 
     def _previous(self, first: Tensor) -> Float[Tensor, "b c h2 w2"] | None:
         if self._before is None:

@@ -52,6 +52,15 @@ class Flag:
 class UpscaleConfig:
     """Every option of `vsr upscale`, with its help; None leaves it to the model or the source."""
 
+    model: Annotated[
+        str,
+        Flag(
+            "model",
+            "NAME",
+            "embedded model (compact), model folder, or image network"
+            " (.safetensors, .pth) (default: compact)",
+        ),
+    ] = "compact"
     start: Annotated[
         float,
         Flag(
@@ -87,15 +96,6 @@ class UpscaleConfig:
         bool,
         Flag("input and output", "", "accept a damaged source: upscale the frames that decode"),
     ] = False
-    model: Annotated[
-        str,
-        Flag(
-            "model",
-            "NAME",
-            "embedded model (compact), model folder, or image network"
-            " (.safetensors, .pth) (default: compact)",
-        ),
-    ] = "compact"
     preset: Annotated[
         str | None,
         Flag(

@@ -64,6 +64,11 @@ def test_no_file_tells_people_to_install_the_other_project_called_vsr() -> None:
     assert not [path for path in files if path.is_file() and other.search(path.read_text())]
 
 
+def test_the_embedded_files_keep_the_wheel_below_90_megabytes() -> None:
+    files = [path for path in (ROOT / "vsr").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files if "__pycache__" not in path.parts) < 90e6
+
+
 @pytest.mark.slow
 def test_every_extra_installs_and_imports_in_a_new_environment(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)

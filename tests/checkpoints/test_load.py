@@ -177,6 +177,13 @@ def test_one_call_loads_a_folder_an_embedded_model_or_a_file(tiny_model, tmp_pat
     assert network.scale == 2
 
 
+def test_a_folder_that_is_embedded_loads_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert load_pipeline("compact", device="cpu").unet.config["in_channels"] == 51
+    with pytest.raises(ModelError, match="is not a model folder"):
+        load_pipeline("realesrgan-x4plus", device="cpu")
+
+
 def test_auto_takes_a_number_format_that_the_network_computes_in(tmp_path, monkeypatch):
     file = saved(swinir(), tmp_path / "net.safetensors")
     monkeypatch.setattr("vsr.checkpoints.load.choose_dtype", lambda *_: torch.float16)

@@ -1,17 +1,15 @@
 """The embedded model's shape, and its initial spatial layers from an image network."""
 
 import logging
-import pickle
 from pathlib import Path
 from typing import cast
 
-import spandrel
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from vsr.errors import ModelError
 from vsr.models.blocks import ResnetBlock, TemporalBlock, Upsample, zero_parameters
+from vsr.models.image import ImageNetwork
 from vsr.models.transformer import VideoTransformer
 from vsr.models.unet import UNetVideoModel
 from vsr.models.unet_levels import Level
@@ -22,16 +20,6 @@ logger = logging.getLogger(__name__)
 # Factor on the initial outputs of new branches: small beside the copied network's, but not zero,
 # since layers behind a zero hardly learn at first.
 SMALL = 0.05
-
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    RuntimeError,
-    EOFError,
-    pickle.UnpicklingError,
-    SafetensorError,
-    spandrel.UnsupportedModelError,
-)
 
 
 def compact_unet() -> UNetVideoModel:
@@ -129,13 +117,7 @@ def init_from_srvgg(unet: UNetVideoModel, path: Path) -> None:
 
 
 def _srvgg_layers(path: Path) -> list[nn.Module]:
-    try:
-        network = spandrel.ModelLoader(device="cpu").load_from_file(path)
-    except FileNotFoundError as error:
-        raise ModelError(f"no network at {path}") from error
-    except _UNREADABLE as error:
-        reason = " ".join(str(error).split()) or "its weights fit no network that spandrel knows"
-        raise ModelError(f"{path.name} is not a file of an image network: {reason}") from error
+    network = ImageNetwork.load(path).descriptor
     body = getattr(network.model, "body", None)
     if network.architecture.id != "Compact" or not isinstance(body, nn.ModuleList):
         raise ModelError(

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from diffusers.utils import logging as diffusers_logging
 
-from vsr.checkpoints.find import find_model, is_network
-from vsr.checkpoints.index import check_folder
+from vsr.checkpoints.find import embedded_models, find_model, is_network
+from vsr.checkpoints.index import INDEX, check_folder
 from vsr.config import Dtype
 from vsr.errors import ModelError
 from vsr.models.blocks import channels_innermost
@@ -45,9 +45,13 @@ def load_pipeline(
 ) -> VideoUpscalePipeline:
     """Returns the pipeline of a model folder, with every tensor on the device in the given type.
 
+    `folder` is a path, or the name of a model folder that is embedded, as "compact".
+
     Raises ModelError for a folder that is incomplete, whose weights do not fit its config, or whose
     index names classes other than those of our models.
     """
+    if not (Path(folder) / INDEX).is_file():
+        folder = embedded_models().get(str(folder), folder)
     folder = Path(folder)
     check_folder(folder)
     try:

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vsr.models.blocks import BlockStyle, FrameConv2d, fold_time, unfold_time, zero_parameters
-from vsr.models.vae_networks import Decoder, DecoderStyle, Encoder
+from vsr.models.vae_networks import VaeDecoder, VaeEncoder, VaeStyle
 
 PATCH = 4
 LatentKind = Literal["kl", "unshuffle"]
@@ -70,7 +70,7 @@ class AutoencoderKLVideo(ModelMixin, ConfigMixin):
         block = BlockStyle(
             norm=cast(Any, norm), groups=norm_groups, eps=1e-6, activation=cast(Any, activation)
         )
-        style = DecoderStyle(
+        style = VaeStyle(
             channels=tuple(block_out_channels),
             layers=layers_per_block,
             block=block,
@@ -79,13 +79,13 @@ class AutoencoderKLVideo(ModelMixin, ConfigMixin):
             condition_channels=condition_channels,
         )
         if latents == "kl":
-            self.encoder = Encoder(in_channels, latent_channels, style)
+            self.encoder = VaeEncoder(in_channels, latent_channels, style)
             self.quant_conv = FrameConv2d(2 * latent_channels, 2 * latent_channels, 1)
             self.post_quant_conv = FrameConv2d(latent_channels, latent_channels, 1)
-            self.decoder = Decoder(latent_channels, out_channels, style)
+            self.decoder = VaeDecoder(latent_channels, out_channels, style)
         else:
             self.encoder = None
-            self.decoder = Decoder(latent_channels, latent_channels, style)
+            self.decoder = VaeDecoder(latent_channels, latent_channels, style)
             zero_parameters(self.decoder.conv_out)
 
     @property

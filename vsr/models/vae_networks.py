@@ -21,7 +21,7 @@ from vsr.ops.attention import attend
 
 
 @dataclass(frozen=True, slots=True)
-class DecoderStyle:
+class VaeStyle:
     """Shape of the encoder and the decoder; see `AutoencoderKLVideo`."""
 
     channels: tuple[int, ...]
@@ -32,10 +32,10 @@ class DecoderStyle:
     condition_channels: int | None
 
 
-class Encoder(nn.Module):
+class VaeEncoder(nn.Module):
     """Frames to the moments of their latents, frame by frame."""
 
-    def __init__(self, in_channels: int, latent_channels: int, style: DecoderStyle):
+    def __init__(self, in_channels: int, latent_channels: int, style: VaeStyle):
         super().__init__()
         channels = style.channels
         self.conv_in = FrameConv2d(in_channels, channels[0], 3, padding=1)
@@ -62,10 +62,10 @@ class Encoder(nn.Module):
         return self.conv_out(self.conv_act_out(self.conv_norm_out(self.mid_block(x))))
 
 
-class Decoder(nn.Module):
+class VaeDecoder(nn.Module):
     """Latents to frames, conditioned on the LR frames after the first convolution if configured."""
 
-    def __init__(self, latent_channels: int, out_channels: int, style: DecoderStyle):
+    def __init__(self, latent_channels: int, out_channels: int, style: VaeStyle):
         super().__init__()
         channels = style.channels[::-1]
         kernel = style.temporal_kernel

@@ -7,11 +7,12 @@ import torch
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from einops import rearrange
 from jaxtyping import Float, Int
-from spandrel import ImageModelDescriptor, ModelLoader
 from torch import Tensor, nn
 
+from vsr.config import NATIVE_SCALE
 from vsr.errors import ModelError
 from vsr.models.blocks import channels_innermost
+from vsr.models.image import ImageNetwork
 from vsr.models.unet import UNetVideoModel
 from vsr.models.vae import AutoencoderKLVideo
 from vsr.pipelines.sampling import mix, starting_latents
@@ -185,10 +186,10 @@ def build_model(config: TrainConfig) -> OneStepModel:
 
 
 def _load_teacher(path: str) -> nn.Module:
-    descriptor = ModelLoader().load_from_file(existing_file(path, "teacher"))
-    if not isinstance(descriptor, ImageModelDescriptor) or descriptor.scale != 4:
-        raise ModelError(f"teacher {path} enlarges by {descriptor.scale}; it must enlarge by 4")
-    return descriptor.model.float()
+    network = ImageNetwork.load(existing_file(path, "teacher"))
+    if network.scale != NATIVE_SCALE:
+        raise ModelError(f"teacher {path} enlarges by {network.scale}; it must enlarge by 4")
+    return network.descriptor.model.float()
 
 
 def _frozen(module: M, device: torch.device) -> M:

@@ -17,6 +17,7 @@ import ffmpeg
 import imageio_ffmpeg
 
 from vsr.errors import OutputError
+from vsr.runtime.files import atomic_file
 from vsr.training.data.manifest import ClipRow, Manifest
 from vsr.training.preparation.command import run, script
 from vsr.training.preparation.steps import split_shots, summary
@@ -63,7 +64,6 @@ def shot_file(folder: Path, row: ClipRow) -> Path:
 def write_shot(row: ClipRow, *, root: Path, folder: Path, crf: int, max_side: int | None) -> str:
     """Transcodes the frames of one shot into a file, which is complete or not there."""
     target = shot_file(folder, row)
-    partial_file = target.with_name(f".{target.name}.partial")
     target.parent.mkdir(parents=True, exist_ok=True)
     # By time, as the manifest has it: ffmpeg counts other frames where an edit list hides some.
     video = ffmpeg.input(str(root / row.source), noautorotate=None).video
@@ -76,17 +76,16 @@ def write_shot(row: ClipRow, *, root: Path, folder: Path, crf: int, max_side: in
         scale = max_side / max(row.width, row.height)
         width, height = (2 * round(side * scale / 2) for side in (row.width, row.height))
         video = video.filter("scale", width, height, flags="area")
-    output = video.output(
-        str(partial_file), vcodec="libx264", crf=crf, preset="veryfast", pix_fmt="yuv420p",
-        format="mp4", fps_mode="passthrough", threads=1, map_metadata=-1,
-    )  # fmt: skip
     try:
-        output.run(cmd=imageio_ffmpeg.get_ffmpeg_exe(), overwrite_output=True, quiet=True)
+        with atomic_file(target) as partial_file:
+            output = video.output(
+                str(partial_file), vcodec="libx264", crf=crf, preset="veryfast", pix_fmt="yuv420p",
+                format="mp4", fps_mode="passthrough", threads=1, map_metadata=-1,
+            )  # fmt: skip
+            output.run(cmd=imageio_ffmpeg.get_ffmpeg_exe(), overwrite_output=True, quiet=True)
     except ffmpeg.Error as error:
-        partial_file.unlink(missing_ok=True)
         reason = error.stderr.decode(errors="replace").strip().splitlines()[-1]
         raise OutputError(f"{target} cannot be written: {reason}") from error
-    partial_file.replace(target)
     return str(target)
 
 

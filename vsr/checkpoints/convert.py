@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import shutil
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,6 +31,7 @@ from vsr.models.unet import UNetVideoModel
 from vsr.models.vae import AutoencoderKLVideo
 from vsr.models.weight_files import read_state, write_state
 from vsr.pipelines.video import VideoUpscalePipeline
+from vsr.runtime.files import atomic_folder
 
 _log = logging.getLogger(__name__)
 
@@ -153,24 +153,11 @@ def _new_folder(target: Path, *, overwrite: bool) -> Generator[Path]:
     """A folder that is renamed to `target` if the context succeeds, and removed otherwise."""
     if target.exists():
         _check_replaceable(target, overwrite=overwrite)
-    partial, former = (
-        target.with_name(f".{target.name}.{os.getpid()}.{word}") for word in ("part", "old")
-    )
     try:
-        partial.mkdir()
-        yield partial
-        if target.exists():
-            target.rename(former)
-        try:
-            partial.rename(target)
-        except OSError:
-            former.rename(target)
-            raise
+        with atomic_folder(target) as partial:
+            yield partial
     except (OSError, SafetensorError) as error:
         raise OutputError(f"{target} cannot be written: {error}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(former, ignore_errors=True)
 
 
 def _check_replaceable(target: Path, *, overwrite: bool) -> None:

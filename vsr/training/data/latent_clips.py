@@ -23,6 +23,7 @@ from torch.utils.data import Dataset
 
 from vsr.errors import ConfigError, InputError
 from vsr.models.vae import AutoencoderKLVideo
+from vsr.runtime.files import write_atomically
 
 INDEX = "index.json"
 PROMPTS = "prompts.safetensors"
@@ -48,9 +49,7 @@ class LatentIndex:
 
     def write(self, folder: Path) -> None:
         """Write `index.json`, complete or not at all."""
-        partial = folder / f".{INDEX}.partial"
-        partial.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
-        partial.replace(folder / INDEX)
+        write_atomically(folder / INDEX, json.dumps(asdict(self), indent=1).encode())
 
     def shard(self, number: int) -> str:
         """The name of a shard."""

@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import importlib
-import os
 import typing
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from types import NoneType
 from typing import Any, Literal
 
 from vsr.errors import ConfigError, DependencyError, InputError, OutputError, install_extra
+from vsr.runtime.files import atomic_file
 
 Kind = Literal["image", "video"]
 Split = Literal["train", "validation", "test"]
@@ -163,13 +163,11 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
     }
     rows = [row_to_plain(row) for row in manifest.rows]
     table = arrow.Table.from_pylist(rows, schema=_schema(arrow).with_metadata(meta))
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        parquet.write_table(table, partial)
-        partial.replace(path)
+        with atomic_file(path) as partial:
+            parquet.write_table(table, partial)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
 
 

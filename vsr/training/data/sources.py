@@ -3,8 +3,6 @@
 import hashlib
 import json
 import logging
-import shutil
-import tempfile
 import zlib
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,6 +16,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from vsr.errors import ConfigError, InputError, VsrError
+from vsr.runtime.files import atomic_new_folder
 from vsr.training.data.manifest import Bars
 from vsr.training.data.motion import Photo, detail_map
 from vsr.training.data.random_access import Access, read_part
@@ -214,15 +213,10 @@ class VideoLibrary:
     ) -> None:
         """Writes the runs of the parts; the folder appears complete or not at all."""
         self._cache.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=self._cache))
-        try:
+        with atomic_new_folder(folder) as partial:
             runs = (run for part in parts for run in self._decode_runs(source, part, size))
             for number, run in enumerate(runs):
                 np.save(partial / f"{number:04d}.npy", run)
-            if not folder.is_dir():  # another process may have been faster
-                partial.rename(folder)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
 
     def _decode_runs(
         self, source: VideoSource, part: _Part, size: tuple[int, int]

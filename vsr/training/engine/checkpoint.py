@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from vsr.errors import InputError, OutputError
-from vsr.training.engine.folders import (
+from vsr.runtime.files import (
     current_folder,
     current_folders,
     put_in_place,

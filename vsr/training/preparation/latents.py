@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import logging
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from torch.utils.data import DataLoader
 from vsr.errors import InputError, OutputError
 from vsr.models.text import embed_prompt
 from vsr.models.vae import AutoencoderKLVideo
+from vsr.runtime.files import atomic_file
 from vsr.training.data.latent_clips import (
     EMPTY_PROMPT,
     INDEX,
@@ -140,10 +140,8 @@ def _write_shard(path: Path, samples: Iterator[dict[str, Tensor]]) -> None:
 
 
 def _save(tensors: dict[str, Tensor], path: Path) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        save_file(tensors, partial)
-        partial.replace(path)
+        with atomic_file(path) as partial:
+            save_file(tensors, partial)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 import zlib
 from collections.abc import Sequence
 from functools import partial
@@ -15,6 +14,7 @@ from jaxtyping import UInt8
 
 from vsr.degradation import DegradationConfig, degrade
 from vsr.errors import InputError, OutputError
+from vsr.runtime.files import atomic_folder, write_atomically
 from vsr.training.data.manifest import Manifest, Split, require_rows
 from vsr.training.preparation.clips import clip_frames
 from vsr.training.preparation.work import finished, work_through
@@ -71,9 +71,7 @@ def write_pairs(
     found = work_through(missing, work, journal=journal, settings=settings, workers=workers)
     pairs = known.get("pairs", {}) | {pair.pop("name"): pair for pair in found.values()}
     everything = {"settings": settings, "pairs": dict(sorted(pairs.items()))}
-    partial_index = index.with_name(f".{INDEX}.partial")
-    partial_index.write_text(json.dumps(everything, indent=1))
-    partial_index.replace(index)
+    write_atomically(index, json.dumps(everything, indent=1).encode())
     finished(journal)
     return everything
 
@@ -143,15 +141,12 @@ def _write_pair(
     good = good_frames(source, max_side=max_side, multiple=degradation.scale)
     rng = np.random.default_rng([seed, zlib.crc32(row.key.encode())])
     bad = degrade(good.astype(np.float32) / 255, config=degradation, rng=rng)
-    partial_folder = folder / f".{name}.partial"
     try:
-        shutil.rmtree(partial_folder, ignore_errors=True)
-        for side, pictures in (("hq", good), ("lq", bad)):
-            (partial_folder / side).mkdir(parents=True)
-            for number, pixels in enumerate(pictures):
-                (partial_folder / side / f"{number:04d}.png").write_bytes(encode_png(pixels))
-        shutil.rmtree(folder / name, ignore_errors=True)
-        partial_folder.rename(folder / name)
+        with atomic_folder(folder / name) as pair:
+            for side, pictures in (("hq", good), ("lq", bad)):
+                (pair / side).mkdir()
+                for number, pixels in enumerate(pictures):
+                    (pair / side / f"{number:04d}.png").write_bytes(encode_png(pixels))
     except OSError as error:
         raise OutputError(f"{folder / name} cannot be written: {error.strerror}") from error
     return {"name": name, "clip": row.key, "hq": pixel_hash(good), "lq": pixel_hash(bad)}

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vsr.errors import InputError, VsrError
+from vsr.runtime.files import write_atomically
 
 _log = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LINES = 10.0
@@ -107,7 +108,7 @@ def _read_journal(journal: Path, settings: Mapping[str, Any]) -> dict[str, Resul
         journal.unlink()
         return {}
     # What a kill left of the last line must not run into the next one.
-    journal.write_text("".join(json.dumps(line) + "\n" for line in found), encoding="utf-8")
+    write_atomically(journal, "".join(json.dumps(line) + "\n" for line in found).encode())
     return {line["key"]: line["result"] for line in found[1:]}
 
 

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from vsr.errors import OutputError
+from vsr.runtime.files import flush, put_in_place
 from vsr.video.images import decode_image, encode_png, upright
 from vsr.video.pixels import Pixels
 from vsr.video.probe import VideoInfo, open_video, probe
@@ -257,14 +258,10 @@ def _check_replaceable(path: Path, *, is_folder: bool) -> None:
 
 def _put_in_place(partial: Path, path: Path, note: Callable[[Path], None] | None) -> None:
     try:
-        for file in partial.iterdir() if partial.is_dir() else (partial,):
-            with file.open("rb") as opened:
-                os.fsync(opened.fileno())
+        flush(partial)
         if note is not None:
             note(partial)
-        if partial.is_dir() and path.is_dir():
-            shutil.rmtree(path)
-        partial.replace(path)
+        put_in_place(partial, path)
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
 

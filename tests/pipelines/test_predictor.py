@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vsr.models.transformer import TextAttention, TextMemory
+from vsr.models.attention import TextAttention, TextMemory
 from vsr.models.unet import UNetVideoModel
 from vsr.ops.segments import blend_plan
 from vsr.ops.tiles import plan_tiles

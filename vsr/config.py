@@ -57,8 +57,8 @@ class UpscaleConfig:
         Flag(
             "model",
             "NAME",
-            "embedded model (compact), model folder, or image network"
-            " (.safetensors, .pth) (default: compact)",
+            "embedded model (vsr models lists them), model folder, or image network file"
+            " (default: compact)",
         ),
     ] = "compact"
     start: Annotated[

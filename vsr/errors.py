@@ -1,8 +1,8 @@
-"""The kinds of error that a user or a file can cause; each says in one line what to do."""
+"""The errors that a user or a file can cause; each message says in one line what to do."""
 
 
 class VsrError(Exception):
-    """Base of every error that is not our own bug; the command line prints it as one line."""
+    """Base of every error that is not a bug of vsr; the command line prints it as one line."""
 
 
 class InputError(VsrError):
@@ -10,7 +10,7 @@ class InputError(VsrError):
 
 
 class OutputError(VsrError):
-    """The output cannot be written where or how it was asked for."""
+    """The output cannot be written in the place or the form that was asked for."""
 
 
 class ConfigError(VsrError):
@@ -22,9 +22,9 @@ class ModelError(VsrError):
 
 
 class NumericalError(ModelError):
-    """A network made what is no picture: NaN, infinity, or black where the source is not.
+    """The output of a network is no picture: NaN, infinity, or black where the source is not.
 
-    `frames`: which ones, counted from the first that were given; none where that is not known.
+    `frames` are the numbers of these frames in the call; empty if they are not known.
     """
 
     def __init__(self, message: str, frames: tuple[int, ...] = ()) -> None:
@@ -33,7 +33,7 @@ class NumericalError(ModelError):
 
 
 class DeviceError(VsrError):
-    """The asked-for device or backend is not available on this machine, or its memory too small."""
+    """The device or backend is not available on this machine, or its memory is too small."""
 
 
 class DependencyError(VsrError):

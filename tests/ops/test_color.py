@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from vsr.ops.color import match_adain, match_wavelet
+from vsr.ops.color import keep_flat_chroma, match_adain, match_wavelet
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "color.safetensors"
 
@@ -53,3 +53,45 @@ def test_adain_takes_a_reference_of_any_size():
     matched = match_adain(frames, small)
     torch.testing.assert_close(matched.mean((-2, -1)), small.mean((-2, -1)))
     torch.testing.assert_close(matched.std((-2, -1)), small.std((-2, -1)), atol=1e-3, rtol=0)
+
+
+LEVEL = 2 / 255
+
+
+def _coloured(t: int = 2) -> torch.Tensor:
+    return 2 * torch.rand(t, 3, 16, 20, generator=torch.Generator().manual_seed(3)) - 1
+
+
+def _grey(t: int = 2, tint: tuple[float, ...] = (0, 0, 0)) -> torch.Tensor:
+    luma = 1.4 * torch.rand(t, 1, 4, 5, generator=torch.Generator().manual_seed(4)) - 0.7
+    return luma + LEVEL * torch.tensor(tint).view(1, 3, 1, 1)
+
+
+def test_a_grey_source_gives_grey_frames_of_the_same_luma():
+    frames = _coloured()
+    found = keep_flat_chroma(frames, _grey())
+    assert torch.equal(found[:, 0], found[:, 1])
+    assert torch.equal(found[:, 0], found[:, 2])
+    luma = 0.299 * frames[:, 0] + 0.587 * frames[:, 1] + 0.114 * frames[:, 2]
+    torch.testing.assert_close(found[:, 0], luma)
+
+
+def test_the_noise_of_a_codec_in_flat_chroma_is_no_colour():
+    noise = LEVEL * torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(5)) / 2
+    found = keep_flat_chroma(_coloured(), _grey() + noise)
+    assert (found - found.mean(dim=1, keepdim=True)).abs().max() < LEVEL
+
+
+def test_a_film_that_is_tinted_as_a_whole_keeps_its_tint():
+    found = keep_flat_chroma(_coloured() / 2, _grey(tint=(20, 0, -15)))
+    torch.testing.assert_close(found[:, 0] - found[:, 1], torch.full((2, 16, 20), 20 * LEVEL))
+    torch.testing.assert_close(found[:, 2] - found[:, 1], torch.full((2, 16, 20), -15 * LEVEL))
+
+
+def test_one_coloured_thing_in_a_grey_picture_keeps_all_colours():
+    source = _grey()
+    source[1, 0, 2, 3] += 30 * LEVEL
+    frames = _coloured()
+    found = keep_flat_chroma(frames, source)
+    assert torch.equal(found[1], frames[1])
+    assert not torch.equal(found[0], frames[0])

@@ -9,6 +9,10 @@ from vsr.ops.filters import smooth
 _EPSILON = 1e-5
 _BINOMIAL = (0.5, 0.25)  # right half of [1, 2, 1] / 4
 LEVELS = 5
+_LUMA = (0.299, 0.587, 0.114)  # BT.601
+_LEVEL = 2 / 255
+_FLAT_STD, _FLAT_RANGE = 1.0 * _LEVEL, 6.0 * _LEVEL
+"""Chroma is flat within the rounding and noise of a codec, in grey levels."""
 
 
 def match_adain(
@@ -38,6 +42,30 @@ def match_wavelet(
     for i, (plane, target) in enumerate(planes):  # one plane at a time stays in the cache of a CPU
         out[i] = plane + _low_band(target - plane, levels)
     return out.reshape(frames.shape)
+
+
+def keep_flat_chroma(
+    frames: Float[Tensor, "t 3 h w"], reference: Float[Tensor, "t 3 h2 w2"]
+) -> Float[Tensor, "t 3 h w"]:
+    """Returns `frames` in [-1, 1] without colours where those of `reference` have none.
+
+    A frame of the reference whose red and blue differ from its green by the same everywhere is grey
+    or tinted as a whole: its large frame keeps its own luma and gets that tint. Other frames stay.
+    """
+    chroma = reference[:, [0, 2]] - reference[:, 1:2]
+    mean = chroma.mean(dim=(-2, -1), keepdim=True)
+    spread = (chroma - mean).abs().amax(dim=(1, 2, 3))
+    flat = (chroma.std(dim=(-2, -1), correction=0).amax(dim=1) <= _FLAT_STD) & (
+        spread <= _FLAT_RANGE
+    )
+    if not flat.any():
+        return frames
+    weights = frames.new_tensor(_LUMA).view(1, 3, 1, 1)
+    tint = reference.mean(dim=(-2, -1), keepdim=True)
+    tint = tint - (weights * tint).sum(dim=1, keepdim=True)
+    tint = torch.where(tint.abs() < _LEVEL / 2, 0, tint)
+    toned = (weights * frames).sum(dim=1, keepdim=True) + tint
+    return torch.where(flat.view(-1, 1, 1, 1), toned.clamp(-1, 1), frames)
 
 
 def _moments(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from vsr.config import Color
 from vsr.errors import InputError, NumericalError
-from vsr.ops.color import match_adain, match_wavelet
+from vsr.ops.color import keep_flat_chroma, match_adain, match_wavelet
 from vsr.runtime.timing import Timer
 
 OutputType = Literal["np", "pt"]
@@ -62,13 +62,19 @@ def match_groups(
     color: Color,
     timer: Timer,
 ) -> Iterator[Float[Tensor, "1 3 _ h2 w2"]]:
-    """Yields groups of consecutive frames with the colours of their small frames."""
+    """Yields groups of consecutive frames with the colours of their small frames.
+
+    Frames of a source without colours get none, whatever the method; see `keep_flat_chroma`.
+    """
     done = 0
     for group in groups:
         small = low_res[:, :, done : done + group.shape[2]]
         with timer("color"):
             matched = match_colors(group.float(), small, color=color)
-        yield matched
+            toned = keep_flat_chroma(
+                *(rearrange(x, "1 c t h w -> t c h w") for x in (matched, small))
+            )
+        yield rearrange(toned, "t c h w -> 1 c t h w")
         done += group.shape[2]
 
 

@@ -56,6 +56,7 @@ HOMES = {
     "ffmpeg": ("data_prep/",),
     "gradio": ("vsr/ui/",),
     "pyarrow": ("vsr/training/manifest.py",),
+    "spandrel": ("vsr/models/image.py",),
     "torchvision": ("vsr/models/", "vsr/evaluation/"),
     "xformers": ("vsr/ops/attention.py",),
 }

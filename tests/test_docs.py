@@ -7,10 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from vsr.cli.arguments import option_strings
+from vsr.cli.parsers import make_parsers
+
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PLACES = ("vsr", "docs", "tests", "tools", "configs", "data_prep", ".ci")
 
+# As in `python -m vsr upscale IN OUT --scale 2`, up to the end of the code or a comment.
+COMMAND = re.compile(r"\bvsr (upscale|plan|info|models|convert|train)\b([^`#\n]*)")
 QUOTE = re.compile(r"`([^`]+)`")
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 NAMED = re.compile(rf"(?<![\w/.])(?:{'|'.join(map(re.escape, PLACES))})/[\w./*-]*[\w/]")
@@ -42,6 +47,14 @@ def test_every_link_leads_to_a_file_or_a_heading(page: Path) -> None:
 def test_every_file_that_a_page_names_exists(page: Path) -> None:
     named = {found.rstrip("/") for found in NAMED.findall(page.read_text())}
     assert not {file for file in named if not list(ROOT.glob(file))}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_command_that_a_page_shows_has_these_options(page: Path) -> None:
+    _, parsers = make_parsers()
+    for command, rest in COMMAND.findall(page.read_text()):
+        flags = {flag.partition("=")[0] for flag in rest.split() if flag.startswith("--")}
+        assert flags <= set(option_strings(parsers[command])), f"vsr {command}"
 
 
 def test_the_index_names_every_page() -> None:

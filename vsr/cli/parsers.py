@@ -149,7 +149,7 @@ def _train_parser() -> ArgumentParser:
 
 
 def _parser(command: str, usage: str, description: str) -> ArgumentParser:
-    return ArgumentParser(
+    parser = ArgumentParser(
         usage=f"{'' if command == 'vsr' else 'vsr '}{command} {usage}",
         description=description,
         epilog=examples(command),
@@ -157,6 +157,8 @@ def _parser(command: str, usage: str, description: str) -> ArgumentParser:
         exit_on_error=False,
         add_help=command == "vsr",
     )
+    parser._positionals.title = "arguments"
+    return parser
 
 
 def _add_common(parser: ArgumentParser, group: Any) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -11,7 +10,7 @@ from torch import Tensor
 from vsr.models.attention import TextMemory
 from vsr.models.unet import UNetVideoModel
 from vsr.ops.segments import WeightedSegment
-from vsr.ops.tiles import Tile, blend_tiles
+from vsr.ops.tiles import Tile
 from vsr.runtime.timing import Timer
 
 
@@ -63,33 +62,27 @@ class ClipPredictor:
     def __call__(
         self, latents: Float[Tensor, "1 c t h w"], timestep: Tensor
     ) -> Float[Tensor, "1 c t h w"]:
-        """The blended prediction, in the type of `latents`."""
+        """Returns the blended prediction, in the type of `latents`."""
         text = self.guidance.text_at(float(timestep) / self.train_timesteps)
-        output = torch.zeros_like(latents)
+        blended = torch.zeros_like(latents)
         for segment in self.segments:
             span = slice(segment.start, segment.stop)
-            part = self._segment(latents[:, :, span], self.noisy[:, :, span], timestep, text)
-            weights = part.new_tensor(segment.weights).view(-1, 1, 1)
-            output[:, :, span] += weights * part
-        return output
-
-    def _segment(self, latents: Tensor, noisy: Tensor, *step: Any) -> Tensor:
-        with self.timer("U-Net"):
-            parts = (self._tile(tile.crop(latents), tile.crop(noisy), *step) for tile in self.tiles)
-            return blend_tiles(parts, self.tiles) if len(self.tiles) > 1 else next(parts)
-
-    def _tile(
-        self, latents: Tensor, noisy: Tensor, timestep: Tensor, text: Tensor | None
-    ) -> Tensor:
-        output = self.unet(
-            latents.to(self.unet.dtype),
-            timestep,
-            low_res=noisy,
-            class_labels=self.level,
-            encoder_hidden_states=self._memory(text),
-            frame_window=self.frame_window,
-        ).sample
-        return self.guidance.combine(output.to(latents.dtype))
+            frame_weights = latents.new_tensor(segment.weights).view(-1, 1, 1)
+            for tile in self.tiles:
+                with self.timer("U-Net"):
+                    output = self.unet(
+                        tile.crop(latents[:, :, span]).to(self.unet.dtype),
+                        timestep,
+                        low_res=tile.crop(self.noisy[:, :, span]),
+                        class_labels=self.level,
+                        encoder_hidden_states=self._memory(text),
+                        frame_window=self.frame_window,
+                    ).sample
+                part = frame_weights * self.guidance.combine(output.to(latents.dtype))
+                if len(self.tiles) > 1:
+                    part = part * tile.weights(part)
+                tile.crop(blended[:, :, span]).add_(part)
+        return blended
 
     def _memory(self, text: Tensor | None) -> TextMemory | None:
         if text is None:

@@ -25,7 +25,7 @@ from vsr.pipelines.memory import MemoryTraits
 from vsr.pipelines.predictor import ClipPredictor, Guidance
 from vsr.pipelines.presets import read_preset
 from vsr.pipelines.sampling import denoise, noise_low_res, starting_latents
-from vsr.pipelines.schedule import make_schedule
+from vsr.pipelines.schedule import Schedule, make_schedule
 from vsr.pipelines.settings import SamplingConfig, given
 from vsr.pipelines.steady import clip_propagator
 from vsr.propagation.propagator import PropagationState, Propagator
@@ -124,16 +124,18 @@ class VideoUpscalePipeline(DiffusionPipeline):
         condition = self._condition(low_res, noise, low_res_noise, level=settings.noise_level)
         guidance = self._guidance(settings, negative_prompt_embeds, prompt_embeds)
         predict = self._predictor(condition, guidance, settings, timer)
-        propagator = clip_propagator(
-            low_res,
-            settings,
-            estimator=self._estimator,
-            flows=flows,
-            state=state,
-            scale=self.scale if self.vae.packed else 1,
-            timer=timer,
+        propagator = self._propagator(low_res, flows, state, settings, timer)
+        start, base = self._start(low_res, noise, latents, settings)
+        clean = denoise(
+            start,
+            predict=predict,
+            schedule=self._schedule(settings),
+            prediction=settings.prediction,
+            base=base,
+            propagate=partial(self._fuse, propagator, timer) if propagator else None,
+            propagation_steps=settings.propagation_steps,
         )
-        clean = self._sample(low_res, noise, latents, settings, predict, propagator)
+        del start, base  # as large as all that the decoder makes at once
         large = timed(self._decode(clean, low_res, settings), timer, "VAE")
         large = match_groups(large, low_res, color=settings.color, timer=timer)
         images = collect(large, output_type, like=frames)
@@ -240,45 +242,53 @@ class VideoUpscalePipeline(DiffusionPipeline):
             frame_window=settings.frame_window,
         )
 
+    def _propagator(
+        self,
+        low_res: Tensor,
+        flows: Flows | tuple[Tensor, Tensor] | None,
+        state: PropagationState | None,
+        settings: SamplingConfig,
+        timer: Timer,
+    ) -> Propagator | None:
+        return clip_propagator(
+            low_res,
+            settings,
+            estimator=self._estimator,
+            flows=flows,
+            state=state,
+            scale=self.scale if self.vae.packed else 1,
+            timer=timer,
+        )
+
     def _estimator(self) -> FlowEstimator:
         if self.flow_estimator is None:
             folder, device = self.config.get("_name_or_path"), self._execution_device
             self.flow_estimator = flow_estimator("auto", folder=folder, device=device)
         return self.flow_estimator
 
-    def _sample(
+    def _start(
         self,
         low_res: Tensor,
         noise: "NoiseSource",
         latents: Tensor | None,
         settings: SamplingConfig,
-        predict: ClipPredictor,
-        propagator: Propagator | None,
-    ) -> Float[Tensor, "1 c t h w"]:
-        """The clean latents of the clip."""
+    ) -> tuple[Tensor, Tensor | None]:
+        """The latents where sampling starts, and those of the enlarged LR frames if needed."""
         device, channels = self._execution_device, self.unet.config["out_channels"]
-        steps = settings.num_inference_steps
         from_low_res = settings.start == "low_res"
         base = None
         if from_low_res or settings.prediction == "residual":
             base = self.vae.encode_enlarged(low_res).float()
-        if latents is None:
-            drawn = noise(channels=channels, stream="latents").to(device)
-            start = starting_latents(
-                drawn, base=base if from_low_res else None, strength=settings.start_strength
-            )
-        else:
+        if latents is not None:
             shape = (1, channels, *low_res.shape[2:])
-            start = require_shape("latents", latents, shape).to(device, torch.float32)
-        return denoise(
-            start,
-            predict=predict,
-            schedule=make_schedule(self.scheduler, steps, device=device, kind=settings.scheduler),
-            prediction=settings.prediction,
-            base=base,
-            propagate=partial(self._fuse, propagator, predict.timer) if propagator else None,
-            propagation_steps=settings.propagation_steps,
-        )
+            return require_shape("latents", latents, shape).to(device, torch.float32), base
+        drawn = noise(channels=channels, stream="latents").to(device)
+        begin = base if from_low_res else None
+        return starting_latents(drawn, base=begin, strength=settings.start_strength), base
+
+    def _schedule(self, settings: SamplingConfig) -> Schedule:
+        steps, device = settings.num_inference_steps, self._execution_device
+        return make_schedule(self.scheduler, steps, device=device, kind=settings.scheduler)
 
     def _fuse(self, propagator: Propagator, timer: Timer, x0: Tensor) -> Tensor:
         """The fused latents. Packed ones are warped as the pixels that they are."""

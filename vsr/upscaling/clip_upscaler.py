@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any, Protocol
 
 import cv2
@@ -131,16 +132,23 @@ class Upscaler:
         frames in float32. Raises DeviceError or NumericalError where that does not help either.
         """
         self._apply_fallback()
-        while True:
-            try:
-                pixels, self._state = self._checked_frames(clip)
-            except (RuntimeError, MemoryError, cv2.error) as error:
-                if not is_shortage(error):
-                    raise
-                reason = first_line(error)
-            else:
-                return UpscaledClip(pixels, tuple(f.pts for f in clip.frames), self.fallback)
-            self._reduce(clip, reason)  # here, since the error holds the tensors of the attempt
+        dtype = self.pipeline.dtype
+        try:
+            while True:
+                try:
+                    pixels, self._state = self._frames(clip)
+                except NumericalError as error:
+                    retry = partial(self._use_float32, str(error))
+                except (RuntimeError, MemoryError, cv2.error) as error:
+                    if not is_shortage(error):
+                        raise
+                    retry = partial(self._reduce, clip, first_line(error))
+                else:
+                    return UpscaledClip(pixels, tuple(f.pts for f in clip.frames), self.fallback)
+                retry()  # here, since the error holds the tensors of the attempt
+        finally:
+            if self.fallback.dtype is None:
+                self._convert(dtype)
 
     def carried(self) -> bytes:
         """Returns what the last clip hands to the next one of its shot: a line of JSON, a state."""
@@ -152,27 +160,6 @@ class Upscaler:
         fallback, _, state = carried.partition(b"\n")
         self.fallback = Fallback(**json.loads(fallback))
         self._state = PropagationState.from_bytes(state, self._device) if state else None
-
-    def _checked_frames(self, clip: Clip) -> tuple[Pixels, PropagationState | None]:
-        """The frames of the clip and the state after it, in float32 if the dtype fails."""
-        try:
-            return self._frames(clip)
-        except NumericalError as error:
-            problem = str(error)
-        dtype = self.pipeline.dtype
-        if dtype != torch.float32:
-            _log.warning("%s in %s: made again in float32", problem, dtype_name(dtype))
-            self._convert(torch.float32)
-            try:
-                return self._frames(clip)
-            except NumericalError as error:
-                problem = str(error)
-            finally:
-                self._convert(dtype)
-        raise NumericalError(
-            f"{problem} in float32: the model or its weights are at fault; try another --model, or "
-            "leave these frames out by --start and --duration"
-        )
 
     def _frames(self, clip: Clip) -> tuple[Pixels, PropagationState | None]:
         state = None if clip.starts_shot else self._state
@@ -195,6 +182,17 @@ class Upscaler:
                 done.append(reduce_frames(result.frames, self.size.height, self.size.width))
             state = result.state
         return np.concatenate(done) if len(done) > 1 else done[0], state
+
+    def _use_float32(self, problem: str) -> None:
+        """Compute the clip in float32, where its values may be finite."""
+        dtype = self.pipeline.dtype
+        if dtype == torch.float32:
+            raise NumericalError(
+                f"{problem} in float32: the model or its weights are at fault; try another "
+                "--model, or leave these frames out by --start and --duration"
+            )
+        _log.warning("%s in %s: made again in float32", problem, dtype_name(dtype))
+        self._convert(torch.float32)
 
     def _reduce(self, clip: Clip, reason: str) -> None:
         """Use less memory for this clip and all after it."""

@@ -20,7 +20,7 @@ import imageio_ffmpeg
 import numpy as np
 
 from vsr.training.data.random_access import Access, read_part
-from vsr.training.data.sources import VIDEO_SUFFIXES
+from vsr.training.data.videos import VIDEO_SUFFIXES
 from vsr.training.preparation.clips import list_media
 from vsr.video.probe import probe
 

@@ -439,7 +439,7 @@ def test_what_the_system_lacks_is_said_in_one_line(
 
 
 @pytest.mark.parametrize("columns", ["80", "120"])
-@pytest.mark.parametrize("command", ["upscale", "plan", "info", "models", "convert", "train"])
+@pytest.mark.parametrize("command", [*COMMANDS])
 def test_help_fits_the_terminal_and_shows_no_noise_of_the_parser(
     command: str, columns: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

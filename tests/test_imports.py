@@ -55,7 +55,7 @@ HOMES = {
     "decord": ("vsr/training/",),
     "ffmpeg": ("data_prep/",),
     "gradio": ("vsr/ui/",),
-    "pyarrow": ("vsr/training/manifest.py",),
+    "pyarrow": ("vsr/training/data/",),
     "spandrel": ("vsr/models/image.py",),
     "torchvision": ("vsr/models/", "vsr/evaluation/"),
     "xformers": ("vsr/ops/attention.py",),

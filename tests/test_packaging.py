@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,36 @@ def test_no_file_tells_people_to_install_the_other_project_called_vsr() -> None:
 def test_the_embedded_files_keep_the_wheel_below_90_megabytes() -> None:
     files = [path for path in (ROOT / "vsr").rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files if "__pycache__" not in path.parts) < 90e6
+
+
+def test_the_wheel_carries_the_training_configs() -> None:
+    whole = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wheel = whole["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert wheel["force-include"] == {"configs/train": "vsr/training/configs"}
+
+
+@pytest.mark.slow
+def test_training_starts_by_name_from_an_installed_wheel(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", tmp_path, ROOT]
+    subprocess.run(build, check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
+    code = (
+        "import vsr, vsr.training.config_file as c; "
+        "print(vsr.__file__, c.load_train_config('compact').recipe, *c.shipped_configs())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(tmp_path / "site")},
+        capture_output=True,
+        text=True,
+    )
+    place, recipe, *names = done.stdout.split()
+    assert place.startswith(str(tmp_path)) and recipe == "compact"
+    assert set(names) == {path.stem for path in (ROOT / "configs" / "train").glob("*.yaml")}
 
 
 @pytest.mark.slow

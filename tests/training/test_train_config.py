@@ -1,3 +1,4 @@
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ from vsr.training.config_file import (
     config_to_dict,
     differing_fields,
     load_train_config,
+    shipped_configs,
 )
+from vsr.training.recipes.networks import existing_file, named_path
 
 SHIPPED = sorted((Path(__file__).parents[2] / "configs" / "train").glob("*.yaml"))
 ONE_STAGE = {"stages": [{"name": "first", "steps": 3, "lr": "1e-3"}]}
@@ -25,6 +28,31 @@ def file(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
 def test_every_shipped_config_loads(path: Path):
     assert load_train_config(path).stages
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_every_shipped_config_loads_by_its_name(path: Path):
+    assert load_train_config(path.stem) == load_train_config(path)
+    assert shipped_configs()[path.stem] == path
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_clips_that_judge_moving_scenes_never_train(path: Path):
+    patterns = load_train_config(path).data.exclude
+    for name in ("01_dog", "05_default_juggle", "car-detection", "01_dog_mp4_shot0003"):
+        assert any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+@pytest.mark.parametrize("name", ["compact", "compact_long"])
+def test_networks_that_a_config_starts_from_are_inside_the_package(name: str):
+    config = load_train_config(name)
+    assert config.init and named_path(config.init).exists()
+    assert config.teacher and existing_file(config.teacher, "teacher").is_file()
+
+
+def test_a_name_near_a_shipped_one_is_suggested():
+    with pytest.raises(ConfigError, match="did you mean compact"):
+        load_train_config("compakt")
 
 
 def test_a_config_in_plain_form_is_read_back_as_it_was():

@@ -43,6 +43,8 @@ def _run(args: Sequence[str]) -> int:
     if not args:
         parser.print_help()
         return EXIT_USAGE
+    if args[0] == "data" and args[1:] and not args[1].startswith("-"):
+        return _run_data(args[1], args[2:])
     try:
         if args[0] == "help":
             args = [*args[1:], "--help"]
@@ -63,6 +65,16 @@ def _run(args: Sequence[str]) -> int:
     )
     COMMANDS[options.command](chosen)
     return 0
+
+
+def _run_data(step: str, args: Sequence[str]) -> int:
+    """Run a step of `vsr data`, which parses its own arguments."""
+    from vsr.training.preparation.commands import run_command
+
+    try:
+        return run_command(step, args)
+    except SystemExit as end:
+        return int(end.code or 0)
 
 
 def _interrupt(*_: object) -> None:

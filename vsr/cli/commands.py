@@ -120,7 +120,20 @@ def _convert(options: Namespace) -> None:
 def _train(options: Namespace) -> None:
     from vsr.training import train
 
-    train(Path(options.config), options.overrides)
+    train(options.config, options.overrides)
+
+
+def _export(options: Namespace) -> None:
+    from vsr.training.export import export
+
+    used = export(Path(options.run), Path(options.folder), best=options.best)
+    print(f"{options.folder} is written: the model of {used}")
+
+
+def _data(options: Namespace) -> None:
+    from vsr.training.preparation.commands import run_command
+
+    run_command(options.step, ())
 
 
 COMMANDS: dict[str, Callable[[Namespace], None]] = {
@@ -130,5 +143,7 @@ COMMANDS: dict[str, Callable[[Namespace], None]] = {
     "models": _models,
     "convert": _convert,
     "train": _train,
+    "export": _export,
+    "data": _data,
 }
 """The function of each command."""

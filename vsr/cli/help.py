@@ -39,8 +39,21 @@ EXAMPLES = {
         vsr convert lavie_vsr.pt models/lavie --upscaler stable-diffusion-x4-upscaler
     """,
     "train": """
-        vsr train configs/train/compact.yaml data.photos=PHOTOS data.clips=CLIPS
-        vsr train configs/train/temporal.yaml init=MODEL_FOLDER stages.first.lr=1e-4
+        vsr train compact data.photos=PHOTOS data.clips=CLIPS
+        vsr train temporal init=MODEL_FOLDER stages.prompts.lr=1e-5
+        vsr train my_config.yaml
+    """,
+    "export": """
+        vsr export runs/compact my_model
+        vsr export runs/compact my_model --best
+    """,
+    "data": """
+        vsr data probe MEDIA clips.parquet     list the videos and pictures
+        vsr data split clips.parquet           cut the videos into shots
+        vsr data filter clips.parquet          measure and select the clips
+        vsr data caption clips.parquet         describe the clips in words
+        vsr data degrade clips.parquet PAIRS   write pairs of good and bad clips
+        vsr data precompute clips.parquet OUT  store the latents of samples
     """,
 }
 """Examples by command, for the end of its help."""

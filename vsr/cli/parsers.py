@@ -21,6 +21,8 @@ def make_parsers() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
         "models": _models_parser(),
         "convert": _convert_parser(),
         "train": _train_parser(),
+        "export": _export_parser(),
+        "data": _data_parser(),
     }
     parser = _parser("vsr", "COMMAND ...", "Upscale videos, steady from frame to frame.")
     version = f"vsr {__version__}"
@@ -136,7 +138,9 @@ def _convert_parser() -> ArgumentParser:
 
 def _train_parser() -> ArgumentParser:
     parser = _parser("train", "CONFIG [KEY=VALUE ...] [options]", "Train a model, or resume a run.")
-    parser.add_argument("config", type=str, metavar="CONFIG", help="YAML file of the run")
+    parser.add_argument(
+        "config", type=str, metavar="CONFIG", help="YAML file, or the name of a shipped one"
+    )
     parser.add_argument(
         "overrides",
         type=str,
@@ -144,6 +148,28 @@ def _train_parser() -> ArgumentParser:
         metavar="KEY=VALUE",
         help="values that replace those of the file, as stages.first.lr=1e-4",
     )
+    _add_common(parser, parser)
+    return parser
+
+
+def _export_parser() -> ArgumentParser:
+    parser = _parser(
+        "export", "RUN FOLDER [options]", "Write the model of a training run as a model folder."
+    )
+    parser.add_argument("run", type=str, metavar="RUN", help="run folder of a training")
+    parser.add_argument("folder", type=str, metavar="FOLDER", help="model folder to write")
+    parser.add_argument(
+        "--best", action="store_true", help="take the best checkpoint, not the newest"
+    )
+    _add_common(parser, parser)
+    return parser
+
+
+def _data_parser() -> ArgumentParser:
+    """Return the parser whose help names the data commands; each of these has its own parser."""
+    parser = _parser("data", "STEP ARGUMENTS ...", "Prepare training data; vsr data STEP --help.")
+    steps = "probe, split, filter, caption, degrade or precompute"
+    parser.add_argument("step", type=str, metavar="STEP", help=steps)
     _add_common(parser, parser)
     return parser
 

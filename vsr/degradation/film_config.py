@@ -3,7 +3,7 @@
 Lengths are in pixels of the high-quality clip, counts by its size, so that a crop of a frame is as
 worn as the whole. The literature gives forms and not ranges (Kokaram, Motion Picture Restoration,
 1998; van Roosmalen et al. 1999; Iizuka and Simo-Serra 2019; Wan et al. 2022): the ranges here are
-chosen by eye on sheets of 720p frames (`data_prep/degrade.py --grid`), from a well-kept print to
+chosen by eye on sheets of 720p frames (`vsr data degrade --grid`), from a well-kept print to
 one that is hard to watch.
 """
 

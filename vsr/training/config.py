@@ -100,7 +100,7 @@ class DataConfig:
     """Where the training material lies and how many processes prepare it."""
 
     manifest: str | None = None
-    """A file of clips that `data_prep` makes, in the place of the two folders below: its kept
+    """A file of clips that `vsr data` makes, in the place of the two folders below: its kept
     clips of the split `train` train, those of `validation` validate."""
     photos: str | None = "data/photos"
     clips: str | None = "data/clips"
@@ -110,10 +110,12 @@ class DataConfig:
     """Reduction of the real clips, which are too soft at their own size."""
     held_out_every: int = 16
     """One photograph in so many is kept for validation; a manifest says it by its column split."""
+    exclude: tuple[str, ...] = ()
+    """Shell patterns of file names without their suffix: files that match one never train."""
     photo_memory: int = 1 << 30
     """Bytes of decoded photographs that are kept."""
     latents: str | None = None
-    """A folder of `data_prep/precompute.py`: the recipe `temporal` trains on what it holds, in the
+    """A folder of `vsr data precompute`: the recipe `temporal` trains on what it holds, in the
     place of clips made and encoded as they are needed."""
     reader: Literal["decord", "av"] = "decord"
     """Who decodes the real clips: decord (extra `train`), or PyAV."""

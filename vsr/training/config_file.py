@@ -14,16 +14,35 @@ from vsr.errors import ConfigError
 from vsr.training.config import TrainConfig
 
 
-def load_train_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
-    """The training config of a yaml file, with `key.inner=value` strings laid over it.
+def shipped_configs() -> dict[str, Path]:
+    """The training configs that come with vsr, by name: those of the wheel, or of the clone."""
+    folder = Path(__file__).with_name("configs")
+    if not folder.is_dir():
+        folder = Path(__file__).parents[2] / "configs" / "train"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
-    A stage is addressed by its name or its number: `stages.first.steps=100`.
-    Raises `ConfigError` for an unreadable file, an unknown key (with the nearest right one) or a
-    value of the wrong type.
+
+def find_train_config(name: str | Path) -> Path:
+    """The config file at a path, or the shipped one of that name; `ConfigError` if neither is."""
+    if Path(name).is_file():
+        return Path(name)
+    shipped = shipped_configs()
+    if str(name) in shipped:
+        return shipped[str(name)]
+    raise ConfigError(
+        f"no config file {str(name)!r}{nearest(str(name), list(shipped))}; the shipped ones are "
+        f"called {', '.join(shipped)}"
+    )
+
+
+def load_train_config(name: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
+    """The training config of a YAML file or of a shipped name, with overrides applied.
+
+    Overrides are `key.inner=value` strings; a stage is addressed by its name or its number:
+    `stages.first.steps=100`. Raises `ConfigError` for an unreadable file, an unknown key (with the
+    nearest right one) or a value of the wrong type.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ConfigError(f"no config file {str(path)!r}; the shipped ones are in configs/train")
+    path = find_train_config(name)
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -18,7 +18,7 @@ from vsr.training.config import NoiseConfig, TrainConfig
 from vsr.training.config_file import build_train_config
 from vsr.training.engine.checkpoint import BEST, find_checkpoint, load_checkpoint
 from vsr.training.recipes.distill import student_pipeline, teacher_folder
-from vsr.training.recipes.networks import load_networks, model_folder_of
+from vsr.training.recipes.networks import load_networks, model_folder_of, named_path
 from vsr.training.recipes.temporal import fresh_pipeline
 
 
@@ -50,7 +50,7 @@ def trained_pipeline(
         return fresh_pipeline(config, unet, vae)
     if config.init is None:
         raise ConfigError("init is null; schedulers and settings come from a model folder there")
-    pipe = load_pipeline(model_folder_of(Path(config.init)), device="cpu")
+    pipe = load_pipeline(model_folder_of(named_path(config.init)), device="cpu")
     parts: dict[str, Any] = pipe.components | {"unet": unet, "vae": vae}
     return VideoUpscalePipeline(**parts, sampling=asdict(pipe.settings))
 

@@ -59,6 +59,14 @@ def test_a_wrong_degradation_says_what_is_allowed(values: object, message: str) 
         data(degradation=values)
 
 
+def test_excluded_files_never_train(tmp_path: Path) -> None:
+    for name in ("dog_1", "hill", "lake"):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), texture(160, 200, 1))
+    chosen = data(photos=str(tmp_path), clips=None, exclude=["dog*"], cache=str(tmp_path))
+    paths = make_dataset(chosen, 16, 2, seed=0, held_out=False).photos.paths
+    assert [path.name for path in paths] == ["hill.png", "lake.png"]
+
+
 def test_a_run_trains_and_validates_on_the_splits_of_its_manifest(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     rows = []

@@ -133,7 +133,7 @@ def test_a_missing_shard_and_a_folder_without_any_are_input_errors(
         LatentClips(tmp_path, crop=16, frames=2)
     write_latents(clips, small_vae(), tmp_path, samples=2, shard_samples=2)
     (tmp_path / "shard_00000.safetensors").write_bytes(b"broken")
-    with pytest.raises(InputError, match=r"shard_00000.*run data_prep/precompute\.py again"):
+    with pytest.raises(InputError, match=r"shard_00000.*run vsr data precompute again"):
         LatentClips(tmp_path, crop=16, frames=2)[0]
 
 

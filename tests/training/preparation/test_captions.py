@@ -50,7 +50,7 @@ def blip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_kept_clips_without_a_caption_get_one(
     blip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from data_prep import caption as script
+    from vsr.training.preparation.commands import caption as script
 
     row = ClipRow("0.png", "image", "train", 0, 0, 60, 40)
     rows = (

@@ -11,9 +11,6 @@ import cv2
 import numpy as np
 import pytest
 
-from data_prep import degrade as degrade_script
-from data_prep import filter as filter_script
-from data_prep import probe as probe_script
 from tests.training.data.test_samples import texture
 from vsr.degradation import DegradationConfig, old_film_config
 from vsr.errors import ConfigError, InputError
@@ -21,6 +18,9 @@ from vsr.training.data.manifest import ClipRow, Manifest, read_manifest
 from vsr.training.data.samples import TrainingClips, TrainingClipsConfig
 from vsr.training.preparation import pairs as pairs_module
 from vsr.training.preparation.clips import FilterConfig, clip_frames, judge
+from vsr.training.preparation.commands import degrade as degrade_script
+from vsr.training.preparation.commands import filter as filter_script
+from vsr.training.preparation.commands import probe as probe_script
 from vsr.training.preparation.pairs import example_sheet, write_pairs
 from vsr.training.preparation.steps import filter_clips, probe_folder, split_shots
 from vsr.video.images import list_images, read_image
@@ -290,7 +290,7 @@ def test_a_manifest_without_kept_clips_makes_no_pairs(tmp_path: Path) -> None:
 def test_shots_become_files_of_their_own(media: Path, prepared: Path, tmp_path: Path) -> None:
     pytest.importorskip("ffmpeg")
     pytest.importorskip("imageio_ffmpeg")
-    from data_prep import split_shots as split_script
+    from vsr.training.preparation.commands import split as split_script
 
     path = tmp_path / "clips.parquet"
     limits = dataclasses.replace(LIMITS, duplicate_bits=-1)

@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 from tests.training import small
 from tests.training.folders import OneSample, save_folder
 from vsr.checkpoints.load import load_pipeline
+from vsr.cli import main
 from vsr.errors import ConfigError
 from vsr.pipelines.video import VideoUpscalePipeline
 from vsr.training.config import ModelConfig, NoiseConfig, StageConfig, TrainConfig
@@ -205,6 +206,16 @@ def test_an_exported_student_samples_in_its_few_steps(run: Path, folder: Path, t
         torch.testing.assert_close(value, averaged[f"unet.{name}"].half().float())
     frames = np.zeros((3, 8, 10, 3), np.uint8)
     assert pipe(frames, propagation_steps=()).frames.shape == (3, 32, 40, 3)
+
+
+def test_the_command_line_exports_a_run(
+    run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    assert main(["export", str(run), str(tmp_path / "model")]) == 0
+    assert load_pipeline(tmp_path / "model", device="cpu").settings.num_inference_steps == 2
+    assert str(tmp_path / "model") in capfd.readouterr().out
+    assert main(["export", str(tmp_path), str(tmp_path / "other")]) == 1
+    assert "holds no checkpoint" in capfd.readouterr().err
 
 
 def test_a_teacher_that_is_no_model_folder_is_named(folder: Path, photos: Path, tmp_path: Path):

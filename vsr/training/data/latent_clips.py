@@ -4,7 +4,7 @@ A folder of shards holds `index.json`, `shard_00000.safetensors` and so on, and
 `prompts.safetensors` where the model reads text. A shard has `hq_latents` `n c t h w`
 (float16, scaled as the U-Net sees them), `lr` `n t h w 3` (uint8) and `prompt` (number of the
 prompt, `n`).
-`data_prep/precompute.py` writes them.
+`vsr data precompute` writes them.
 """
 
 import hashlib
@@ -65,7 +65,7 @@ def read_index(folder: Path) -> LatentIndex:
     """The index of a folder of shards; InputError where it is none."""
     path = folder / INDEX
     if not path.is_file():
-        raise InputError(f"{folder} has no {INDEX}; data_prep/precompute.py makes such folders")
+        raise InputError(f"{folder} has no {INDEX}; vsr data precompute makes such folders")
     try:
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         values["captions"] = tuple(values["captions"])
@@ -88,7 +88,7 @@ class LatentClips(Dataset[dict[str, Tensor]]):
         if found != (crop, frames):
             raise ConfigError(
                 f"{folder} holds clips of {found[1]} frames and crop {found[0]}; the stage wants "
-                f"{frames} frames and crop {crop}: make shards for it by data_prep/precompute.py"
+                f"{frames} frames and crop {crop}: make shards for it by vsr data precompute"
             )
         path = folder / PROMPTS
         self.prompts = load_file(path) if path.is_file() else None
@@ -121,7 +121,7 @@ class LatentClips(Dataset[dict[str, Tensor]]):
         if encoder_fingerprint(vae) != self.index.encoder:
             raise ConfigError(
                 f"{self.folder} holds latents of another autoencoder; make them anew by "
-                "data_prep/precompute.py with the model that is trained"
+                "vsr data precompute with the model that is trained"
             )
 
     def _shard(self, number: int) -> Any:
@@ -131,7 +131,7 @@ class LatentClips(Dataset[dict[str, Tensor]]):
                 self._open[number] = safe_open(path, framework="pt")
             except (OSError, SafetensorError) as error:
                 raise InputError(
-                    f"{path} cannot be read ({error}); run data_prep/precompute.py again"
+                    f"{path} cannot be read ({error}); run vsr data precompute again"
                 ) from error
         return self._open[number]
 

@@ -179,7 +179,7 @@ def read_manifest(path: Path, *, root: Path | None = None) -> Manifest:
     """
     arrow, parquet = _pyarrow()
     if not path.is_file():
-        raise InputError(f"no manifest {path}; data_prep/probe.py makes one")
+        raise InputError(f"no manifest {path}; vsr data probe makes one")
     try:
         table = parquet.read_table(path)
     except (arrow.ArrowException, OSError) as error:
@@ -189,7 +189,7 @@ def read_manifest(path: Path, *, root: Path | None = None) -> Manifest:
     if version != str(SCHEMA_VERSION):
         raise InputError(
             f"{path} is no manifest of schema version {SCHEMA_VERSION} (its own: {version}); "
-            "make it anew by data_prep/probe.py"
+            "make it anew by vsr data probe"
         )
     _check_schema(path, table.schema, _schema(arrow))
     plain: list[dict[str, Any]] = table.select(list(_columns())).to_pylist()
@@ -221,7 +221,7 @@ def require_rows(rows: Sequence[ClipRow], path: Path, what: str) -> None:
     if not rows:
         raise ConfigError(
             f"{path} has no kept clips {what}; see its columns kept, reason and split, or make "
-            "it anew by data_prep/probe.py and data_prep/filter.py"
+            "it anew by vsr data probe and vsr data filter"
         )
 
 

@@ -13,8 +13,9 @@ from jaxtyping import UInt8
 
 from vsr.errors import ConfigError, InputError
 from vsr.training.data.manifest import ClipRow, Split, hashed_split
+from vsr.training.data.photos import PHOTO_SUFFIXES
 from vsr.training.data.random_access import read_part
-from vsr.training.data.sources import PHOTO_SUFFIXES, VIDEO_SUFFIXES
+from vsr.training.data.videos import VIDEO_SUFFIXES
 from vsr.training.preparation import measure
 from vsr.video.images import read_image
 from vsr.video.pixels import as_uint8

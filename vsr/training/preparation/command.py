@@ -1,4 +1,4 @@
-"""What the scripts of data_prep have in common: their flags, their errors, their log."""
+"""The frame of a data command: its options, its errors and its log."""
 
 import dataclasses
 import logging
@@ -13,18 +13,29 @@ from vsr.errors import VsrError
 Config = TypeVar("Config")
 
 
-def script(description: str | None, *, workers: bool = True) -> ArgumentParser:
-    """A parser with the module's docstring as its help, and `--workers` if there can be some."""
+def make_parser(
+    description: str | None, *, prog: str | None = None, workers: bool = True
+) -> ArgumentParser:
+    """A parser whose help is the docstring of the command, with `--workers` on demand."""
     parser = ArgumentParser(
-        description=description, formatter_class=RawDescriptionHelpFormatter, allow_abbrev=False
+        prog=prog,
+        description=description,
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     if workers:
-        parser.add_argument("--workers", type=int, default=0, help="processes; 0: only this one")
+        parser.add_argument(
+            "--workers",
+            type=int,
+            default=0,
+            metavar="N",
+            help="processes besides this one (default: 0)",
+        )
     return parser
 
 
 def add_fields(parser: ArgumentParser, kind: type[Config]) -> None:
-    """A flag for each field of a dataclass of plain values, with its default."""
+    """Add an option for each field of a dataclass of plain values, with its default."""
     hints = typing.get_type_hints(kind)
     for field in dataclasses.fields(typing.cast(Any, kind)):
         plain = [one for one in typing.get_args(hints[field.name]) if one is not type(None)]
@@ -33,12 +44,13 @@ def add_fields(parser: ArgumentParser, kind: type[Config]) -> None:
             flag,
             type=plain[0] if plain else hints[field.name],
             default=field.default,
-            help=f"default {field.default}",
+            metavar="VALUE",
+            help=f"(default: {field.default})",
         )
 
 
 def read_fields(options: Namespace, kind: type[Config]) -> Config:
-    """The dataclass whose flags `add_fields` made."""
+    """The dataclass from the options that `add_fields` added."""
     names = [field.name for field in dataclasses.fields(typing.cast(Any, kind))]
     return kind(**{name: getattr(options, name) for name in names})
 
@@ -46,7 +58,7 @@ def read_fields(options: Namespace, kind: type[Config]) -> Config:
 def run(
     parser: ArgumentParser, act: Callable[[Namespace], str], argv: Sequence[str] | None = None
 ) -> int:
-    """Parses, acts, prints what comes back; a VsrError is one line and the exit code 1."""
+    """Parse, call `act` and print its result; returns the exit code, 1 after a VsrError."""
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format=f"{parser.prog}: %(message)s", force=True)
     try:

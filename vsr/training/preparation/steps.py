@@ -20,6 +20,8 @@ from vsr.training.data.manifest import (
     row_to_plain,
     write_manifest,
 )
+from vsr.training.data.photos import PHOTO_SUFFIXES
+from vsr.training.data.videos import VIDEO_SUFFIXES
 from vsr.training.preparation.clips import (
     FilterConfig,
     cut_into_shots,
@@ -52,7 +54,8 @@ def probe_folder(root: Path, out: Path, *, shares: dict[Split, float], workers: 
             new[str(path)] = path
     if not new and not kept:
         raise InputError(
-            f"{root} has no pictures or videos; see vsr.training.data.sources for suffixes"
+            f"{root} has no pictures or videos; their names end in "
+            f"{', '.join(sorted(PHOTO_SUFFIXES | VIDEO_SUFFIXES))}"
         )
     journal = journal_of(out)
     settings = {"step": "probe", "root": str(root.absolute()), "shares": shares}

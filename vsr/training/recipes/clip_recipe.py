@@ -173,6 +173,7 @@ def make_dataset(
         manifest=Path(data.manifest) if data.manifest else None,
         split="validation" if held_out else "train",
         held_out_every=data.held_out_every,
+        exclude=data.exclude,
         crop=crop,
         frames=frames,
         seed=seed,

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vsr.checkpoints.index import INDEX
 from vsr.checkpoints.load import load_pipeline
 from vsr.errors import ConfigError, ModelError
 from vsr.models.text import embed_prompt
@@ -22,7 +23,7 @@ from vsr.training.config import StageConfig, TrainConfig
 from vsr.training.data.sampler import sample_generator
 from vsr.training.engine.recipe import Batch
 from vsr.training.recipes.clip_recipe import ClipRecipe, frame_terms
-from vsr.training.recipes.networks import INDEX, initial_networks
+from vsr.training.recipes.networks import initial_networks, named_path
 from vsr.training.recipes.noise import draw_levels, normal_like
 
 FRAME_LOSSES = ("pixel", "gradient", "frequency", "grid", "temporal", "perceptual")
@@ -249,11 +250,11 @@ def teacher_folder(config: TrainConfig) -> Path:
     Raises `ConfigError` where it is none.
     """
     source = config.teacher or config.init
-    if source is None or not (Path(source) / INDEX).is_file():
+    if source is None or not (named_path(source) / INDEX).is_file():
         raise ConfigError(
             f"teacher is {source!r}; it must be a model folder (or init, where teacher is null)"
         )
-    return Path(source)
+    return named_path(source)
 
 
 def student_scheduler(teacher: Any) -> Any:

@@ -11,6 +11,8 @@ import torch
 from torch import nn
 
 from vsr.checkpoints.compact import compact_unet, compact_vae, init_from_srvgg
+from vsr.checkpoints.find import embedded_models
+from vsr.checkpoints.index import INDEX
 from vsr.checkpoints.load import load_network
 from vsr.errors import ConfigError, ModelError
 from vsr.models.unet import UNetVideoModel
@@ -21,7 +23,6 @@ from vsr.training.engine.checkpoint import find_checkpoint, load_checkpoint
 
 Networks = tuple[UNetVideoModel, AutoencoderKLVideo]
 
-INDEX = "model_index.json"
 _KINDS: Mapping[str, Any] = {"unet": UNetVideoModel, "vae": AutoencoderKLVideo}
 
 
@@ -31,9 +32,9 @@ def with_shapes_of_init(config: TrainConfig) -> TrainConfig:
     From here on the config alone says what the networks are, so that a checkpoint can be opened
     without the folder. Raises `ConfigError` where the config names other shapes than the folder.
     """
-    if config.init is None or not Path(config.init).is_dir():
+    if config.init is None or not named_path(config.init).is_dir():
         return config
-    found = _shapes(Path(config.init))
+    found = _shapes(named_path(config.init))
     for name in _KINDS:
         asked, held = getattr(config.model, name), getattr(found, name)
         if asked and (wrong := differing_fields(_in_full(asked, name), _in_full(held, name))):
@@ -54,7 +55,7 @@ def initial_networks(config: TrainConfig) -> Networks:
     """
     if config.init is None:
         return build_networks(config.model)
-    source = Path(config.init)
+    source = named_path(config.init)
     if source.is_dir():
         return load_networks(source)
     unet, vae = build_networks(config.model)
@@ -100,18 +101,25 @@ def model_folder_of(source: Path) -> Path:
     if source.is_dir():
         init = _config_of(source).init
         if init is not None:
-            return model_folder_of(Path(init))
+            return model_folder_of(named_path(init))
     raise ConfigError(f"{source} goes back to no model folder; init must be one, or a run from one")
 
 
-def existing_file(path: str, key: str) -> Path:
-    """`path`; raises `ConfigError` with the `key` of the config where no file is there."""
-    if not Path(path).is_file():
+def named_path(name: str) -> Path:
+    """The file or folder at a path, or the embedded model of that name."""
+    path = Path(name)
+    return path if path.exists() else embedded_models().get(name, path)
+
+
+def existing_file(name: str, key: str) -> Path:
+    """The file of `named_path`; `ConfigError` with the `key` of the config if there is none."""
+    path = named_path(name)
+    if not path.is_file():
         raise ConfigError(
-            f"{key}: no file {path!r}; name a file that spandrel loads, "
+            f"{key}: no file {name!r}; name an embedded model, a file that spandrel loads, "
             + ("a model folder, a run, or null" if key == "init" else "or null")
         )
-    return Path(path)
+    return path
 
 
 def _shapes(source: Path) -> ModelConfig:

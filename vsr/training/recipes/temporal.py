@@ -27,7 +27,7 @@ from vsr.training.data.latent_clips import LatentClips
 from vsr.training.data.sampler import Numbered, sample_generator
 from vsr.training.engine.recipe import Batch
 from vsr.training.recipes.clip_recipe import HELD_OUT, ClipRecipe
-from vsr.training.recipes.networks import initial_networks, model_folder_of
+from vsr.training.recipes.networks import initial_networks, model_folder_of, named_path
 from vsr.training.recipes.noise import draw_levels, normal_like
 
 EMPTY_PROMPT = "empty"
@@ -285,7 +285,7 @@ def _beginning(config: TrainConfig) -> VideoUpscalePipeline | None:
     """The model folder that a run began with, where it did."""
     if config.init is None:
         return None
-    return load_pipeline(model_folder_of(Path(config.init)), device="cpu")
+    return load_pipeline(model_folder_of(named_path(config.init)), device="cpu")
 
 
 def _empty_prompt(config: TrainConfig, pipe: VideoUpscalePipeline | None) -> Float[Tensor, "1 n d"]:

@@ -1,0 +1,63 @@
+"""Cut the videos of a manifest into shots; with --write, also write each shot to a file.
+
+    vsr data split clips.parquet --workers 8
+    vsr data split clips.parquet --write SHOTS --crf 12 --max-side 1280
+
+--write makes H.264 files without sound, one for each shot, which are quicker to copy and to read;
+`vsr data probe SHOTS shots.parquet` makes their manifest.
+"""
+
+from argparse import Namespace
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from vsr.training.data.manifest import Manifest
+from vsr.training.preparation.command import make_parser, run
+from vsr.training.preparation.shot_files import shot_file, write_shot
+from vsr.training.preparation.steps import split_shots, summary
+from vsr.training.preparation.work import finished, work_through
+
+
+def main(argv: Sequence[str] | None = None, *, prog: str | None = None) -> int:
+    """Run the command; returns its exit code."""
+    parser = make_parser(__doc__, prog=prog)
+    parser.add_argument("manifest", type=Path, metavar="MANIFEST", help="parquet file to read")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="manifest to write (default: MANIFEST)"
+    )
+    parser.add_argument(
+        "--write", type=Path, metavar="FOLDER", help="also write one file for each shot"
+    )
+    parser.add_argument(
+        "--crf", type=int, default=12, metavar="N", help="quality of the files (default: 12)"
+    )
+    parser.add_argument(
+        "--max-side",
+        type=int,
+        metavar="PIXELS",
+        help="limit of their longer side (default: none)",
+    )
+    return run(parser, _split, argv)
+
+
+def _split(options: Namespace) -> str:
+    out = options.out or options.manifest
+    manifest = split_shots(options.manifest, out, workers=options.workers)
+    if options.write is None:
+        return summary(manifest)
+    return f"{summary(manifest)}\n{_write_shots(manifest, options)}"
+
+
+def _write_shots(manifest: Manifest, options: Namespace) -> str:
+    folder: Path = options.write
+    shots = {row.key: row for row in manifest.select(kind="video") if row.shot is not None}
+    missing = {key: row for key, row in shots.items() if not shot_file(folder, row).is_file()}
+    settings = {"crf": options.crf, "max_side": options.max_side}
+    work = partial(write_shot, root=manifest.root, folder=folder, **settings)
+    journal = folder / ".split_shots.journal"
+    written = work_through(
+        missing, work, journal=journal, settings=settings, workers=options.workers
+    )
+    finished(journal)
+    return f"{len(written)} files written to {folder}, {len(shots) - len(missing)} existed already"

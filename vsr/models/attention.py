@@ -89,7 +89,11 @@ class Attention(nn.Module):
         qkv = rearrange(torch.cat([q, k, v], dim=-1), "b t h w c -> b c t h w")
         _, _, t, h, w = qkv.shape
         groups = window_groups((t, h, w), window=window, shifted=shifted)
-        parts = [self.attend(*part.chunk(3, dim=-1)) for part in partition(qkv, groups)]
+        parts: list[Tensor] = []
+        for part in partition(qkv, groups):
+            heads = rearrange(part, "n i (p heads d) -> p n heads i d", p=3, heads=self.heads)
+            y = attend(heads[0], heads[1], heads[2], backend=self.backend)
+            parts.append(rearrange(y, "n heads i d -> n i (heads d)"))
         return rearrange(merge(parts, groups), "b c t h w -> b t h w c")
 
 

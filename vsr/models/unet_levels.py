@@ -161,8 +161,10 @@ class Level(CheckpointMixin, nn.Module):
 
     def forward(self, x: Tensor, time: Tensor, context: AttentionContext) -> Tensor:
         """The map after all layers, before it is resampled."""
-        for index in range(len(self.resnets)):
-            x = self.layer(index, x, time, context)
+        for index, resnet in enumerate(self.resnets):
+            x = self.run_layer(resnet, x, time)
+            if self.attentions is not None:
+                x = self.run_layer(self.attentions[index], x, context)
         return x
 
     def layer(self, index: int, x: Tensor, time: Tensor, context: AttentionContext) -> Tensor:

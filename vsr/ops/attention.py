@@ -1,7 +1,6 @@
 """Scaled dot-product attention by a backend chosen by name, never replaced silently."""
 
 import importlib
-from collections.abc import Callable
 from typing import Any, get_args
 
 import torch
@@ -32,12 +31,17 @@ def attend(
     `scale` defaults to 1 / sqrt(d). Raises ConfigError for an unknown backend, DependencyError if
     xformers is not installed, DeviceError if xformers gets a tensor that is not on a CUDA device.
     """
-    kernel = _kernel(backend, q)
-    if q.shape[0] <= _MAX_BATCH:
-        return kernel(q, k, v, scale, bias)
-    biases = _split_bias(bias, q.shape[0])
-    parts = zip(*(x.split(_MAX_BATCH) for x in (q, k, v)), biases, strict=True)
-    return torch.cat([kernel(*tensors, scale, part) for *tensors, part in parts])
+    check_backend(backend)
+    if q.shape[0] > _MAX_BATCH:
+        biases = _split_bias(bias, q.shape[0])
+        parts = zip(*(x.split(_MAX_BATCH) for x in (q, k, v)), biases, strict=True)
+        return torch.cat(
+            [attend(*qkv, backend=backend, scale=scale, bias=part) for *qkv, part in parts]
+        )
+    if backend == "xformers":
+        return _xformers(q, k, v, scale, bias)
+    mask = None if bias is None else bias.to(q.dtype)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
 
 
 def check_backend(backend: str) -> None:
@@ -50,17 +54,7 @@ def check_backend(backend: str) -> None:
     )
 
 
-def _kernel(backend: str, q: Tensor) -> Callable[..., Tensor]:
-    check_backend(backend)
-    return _sdpa if backend == "sdpa" else _xformers(q)
-
-
-def _sdpa(q: Tensor, k: Tensor, v: Tensor, scale: float | None, bias: Tensor | None) -> Tensor:
-    mask = None if bias is None else bias.to(q.dtype)
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
-
-
-def _xformers(q: Tensor) -> Callable[..., Tensor]:
+def _xformers(q: Tensor, k: Tensor, v: Tensor, scale: float | None, bias: Tensor | None) -> Tensor:
     try:
         ops: Any = importlib.import_module("xformers.ops")
     except ImportError as error:
@@ -74,14 +68,11 @@ def _xformers(q: Tensor) -> Callable[..., Tensor]:
             "use the backend 'sdpa' there"
         )
 
-    def kernel(q: Tensor, k: Tensor, v: Tensor, scale: float | None, bias: Tensor | None) -> Tensor:
-        q, k, v = (x.transpose(1, 2) for x in (q, k, v))  # xformers has the heads after the tokens
-        if bias is not None:
-            b, n, heads, _ = q.shape
-            bias = bias.to(q.dtype).expand(b, heads, n, k.shape[1])
-        return ops.memory_efficient_attention(q, k, v, attn_bias=bias, scale=scale).transpose(1, 2)
-
-    return kernel
+    q, k, v = (x.transpose(1, 2) for x in (q, k, v))  # xformers has the heads after the tokens
+    if bias is not None:
+        b, n, heads, _ = q.shape
+        bias = bias.to(q.dtype).expand(b, heads, n, k.shape[1])
+    return ops.memory_efficient_attention(q, k, v, attn_bias=bias, scale=scale).transpose(1, 2)
 
 
 def _split_bias(bias: Tensor | None, batch: int) -> tuple[Tensor | None, ...]:

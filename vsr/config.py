@@ -137,7 +137,7 @@ class UpscaleConfig:
         Flag(
             "quality",
             "METHOD",
-            "color matching to the source: none, wavelet or adain (default: the model's)",
+            "colour matching to the source: none, wavelet or adain (default: the model's)",
         ),
     ] = None
     device: Annotated[
@@ -160,8 +160,8 @@ class UpscaleConfig:
         Flag(
             "speed and memory",
             "PIXELS",
-            "tile size in pixels of the source, from 16: less memory (default: no tiles until"
-            " memory runs out)",
+            "tile size in pixels of the source, from 16: less memory (default: whole frames;"
+            " image networks: 512)",
         ),
     ] = None
     max_clip_frames: Annotated[

@@ -143,6 +143,7 @@ BAD_INPUT = [
     (cut_before_the_first_frame, 1, "in.mp4"),
     (good("--sclae", "2"), 2, "unknown option --sclae; did you mean --scale?"),
     (good("--nosie-level=3"), 2, "unknown option --nosie-level; did you mean --noise-level?"),
+    (good("--share"), 2, "unknown option --share, which is gone: accelerate launch -m vsr upscale"),
     (good("--steps", "many"), 2, "steps"),
     (good("--scale", "5"), 2, "scale = 5.0 is out of range; it can be from 1 to 4"),
     (good("--scale", "0.5"), 2, "scale"),
@@ -468,7 +469,7 @@ def test_help_shows_every_option_with_hyphens(capfd: pytest.CaptureFixture[str])
     flags = set(re.findall(r"--[a-z-]+", capfd.readouterr().out))
     named = "model scale height steps noise-level guidance-scale prompt negative-prompt"
     named += " propagation-steps seed device dtype segment-length max-clip-frames tile color"
-    named += " codec crf lossless start duration config overwrite tolerant restart share"
+    named += " codec crf lossless start duration config overwrite tolerant restart"
     assert {f"--{name}" for name in named.split()} <= flags
 
 

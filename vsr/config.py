@@ -88,10 +88,6 @@ class UpscaleConfig:
         bool,
         Flag("input and output", "", "discard the finished work of an earlier run and start again"),
     ] = False
-    share: Annotated[
-        bool,
-        Flag("input and output", "", "make one output together with other runs that have --share"),
-    ] = False
     tolerant: Annotated[
         bool,
         Flag("input and output", "", "accept a damaged source: upscale the frames that decode"),

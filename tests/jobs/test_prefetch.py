@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from vsr.jobs.prefetch import ahead, behind
+from vsr.jobs.prefetch import prefetch, write_behind
 
 
 def test_items_come_in_order() -> None:
-    with ahead(iter(range(1, 6))) as items:
+    with prefetch(iter(range(1, 6))) as items:
         assert list(items) == [1, 2, 3, 4, 5]
 
 
@@ -21,7 +21,7 @@ def test_the_next_item_is_fetched_while_the_caller_works() -> None:
         fetched.set()
         yield "second"
 
-    with ahead(items()) as coming:
+    with prefetch(items()) as coming:
         assert next(coming) == "first"
         assert fetched.wait(timeout=5)
 
@@ -34,7 +34,7 @@ def test_no_more_than_one_item_is_fetched_ahead() -> None:
             asked.append(number)
             yield number
 
-    with ahead(items()) as coming:
+    with prefetch(items()) as coming:
         next(coming)
         next(coming)
     assert asked == [1, 2, 3]
@@ -45,7 +45,7 @@ def test_an_error_of_the_items_is_raised_after_the_items_before_it() -> None:
         yield 1
         raise ValueError("torn")
 
-    with ahead(items()) as coming:
+    with prefetch(items()) as coming:
         assert next(coming) == 1
         with pytest.raises(ValueError, match="torn"):
             next(coming)
@@ -53,7 +53,7 @@ def test_an_error_of_the_items_is_raised_after_the_items_before_it() -> None:
 
 def test_work_is_done_in_order_and_finished_at_the_end() -> None:
     done: list[int] = []
-    with behind(done.append) as put:
+    with write_behind(done.append) as put:
         for number in range(5):
             put(number)
     assert done == [0, 1, 2, 3, 4]
@@ -63,7 +63,7 @@ def test_an_error_of_the_work_ends_the_context() -> None:
     def work(item: int) -> None:
         raise OSError(f"disk full at {item}")
 
-    with pytest.raises(OSError, match="disk full at 0"), behind(work) as put:
+    with pytest.raises(OSError, match="disk full at 0"), write_behind(work) as put:
         put(0)
 
 
@@ -72,7 +72,7 @@ def test_an_error_of_the_work_is_raised_at_the_next_item() -> None:
         raise OSError(f"disk full at {item}")
 
     put_two = False
-    with pytest.raises(OSError, match="disk full at 0"), behind(work) as put:
+    with pytest.raises(OSError, match="disk full at 0"), write_behind(work) as put:
         put(0)
         put(1)
         put_two = True
@@ -81,7 +81,7 @@ def test_an_error_of_the_work_is_raised_at_the_next_item() -> None:
 
 def test_an_error_of_the_caller_waits_for_the_work_and_passes_through() -> None:
     done: list[int] = []
-    with pytest.raises(KeyboardInterrupt), behind(done.append) as put:
+    with pytest.raises(KeyboardInterrupt), write_behind(done.append) as put:
         put(0)
         raise KeyboardInterrupt
     assert done == [0]

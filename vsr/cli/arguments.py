@@ -49,7 +49,7 @@ def positionals_first(args: Sequence[str], parser: ArgumentParser) -> list[str]:
         elif arg in known:
             options.append(arg)
         else:
-            hint = _unnamed(arg) or f"; if it is a file, write ./{arg}"
+            hint = unnamed(arg) or f"; if it is a file, write ./{arg}"
             raise ConfigError(f"unknown option {arg}{hint}")
     for name in names:
         _check_name(name)
@@ -58,13 +58,18 @@ def positionals_first(args: Sequence[str], parser: ArgumentParser) -> list[str]:
 
 def suggestion(flag: str, known: Sequence[str]) -> str:
     """Return the end of an error about an unknown option: the nearest right one, or the remedy."""
-    return _unnamed(flag) or nearest(flag, [one for one in known if one.startswith("--")])
+    return unnamed(flag) or nearest(flag, [one for one in known if one.startswith("--")])
 
 
-def _unnamed(flag: str) -> str:
-    """Tell users of other tools that the input and the output are named without an option."""
+def unnamed(flag: str) -> str:
+    """Tell users of other tools, and of earlier versions, what to write instead."""
     if flag in ("-i", "-o", "--input", "--output"):
         return "; the input and the output are given without an option, in this order"
+    if flag in ("--share", "share"):
+        return (
+            ", which is gone: accelerate launch -m vsr upscale ... (or torchrun) splits films and "
+            "shots among its processes"
+        )
     return ""
 
 

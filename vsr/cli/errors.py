@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from vsr.cli.arguments import option_strings, suggestion
+from vsr.cli.arguments import option_strings, suggestion, unnamed
 from vsr.config import nearest
 from vsr.errors import ConfigError, DependencyError, DeviceError, OutputError
 
@@ -32,7 +32,8 @@ def usage_error(
     if found := re.search(r"(?:Option|accept option) '([^']+)'", text):
         key = found[1].split(".")[-1]
         keys = [flag.removeprefix("--").replace("-", "_") for flag in flags]
-        return ConfigError(f"unknown key {key} in the config file{nearest(key, keys)}")
+        hint = unnamed(key) or nearest(key, keys)
+        return ConfigError(f"unknown key {key} in the config file{hint}")
     if found := re.search(r"argument COMMAND: invalid choice: '([^']+)'", text):
         hint = nearest(found[1], commands) or f"; there are {', '.join(commands)}"
         return ConfigError(f"unknown command {found[1]}{hint}")

@@ -1,1 +1,1 @@
-"""From file to file: what the commands do."""
+"""From file to file: the work of the commands."""

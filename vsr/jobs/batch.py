@@ -1,13 +1,10 @@
-"""Many films one after the other: a folder or a list of them, shared out like the shots of one."""
+"""Batches: a folder or a list of films, one after the other or split among ranks."""
 
 import json
 import logging
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from vsr import __version__
 from vsr.checkpoints.find import native_scale
@@ -16,11 +13,12 @@ from vsr.errors import InputError, OutputError, VsrError
 from vsr.jobs.model import ConfiguredModel, Model
 from vsr.jobs.progress import ShowProgress, no_progress
 from vsr.jobs.resume.identity import options_identity
-from vsr.jobs.resume.journal import append_line, read_lines
-from vsr.jobs.resume.run_folder import RunFolder
+from vsr.jobs.resume.journal import read_lines, write_error
+from vsr.jobs.resume.run_folder import RunFolder, work_path
 from vsr.jobs.target import default_output, named
-from vsr.jobs.upscale import UpscaleReport, upscale_or_leave
-from vsr.runtime.launcher import launched_with_others
+from vsr.jobs.upscale import UpscaleReport, upscale
+from vsr.runtime.files import append_lines
+from vsr.runtime.launcher import ALONE, Ranks, launched_ranks
 from vsr.upscaling.sizes import Size
 from vsr.video.images import IMAGE_SUFFIXES
 from vsr.video.probe import probe
@@ -33,14 +31,11 @@ VIDEO_SUFFIXES = (
     *(".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".ogm"),
     *(".ogv", ".rm", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
 )
-_NOTES = ".films.jsonl"
-_POLL_SECONDS = 1.0
-_PATIENCE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Film:
-    """One film of a batch: what is read, and what is written."""
+class BatchFilm:
+    """One film of a batch: its source and its output."""
 
     source: Path
     output: Path
@@ -48,37 +43,38 @@ class Film:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Films to be made with the same options; `place` has the name beside which work is kept."""
+    """Films with the same options; the work folder is beside `place`."""
 
     place: Path
-    films: tuple[Film, ...]
+    films: tuple[BatchFilm, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class BatchReport:
-    """What became of every film: what was made, or why it was not."""
+    """The films that are done, and those that failed with their errors."""
 
-    made: tuple[UpscaleReport, ...]
-    failed: tuple[tuple[Film, VsrError], ...]
+    done: tuple[UpscaleReport, ...]
+    failed: tuple[tuple[BatchFilm, Exception], ...]
 
     def __str__(self) -> str:
-        lines = [str(report) for report in self.made]
-        lines += [f"FAILED {film.source}: {' '.join(str(e).split())}" for film, e in self.failed]
-        total = len(self.made) + len(self.failed)
-        return "\n".join([*lines, f"{len(self.made)} of {total} films are upscaled"])
+        lines = [str(report) for report in self.done]
+        lines += [f"FAILED {film.source}: {_one_line(e)}" for film, e in self.failed]
+        total = len(self.done) + len(self.failed)
+        failures = f", {len(self.failed)} failed" if self.failed else ""
+        return "\n".join([*lines, f"{len(self.done)} of {total} done{failures}"])
 
     def check(self) -> None:
         """Raise InputError if a film failed."""
         if self.failed:
-            total = len(self.made) + len(self.failed)
+            total = len(self.done) + len(self.failed)
             raise InputError(
-                f"{len(self.failed)} of {total} films failed, as listed; the same command goes on "
-                "with them when the causes are gone"
+                f"{len(self.failed)} of {total} films failed, as listed; the same command "
+                "continues with them when the causes are gone"
             )
 
 
 def batch_of(source: Path, output: Path | None, config: UpscaleConfig) -> Batch | None:
-    """The films that a folder of videos or a list (.txt) names; None where `source` is one film.
+    """Return the films of a folder of videos or a list (.txt); None if `source` is one film.
 
     A folder of pictures is one film. The outputs go into the folder `output`; without one, those of
     a list go beside their sources and those of a folder into one beside it. Raises InputError for
@@ -99,9 +95,9 @@ def batch_of(source: Path, output: Path | None, config: UpscaleConfig) -> Batch 
     if output is not None and source.is_dir() and output.resolve() == source.resolve():
         raise OutputError(f"{output} has the sources in it; give another folder for the outputs")
     scale = native_scale(config.model)
-    films = [Film(path, _output_of(path, config, scale)) for path in sources]
+    films = [BatchFilm(path, _output_of(path, config, scale)) for path in sources]
     if output is not None:
-        films = [Film(film.source, output / film.output.name) for film in films]
+        films = [BatchFilm(film.source, output / film.output.name) for film in films]
     _check_names(films)
     return Batch(output or source, tuple(films))
 
@@ -112,110 +108,112 @@ def upscale_batch(
     *,
     model: Model | None = None,
     progress: ShowProgress = no_progress,
+    ranks: Ranks | None = None,
 ) -> BatchReport:
-    """Upscale all films of a batch; one that fails does not keep the others from being made.
+    """Upscale all films of a batch; one that fails does not stop the others.
 
-    Called again, it goes on with those that were not made. Several processes share films and shots
-    as in `upscale`.
+    Called again, it continues with those that are left. The ranks of a launch take films by number,
+    or, where there are fewer films than ranks, the shots of every film.
     """
     config = config or UpscaleConfig()
-    model = model or ConfiguredModel(config)
-    made: list[UpscaleReport] = []
-    failed: list[tuple[Film, VsrError]] = []
-    with _BatchFolder(batch, config, model) as folder:
-
-        def attempt(film: Film) -> UpscaleReport | None:
-            if folder.is_made(film):
-                return _made_before(film)
-            _log.info("%s", film.source)
-            return upscale_or_leave(
-                film.source, film.output, config, model=model, progress=progress, wait=False
-            )
-
-        def is_settled(film: Film) -> bool:
-            """Make a film, or what is left of it; False if others are still at it."""
+    model, ranks = model or ConfiguredModel(config), ranks or launched_ranks()
+    done: list[UpscaleReport] = []
+    failed: list[tuple[BatchFilm, Exception]] = []
+    films, film_ranks = batch.films, ranks
+    if len(films) >= ranks.world:
+        films = tuple(film for i, film in enumerate(films) if ranks.takes(i))
+        film_ranks = ALONE
+    with BatchFolder(batch, config, model, ranks) as folder:
+        for film in films:
             try:
-                report = attempt(film)
-            except VsrError as error:
-                if not folder.is_made_soon(film):
-                    _log.error("%s: %s", film.source, error)
-                    failed.append((film, error))
-                    return True
-                report = _made_before(film)
-            if report is not None:
-                made.append(report)
-                folder.note(film)
-            return report is not None
-
-        waiting = batch.films
-        while left := tuple(film for film in waiting if not is_settled(film)):
-            if left == waiting:
-                time.sleep(_POLL_SECONDS)
-            waiting = left
-        if not failed:
-            folder.end()
-    return BatchReport(tuple(made), tuple(failed))
+                if folder.is_done(film):
+                    done.append(_earlier_report(film))
+                    continue
+                _log.info("%s", film.source)
+                folder.note_begun(film)
+                done.append(
+                    upscale(
+                        film.source, film.output, config,
+                        model=model, progress=progress, ranks=film_ranks,
+                    )
+                )  # fmt: skip
+                folder.note_done(film)
+            # A batch's one boundary: no error of a library may end a night's work.
+            except Exception as error:
+                _log.error("%s: %s", film.source, _one_line(error))
+                _log.debug("%s", film.source, exc_info=error)
+                failed.append((film, error))
+    return BatchReport(tuple(done), tuple(failed))
 
 
-def _made_before(film: Film) -> UpscaleReport:
+def _earlier_report(film: BatchFilm) -> UpscaleReport:
     info = probe(film.output)
     return UpscaleReport(film.output, 0, Size(info.height, info.width), 0)
 
 
-class _BatchFolder:
-    """Which films of a batch are made, by whichever process; a context manager, as RunFolder."""
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if isinstance(error, VsrError) else f"{type(error).__name__}: {text}"
 
-    def __init__(self, batch: Batch, config: UpscaleConfig, model: Model) -> None:
-        self._sharing = config.share or launched_with_others()
+
+class BatchFolder(RunFolder):
+    """The films of a batch that are done, by all ranks."""
+
+    def __init__(self, batch: Batch, config: UpscaleConfig, model: Model, ranks: Ranks) -> None:
         identity = {**options_identity(config, version=__version__), **model.identity()}
-        self._run = RunFolder(
-            batch.place, identity, self._finished, share=self._sharing, restart=config.restart
+        super().__init__(batch.place, identity, ranks=ranks, restart=config.restart)
+        self._films = batch.films
+
+    def finished(self) -> str:
+        """Return the number of finished films in words; an empty string if there are none."""
+        done = sum(map(self.is_done, self._films))
+        return f"{done} films" if done else ""
+
+    def is_complete(self) -> bool:
+        """Return whether all films are done."""
+        return all(map(self.is_done, self._films))
+
+    def note_begun(self, film: BatchFilm) -> None:
+        """Note that a film begins, and which file its output replaces."""
+        self._note({"begun": str(film.output), "replaces": _inode(film.output)})
+
+    def note_done(self, film: BatchFilm) -> None:
+        """Note that a film is done."""
+        self._note({"made": str(film.output)})
+
+    def is_done(self, film: BatchFilm) -> bool:
+        """Return whether a run of this batch has made the film, and it is still there.
+
+        A run that was killed after it had put the film in its place has not noted that.
+        """
+        if not film.output.exists() or work_path(film.output).exists():
+            return False
+        name, inode = str(film.output), _inode(film.output)
+        lines = [line for path in self._notes() for line in read_lines(path)]
+        begun = [line for line in lines if line.get("begun") == name]
+        return any(line.get("made") == name for line in lines) or (
+            bool(begun) and begun[-1].get("replaces") != inode
         )
 
-    def __enter__(self) -> Self:
-        self._run.__enter__()
-        return self
+    def _note(self, line: dict[str, object]) -> None:
+        self.check_in_place()
+        path = self.path / f"rank{self.ranks.rank:04d}.films.jsonl"
+        try:
+            path.touch()
+            append_lines(path, json.dumps(line))
+        except OSError as error:
+            raise write_error(path, error) from error
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._run.__exit__(kind, error, trace)
+    def _notes(self) -> list[Path]:
+        return sorted(self.path.glob("rank*.films.jsonl"))
 
-    def note(self, film: Film) -> None:
-        """A film is made."""
-        path = self._run.path / f"{self._run.member.token}{_NOTES}"
-        append_line(path, json.dumps({"made": str(film.output)}))
 
-    def is_made(self, film: Film) -> bool:
-        """Whether a run of this batch has made a film, and it is still there."""
-        return str(film.output) in self._made() and film.output.exists()
-
-    def is_made_soon(self, film: Film) -> bool:
-        """Whether it was another process that has just made a film."""
-        deadline = time.monotonic() + (_PATIENCE_SECONDS if self._sharing else 0)
-        while not (made := self.is_made(film)) and time.monotonic() < deadline:
-            time.sleep(_POLL_SECONDS)
-        return made
-
-    def end(self) -> None:
-        """Every film is made: nothing is needed any more once the last process is here."""
-        if not self._run.member.others():
-            self._run.remove()
-
-    def _made(self) -> set[str]:
-        notes = self._run.path.glob(f"*{_NOTES}")
-        return {line["made"] for path in notes for line in read_lines(path)}
-
-    def _finished(self) -> str:
-        made = len(self._made())
-        return f"{made} films" if made else ""
+def _inode(path: Path) -> int | None:
+    return path.stat().st_ino if path.exists() else None
 
 
 def _videos(folder: Path) -> list[Path]:
-    """The videos of a folder, in natural order; none for a folder of pictures."""
+    """Return the videos of a folder, sorted; none for a folder of pictures."""
     files = [path for path in folder.iterdir() if path.is_file() and path.name[0] != "."]
     kinds = {path: path.suffix.lower() for path in files}
     videos = [path for path in files if kinds[path] in VIDEO_SUFFIXES]
@@ -227,12 +225,12 @@ def _videos(folder: Path) -> list[Path]:
             "another folder, or name the videos in a list (.txt)"
         )
     for other in sorted(set(files) - set(videos)) if videos else ():
-        _log.info("%s is left out: it is no video", other)
+        _log.info("%s is skipped: not a video", other)
     return sorted(videos)
 
 
 def _listed(path: Path) -> list[Path]:
-    """The films that a list names, one a line, seen from its folder; # begins a comment."""
+    """Return the films that a list names, one a line, relative to it; # begins a comment."""
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
     except (OSError, ValueError) as error:
@@ -261,11 +259,11 @@ def _make_folder(folder: Path) -> None:
         ) from error
 
 
-def _check_names(films: Sequence[Film]) -> None:
+def _check_names(films: Sequence[BatchFilm]) -> None:
     by_output: dict[Path, Path] = {}
     for film in films:
         other = by_output.setdefault(film.output, film.source)
         if other != film.source:
             raise OutputError(
-                f"{other} and {film.source} would both become {film.output}; give one another name"
+                f"{other} and {film.source} would both become {film.output}; rename one of them"
             )

@@ -1,4 +1,4 @@
-"""What is in a video or a model, for people."""
+"""Descriptions of videos and models for people."""
 
 from collections.abc import Iterable, Iterator
 from math import prod

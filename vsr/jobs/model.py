@@ -1,4 +1,4 @@
-"""What a job asks of a model: who it is, and to make clips larger."""
+"""The interface of a model for jobs: its identity, and upscaling clips."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,31 +16,31 @@ if TYPE_CHECKING:  # they bring torch
     from vsr.upscaling.clip_upscaler import UpscaledClip, Upscaler
 
 
-class ClipMaker(Protocol):
-    """Makes clips larger, one after the other."""
+class ClipUpscaler(Protocol):
+    """Upscales clips one after the other."""
 
     def __call__(self, clip: Clip) -> "UpscaledClip":
-        """The frames of `clip` at the size of the output."""
+        """Return the frames of `clip` at the size of the output."""
         ...
 
     def carried(self) -> bytes:
-        """What the clip that was made last hands to the next one of its shot."""
+        """Return the state that the last clip leaves for the next one of its shot."""
         ...
 
     def resume(self, carried: bytes) -> None:
-        """Go on as the maker did that carried these bytes, maybe in another process."""
+        """Continue from the state that another process may have left."""
         ...
 
 
 class Model(Protocol):
-    """A model with the choices of a run, not loaded yet: a run that only joins needs no weights."""
+    """A model with the settings of a run; a run that only joins does not load it."""
 
     def identity(self) -> Identity:
-        """What of it decides the bytes of an output."""
+        """Return all of it that decides the bytes of an output."""
         ...
 
-    def load(self, size: Size, timer: Timer) -> ClipMaker:
-        """Bring it into memory, for frames of the output's size."""
+    def load(self, size: Size, timer: Timer) -> ClipUpscaler:
+        """Load it, for frames of the output's size."""
         ...
 
 
@@ -53,7 +53,7 @@ class ConfiguredModel:
     _upscaler: "Upscaler | None" = None
 
     def identity(self) -> Identity:
-        """The content of all files that it is loaded from, and the kind of device; see Model."""
+        """Return hashes of all files that it is loaded from, and the kind of device; see Model."""
         from vsr.runtime.device import choose_device, choose_dtype
 
         if self._identity is not None:
@@ -69,7 +69,7 @@ class ConfiguredModel:
         }
         return self._identity
 
-    def load(self, size: Size, timer: Timer) -> ClipMaker:
+    def load(self, size: Size, timer: Timer) -> ClipUpscaler:
         """See Model."""
         from vsr.upscaling.load import load_upscaler
 

@@ -1,4 +1,4 @@
-"""Doing three things at once: one item is read ahead, one computed, one written behind."""
+"""Overlap: while one item is computed, the next is fetched and the one before is written."""
 
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,12 +9,12 @@ Item = TypeVar("Item")
 
 
 @contextmanager
-def ahead(items: Iterator[Item]) -> Generator[Iterator[Item]]:
+def prefetch(items: Iterator[Item]) -> Generator[Iterator[Item]]:
     """Give an iterator over `items` that fetches the next one in a thread before it is asked for.
 
-    An error of `items` is raised where the item would have come.
+    An error of `items` is raised in place of the item.
     """
-    with ThreadPoolExecutor(1, "ahead") as pool:
+    with ThreadPoolExecutor(1, "prefetch") as pool:
 
         def fetched() -> Iterator[Item]:
             future = pool.submit(next, items, None)
@@ -26,13 +26,13 @@ def ahead(items: Iterator[Item]) -> Generator[Iterator[Item]]:
 
 
 @contextmanager
-def behind(work: Callable[[Item], None]) -> Generator[Callable[[Item], None]]:
-    """Give a function that has `work` done on an item, in a thread, while the caller goes on.
+def write_behind(work: Callable[[Item], None]) -> Generator[Callable[[Item], None]]:
+    """Give a function that calls `work` on an item in a thread, while the caller continues.
 
-    It waits until the item before is done, so that only one is under way. An error of `work` is
-    raised at the next item, or at the end of the context.
+    It first waits for the item before, so that only one is under way. An error of `work` is raised
+    at the next item, or at the end of the context.
     """
-    with ThreadPoolExecutor(1, "behind") as pool:
+    with ThreadPoolExecutor(1, "write_behind") as pool:
         under_way: Future[None] | None = None
 
         def put(item: Item) -> None:

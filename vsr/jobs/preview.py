@@ -10,10 +10,10 @@ import numpy as np
 from vsr.checkpoints.find import native_scale
 from vsr.config import UpscaleConfig
 from vsr.errors import OutputError
+from vsr.jobs.job import Job
 from vsr.jobs.progress import ShowProgress, no_progress
 from vsr.jobs.target import default_output
 from vsr.jobs.upscale import UpscaleReport, upscale
-from vsr.jobs.worker import source_reader
 from vsr.video.images import encode_png
 from vsr.video.pixels import Pixels
 from vsr.video.reading.reader import VideoReader
@@ -21,7 +21,7 @@ from vsr.video.reading.reader import VideoReader
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """The slice that was made, and the picture: bicubic left, the result right."""
+    """The upscaled slice, and the picture: bicubic left, the result right."""
 
     report: UpscaleReport
     picture: Path
@@ -38,7 +38,7 @@ def preview(
     seconds: float,
     progress: ShowProgress = no_progress,
 ) -> Preview:
-    """Make the first seconds from `config.start` on, as `NAME.preview.EXT` beside the output.
+    """Upscale the first seconds from `config.start` on, as `NAME.preview.EXT` beside the output.
 
     A frame of their middle is shown enlarged by bicubic interpolation and as it came out, in
     `NAME.preview.png`. Both replace those of an earlier preview.
@@ -48,7 +48,10 @@ def preview(
     short = replace(config, duration=seconds, overwrite=True, restart=True)
     report = upscale(source, _beside(output, output.suffix), short, progress=progress)
     middle = report.frames // 2
-    with source_reader(source, short) as small, VideoReader(report.output) as large:
+    with (
+        Job.of(source, report.output, short).reader() as small,
+        VideoReader(report.output) as large,
+    ):
         frames = [next(islice(reader, middle, None)).pixels for reader in (small, large)]
     picture = _beside(output, ".png")
     try:
@@ -59,7 +62,7 @@ def preview(
 
 
 def side_by_side(small: Pixels, large: Pixels) -> Pixels:
-    """`small`, bicubic, at the size of `large`, with `large` to its right."""
+    """Return `small`, bicubic, at the size of `large`, with `large` to its right."""
     height, width = large.shape[:2]
     cubic = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
     if cubic.dtype != large.dtype:  # a deep source whose output is not deep

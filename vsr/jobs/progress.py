@@ -20,7 +20,7 @@ from rich.text import Text
 _SECONDS_BETWEEN_LINES = 10.0
 
 Advance = Callable[[int], None]
-"""Counts so many more frames as done."""
+"""Adds a number of frames to those that are done."""
 
 ShowProgress = Callable[[int | None], AbstractContextManager[Advance]]
 """Shows the progress towards a number of frames (None: not known) while the context lasts."""

@@ -1,4 +1,4 @@
-"""Where the frames of a job go."""
+"""The output of a job: its name and container."""
 
 import logging
 from pathlib import Path

@@ -1,158 +1,125 @@
-"""One process at the shots of a film: it reads, claims, makes larger and keeps, all at once."""
+"""A worker: reads the source, upscales its shots and stores them, overlapped."""
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from vsr.config import UpscaleConfig
-from vsr.jobs.model import ClipMaker
-from vsr.jobs.prefetch import ahead, behind
+from vsr.jobs.job import Job
+from vsr.jobs.model import ClipUpscaler
+from vsr.jobs.prefetch import prefetch, write_behind
 from vsr.jobs.progress import Advance
 from vsr.jobs.resume.identity import SourceGuard
 from vsr.jobs.resume.shot_store import ShotWork
-from vsr.jobs.resume.work_folder import Film, WorkFolder
+from vsr.jobs.resume.work_folder import ShotList, WorkFolder
 from vsr.runtime.timing import Timer
 from vsr.video.probe import VideoInfo
 from vsr.video.reading.clips import Clip, clips
 from vsr.video.reading.reader import Frame, VideoReader
 from vsr.video.reading.shots import ShotDetector
-from vsr.video.writing.encoding import Encoding
-
-_POLL_SECONDS = 0.5
 
 
 @dataclass(slots=True)
-class ShotMaker:
-    """Makes the shots of a film that nobody else makes; `load` brings the model when it is needed.
+class Worker:
+    """Upscales the shots of a film that are this rank's; `load` is called at the first clip."""
 
-    `encoding` is that of the output, None for PNG; `clip_frames` are the most in memory at once.
-    """
-
-    source: Path
-    config: UpscaleConfig
-    clip_frames: int
-    encoding: Encoding | None
+    job: Job
     work: WorkFolder
-    load: Callable[[], ClipMaker]
+    load: Callable[[], ClipUpscaler]
     timer: Timer
-    advance: Advance
     load_seconds: float = 0.0
-    _maker: ClipMaker | None = None
-    _passes: int = 0
+    _upscaler: ClipUpscaler | None = None
 
-    def make_all(self, *, wait: bool) -> Film | None:
-        """Return the film when all its shots are finished; without `wait` None if others make some.
+    def finish_shots(self, advance: Advance) -> ShotList:
+        """Finish what is left of this rank's shots, and return all shots of the film."""
+        shots = self.work.shots
+        if shots is None or any(self._is_unfinished(*shot) for shot in enumerate(shots.shots)):
+            shots = self._read_all(advance)
+            self.work.shots = shots
+        return shots
 
-        None also if others have made the output whole. The shots of a process that dies are taken
-        over.
-        """
-        film = self.work.film or self._pass()
-        while left := self._unfinished(film):
-            if self.work.is_gone:
-                return None
-            if any(self.work.is_free(shot) for shot in left):
-                film = self._pass()
-            elif not wait:
-                return None
-            else:
-                time.sleep(_POLL_SECONDS)
-        return film
+    def _is_unfinished(self, number: int, first: int) -> bool:
+        return self.work.ranks.takes(number) and not self.work.progress(first).ended
 
-    def _unfinished(self, film: Film) -> list[int]:
-        return [shot for shot in film.shots if not self.work.progress(shot).ended]
-
-    def _pass(self) -> Film:
-        """Read the whole source, and make those of its shots that can be claimed."""
+    def _read_all(self, advance: Advance) -> ShotList:
+        """Read the whole source, and upscale this rank's unfinished shots."""
         shots: list[int] = []
         frames = 0
-        self._passes += 1
-        guard = SourceGuard.of(self.source)
+        guard = SourceGuard.of(self.job.source)
         with ExitStack() as stack:
-            reader = stack.enter_context(source_reader(self.source, self.config))
-            coming = stack.enter_context(ahead(_decoded(reader, self.clip_frames, self.timer)))
-            soon = stack.enter_context(behind(_do))
+            reader = stack.enter_context(self.job.reader())
+            decoded = _decoded(reader, self.job.clip_frames, self.timer)
+            coming = stack.enter_context(prefetch(decoded))
+            write = stack.enter_context(write_behind(_call))
             shot: ShotWork | None = None
-            done = 0
+            place = 0
             for clip in coming:
                 if clip.starts_shot:
                     if shot is not None:
-                        soon(shot.end)
+                        write(shot.end)
                     shots.append(clip.first_frame_index)
-                    shot = self.work.claim_shot(shots[-1], self.encoding)
-                    done = 0 if shot is None else shot.frames
+                    shot = self._open_shot(shots)
+                    place = shots[-1] + (0 if shot is None else shot.frames)
                 frames += len(clip.frames)
-                rest = None if shot is None else _after(clip, shots[-1] + done)
+                rest = None if shot is None else _from_frame(clip, place)
                 if shot is None or rest is None:
-                    self._count(len(clip.frames))
+                    advance(len(clip.frames))
                     continue
-                self._count(len(clip.frames) - len(rest.frames))
-                soon(self._made(shot, rest, guard))
+                if finished := len(clip.frames) - len(rest.frames):
+                    advance(finished)
+                write(self._upscaled(shot, rest, guard, advance))
             if shot is not None:
-                soon(shot.end)
+                write(shot.end)
         guard.check()
-        film = Film(tuple(shots), frames, reader.damage)
-        self.work.film = film
-        return film
+        return ShotList(tuple(shots), frames, reader.damage)
 
-    def _made(self, shot: ShotWork, clip: Clip, guard: SourceGuard) -> Callable[[], None]:
-        """Make a clip larger, and return what keeps it."""
-        maker = self._loaded()
+    def _open_shot(self, shots: list[int]) -> ShotWork | None:
+        """Return the last of the shots, if it is this rank's and not finished."""
+        if not self.work.ranks.takes(len(shots) - 1):
+            return None
+        return self.work.open_shot(shots[-1], self.job.encoding)
+
+    def _upscaled(
+        self, shot: ShotWork, clip: Clip, guard: SourceGuard, advance: Advance
+    ) -> Callable[[], None]:
+        """Upscale a clip, and return the function that stores it."""
+        upscaler = self._loaded()
         if (carried := shot.take_carried()) is not None:
-            maker.resume(carried)
-        made = maker(clip)
-        carried = maker.carried()
+            upscaler.resume(carried)
+        upscaled = upscaler(clip)
+        carried = upscaler.carried()
 
-        def keep() -> None:
-            # Now, so that no frame is kept that was read from something else.
-            guard.check()
+        def store() -> None:
+            guard.check()  # now, so that no frame is stored that came from another file
             with self.timer("encode"):
-                shot.add(made.pixels, made.pts, carried)
-            self.advance(len(made.pts))
+                shot.add(upscaled.pixels, upscaled.pts, carried)
+            advance(len(upscaled.pts))
 
-        return keep
+        return store
 
-    def _loaded(self) -> ClipMaker:
-        if self._maker is None:
+    def _loaded(self) -> ClipUpscaler:
+        if self._upscaler is None:
             began = time.monotonic()
-            self._maker = self.load()
+            self._upscaler = self.load()
             self.load_seconds = time.monotonic() - began
-        return self._maker
-
-    def _count(self, frames: int) -> None:
-        """Count frames that are not for this process to make, once."""
-        if self._passes == 1 and frames:
-            self.advance(frames)
+        return self._upscaler
 
 
-def _do(task: Callable[[], None]) -> None:
+def _call(task: Callable[[], None]) -> None:
     task()
 
 
-def _after(clip: Clip, place: int) -> Clip | None:
-    """The frames of a clip from number `place` on; None if there are none."""
-    skipped = place - clip.first_frame_index
+def _from_frame(clip: Clip, number: int) -> Clip | None:
+    """Return the frames of a clip from `number` on; None if there are none."""
+    skipped = number - clip.first_frame_index
     if skipped <= 0:
         return clip
     rest = clip.frames[skipped:]
-    return Clip(rest, place, starts_shot=False) if rest else None
-
-
-def source_reader(source: Path, config: UpscaleConfig) -> VideoReader:
-    """The frames of the part of the source that `config` asks for."""
-    return VideoReader(
-        source,
-        start=config.start,
-        duration=config.duration,
-        tolerant=config.tolerant,
-        deinterlace=config.deinterlace,
-        rate=config.frame_rate,
-    )
+    return Clip(rest, number, starts_shot=False) if rest else None
 
 
 def _decoded(reader: VideoReader, length: int, timer: Timer) -> Iterator[Clip]:
-    """The clips of the reader, numbered from the first frame of the source: noise depends on it."""
+    """Yield the clips of the reader, numbered as in the whole source: noise depends on it."""
     found = clips(reader, max_frames=length, detector=ShotDetector())
     skipped = None
     while True:
@@ -166,6 +133,6 @@ def _decoded(reader: VideoReader, length: int, timer: Timer) -> Iterator[Clip]:
 
 
 def _frame_number(frame: Frame, info: VideoInfo) -> int:
-    """How many frames the source shows before `frame`, by its average rate."""
+    """Return the number of frames that the source shows before `frame`, by its average rate."""
     seconds = frame.seconds - info.start_pts * info.time_base
     return 0 if info.average_rate is None else round(seconds * info.average_rate)

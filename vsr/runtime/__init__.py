@@ -1,1 +1,1 @@
-"""What a run stands on: time, memory, devices, launchers, files. No networks, no video."""
+"""The base of a run: time, memory, devices, launchers, locks, files. No networks, no video."""

@@ -1,4 +1,4 @@
-"""Which device and which number format the networks run in: the one place that decides it."""
+"""Device and number format of the networks: the one place that decides them."""
 
 from typing import Literal
 
@@ -46,7 +46,7 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
 
 
 def smaller_dtype(device: torch.device) -> HalfDtype | None:
-    """The number format that takes half the memory of float32 at no loss of speed, if any."""
+    """Return the number format with half the memory of float32 at no loss of speed, or None."""
     if _computes_bfloat16(device):
         return "bfloat16"
     return None if device.type == "cpu" else "float16"
@@ -65,7 +65,7 @@ def _require(device: torch.device) -> None:
 
 
 def _computes_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 is native: emulated, it is slower than float32."""
+    """Return whether bfloat16 is native: emulated, it is slower than float32."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type == "cpu":

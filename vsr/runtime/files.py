@@ -4,6 +4,7 @@ This is the only way in which vsr writes what must not be seen half done: under 
 flushed to the disk, renamed, and the names in the folder flushed too.
 """
 
+import errno
 import os
 import shutil
 from collections.abc import Generator
@@ -94,6 +95,25 @@ def put_in_place(partial: Path, target: Path) -> None:
         raise
     flush_entries(target.parent)
     remove_folder(aside)
+
+
+def put_new_in_place(partial: Path, target: Path) -> None:
+    """Like `put_in_place`, but never replace: raises FileExistsError if `target` exists."""
+    flush(partial)
+    if target.exists():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+    if partial.is_dir():
+        partial.rename(target)  # fails where a folder with files in it has come meanwhile
+    else:
+        try:
+            os.link(partial, target)
+        except FileExistsError:
+            raise
+        except OSError:  # a disk without links: between the look above and now is an instant
+            partial.rename(target)
+        else:
+            partial.unlink()
+    flush_entries(target.parent)
 
 
 def current_folder(target: Path) -> Path:

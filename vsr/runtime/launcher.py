@@ -1,28 +1,56 @@
-"""What a launcher (accelerate, torchrun) tells its processes by their environment."""
+"""The ranks of a launcher (accelerate, torchrun), as it describes them in the environment."""
 
 import os
-from pathlib import Path
+from dataclasses import dataclass
 
-import psutil
+from vsr.errors import ConfigError
 
-_WORLD, _LOCAL_RANK = "WORLD_SIZE", "LOCAL_RANK"
+_OF_LAUNCH = ("MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_RUN_ID", "TORCHELASTIC_RESTART_COUNT")
 
 
-def launched_with_others() -> bool:
-    """Whether this is one of several processes that were started together for one task."""
-    return _number(_WORLD, 1) > 1
+@dataclass(frozen=True, slots=True)
+class Ranks:
+    """This process among those that were launched together: number `rank` of `world`.
+
+    `launch` is equal in all processes of one launch.
+    """
+
+    rank: int = 0
+    world: int = 1
+    launch: str = ""
+
+    def takes(self, number: int) -> bool:
+        """Return whether the film or shot of that number is this rank's: a static split."""
+        return self.owner(number) == self.rank
+
+    def owner(self, number: int) -> int:
+        """Return the rank that makes the film or shot of that number."""
+        return number % self.world
+
+
+ALONE = Ranks()
+
+
+def launched_ranks() -> Ranks:
+    """Return the rank of this process in its launch; without a launcher, `ALONE`.
+
+    Raises ConfigError where there are several processes and none has a number.
+    """
+    world = _number("WORLD_SIZE", 1)
+    if world <= 1:
+        return ALONE
+    rank = _number("RANK", -1)
+    if not 0 <= rank < world:
+        raise ConfigError(
+            f"WORLD_SIZE is {world} and RANK is {os.environ.get('RANK') or 'not set'}; it must be "
+            f"from 0 to {world - 1}, as accelerate launch and torchrun set it"
+        )
+    return Ranks(rank, world, " ".join(os.environ.get(name, "") for name in _OF_LAUNCH))
 
 
 def local_rank() -> int:
-    """The number of this process among those on this machine: its accelerator has that number."""
-    return _number(_LOCAL_RANK, 0)
-
-
-def made_by_this_launch(path: Path) -> bool:
-    """Whether a process that was started together with this one was so quick as to make `path`."""
-    if not (launched_with_others() and path.exists()):
-        return False
-    return path.stat().st_mtime >= psutil.Process(os.getppid()).create_time()
+    """Return the number of this process on its machine; it computes on the CUDA device of it."""
+    return _number("LOCAL_RANK", 0)
 
 
 def _number(name: str, default: int) -> int:

@@ -1,4 +1,4 @@
-"""Memory of the process: what a CPU run frees is kept for its next tensors."""
+"""Memory of the process: the allocator keeps freed memory for the next tensors of a CPU run."""
 
 import ctypes
 import platform
@@ -10,7 +10,7 @@ _KEEP, _USUAL = 1 << 30, 1 << 17
 def keep_freed_memory() -> None:
     """Let glibc's allocator reuse freed blocks instead of giving them back to the kernel.
 
-    By default every large tensor is mapped and cleared anew: a quarter of the CPU time of the
+    By default every large tensor is mapped and cleared again: a quarter of the CPU time of the
     embedded U-Net went there. Peak memory does not rise. Does nothing where the C library is not
     glibc.
     """
@@ -22,9 +22,9 @@ def keep_freed_memory() -> None:
 
 
 def give_back_freed_memory() -> None:
-    """Give the kernel what the allocator holds and nobody uses, from now on too.
+    """Give freed memory back to the kernel, now and from now on.
 
-    For a process whose memory does not suffice: slower, but others, as an encoder, get a share.
+    For a machine that runs out of memory: slower, but encoders and other programs get a share.
     """
     if platform.libc_ver()[0] != "glibc":
         return

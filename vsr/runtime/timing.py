@@ -1,4 +1,4 @@
-"""Where the time of a run goes: seconds per named stage, by context managers; no torch."""
+"""Timing of a run: seconds per named stage, by context managers; no torch."""
 
 import threading
 import time
@@ -9,7 +9,7 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 Timer = Callable[[str], AbstractContextManager[None]]
-"""What the pipeline asks of a timer: `with timer("unet"): ...`."""
+"""The interface of a timer: `with timer("unet"): ...`."""
 
 
 class NullTimer:
@@ -21,7 +21,7 @@ class NullTimer:
 
 
 def timed(items: Iterable[Item], timer: Timer, stage: str) -> Iterator[Item]:
-    """Yields `items`; the time that each takes to come is booked on `stage`."""
+    """Yield `items`; the time that each takes is counted for `stage`."""
     iterator = iter(items)
     while True:
         with timer(stage):
@@ -38,7 +38,7 @@ class StageTimer:
 
     A stage inside another one is taken off the outer one, so that the stages of a thread add up to
     its time. `synchronize` (as `torch.cuda.synchronize`) runs at both ends of a stage: work
-    on an accelerator is asynchronous and would otherwise be booked on whoever waits for it.
+    on an accelerator is asynchronous and would otherwise be counted where something waits for it.
     """
 
     synchronize: Callable[[], None] | None = None

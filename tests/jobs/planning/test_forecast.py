@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vsr.jobs.planning.forecast import Film, Line, Need, Rates, forecast
+from vsr.jobs.planning.forecast import Line, Need, Rates, Workload, forecast
 from vsr.upscaling.sizes import Size
 from vsr.video.color import ColorTags
 from vsr.video.writing.encoding import Encoding
@@ -22,7 +22,7 @@ RATES = Rates(
     device=None,
     threads=1,
 )
-PNG_FILM = Film(
+PNG_FILM = Workload(
     source=Size(10, 20),
     size=Size(40, 80),
     frames=100,

@@ -12,6 +12,7 @@ import pytest
 from vsr.cli import main
 from vsr.config import UpscaleConfig
 from vsr.errors import ConfigError, DeviceError, InputError, OutputError
+from vsr.jobs.job import Job
 from vsr.jobs.planning import plan as plan_module
 from vsr.jobs.planning.plan import Plan, plan, scan
 from vsr.jobs.preview import preview
@@ -72,7 +73,7 @@ def test_a_long_film_is_told_from_its_beginning(
     source: Path, config: UpscaleConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plan_module, "_SCAN_SECONDS", 0)
-    begun = scan(source, config, 4)
+    begun = scan(replace(Job.of(source, None, config), clip_frames=4))
     assert (begun.frames, begun.clips, begun.is_whole) == (4, 1, False)
     assert begun.scaled(40) == (10, 10)
     whole = plan(source, None, config)
@@ -83,7 +84,9 @@ def test_a_long_film_is_told_from_its_beginning(
 def test_the_sample_is_a_longest_clip_and_not_from_the_beginning(
     source: Path, config: UpscaleConfig
 ) -> None:
-    sample = scan(source, config, 3).sample  # of clips of 3, 3, 2 and 2 frames
+    sample = scan(
+        replace(Job.of(source, None, config), clip_frames=3)
+    ).sample  # of clips of 3, 3, 2 and 2 frames
     assert (sample.first_frame_index, len(sample.frames)) == (3, 3)
 
 
@@ -91,7 +94,7 @@ def test_cuts_are_counted(tmp_path: Path, config: UpscaleConfig) -> None:
     for number in range(9):
         color = [(250, 10, 10), (10, 250, 10), (10, 10, 250)][number // 3]
         cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((16, 16, 3), color, np.uint8))
-    begun = scan(tmp_path, config, 2)
+    begun = scan(replace(Job.of(tmp_path, None, config), clip_frames=2))
     assert (begun.frames, begun.shots, begun.clips) == (9, 3, 6)
 
 

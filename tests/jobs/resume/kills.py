@@ -3,6 +3,7 @@
 python tests/jobs/resume/kills.py --kills 100 --seed 0
 """
 
+import os
 import random
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import groupby, pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -78,10 +80,20 @@ def film_pictures(shots: Sequence[int]) -> Iterator[np.ndarray]:
             yield np.stack(waves, axis=-1).astype(np.uint8)
 
 
-def start(source: Path, output: Path, *options: str) -> "subprocess.Popen[str]":
+def start(
+    source: Path, output: Path, *options: str, rank: int = 0, world: int = 1
+) -> "subprocess.Popen[str]":
+    """Start a job, as rank `rank` of `world` as by a launcher."""
     command = [sys.executable, str(STANDIN), str(source), str(output)]
     command += ["--set", f"max_clip_frames={CLIP_FRAMES}", *options]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    launch = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world)}
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **launch, "MASTER_PORT": str(os.getpid())},
+    )
 
 
 def finish(process: "subprocess.Popen[str]") -> str:
@@ -91,8 +103,13 @@ def finish(process: "subprocess.Popen[str]") -> str:
     return printed
 
 
-def kill_at_random(folder: Path, kills: int, seed: int, *, name: str = "out.mp4") -> Tally:
+def kill_at_random(
+    folder: Path, kills: int, seed: int, *, name: str = "out.mp4", world: int = 1
+) -> Tally:
     """Kill jobs at random moments, again and again until each film is whole.
+
+    Of the ranks of a launch one is killed, and the others must end with an error that names it; or
+    all are killed, as by a power cut.
 
     Raises AssertionError where the bytes differ from those of a run that nobody disturbed.
     """
@@ -106,22 +123,38 @@ def kill_at_random(folder: Path, kills: int, seed: int, *, name: str = "out.mp4"
     while done < kills:
         output, log = folder / f"{films}_{name}", folder / f"{films}.log"
         while not output.exists() or list(folder.glob(f"{output.name}.vsr*")):
-            process = start(source, output, "--pace", str(PACE), "--log", str(log))
+            options = ("--pace", str(PACE), "--log", str(log))
+            running = [start(source, output, *options, rank=r, world=world) for r in range(world)]
             try:
-                process.wait(chance.uniform(0.3, 0.95) * seconds if done < kills else 120)
-                assert process.returncode == 0, process.communicate()[1]
+                running[0].wait(chance.uniform(0.3, 0.95) * seconds if done < kills else 120)
+                for process in running:
+                    finish(process)
             except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+                victims = [chance.choice(running)] if chance.random() < 0.5 else running
+                _kill(victims, running)
                 done += 1
-            finally:
-                process.communicate()
         assert output.read_bytes() == whole.read_bytes(), f"film {films} differs"
-        most_lost = max(most_lost, lost_clips(log))
+        most_lost = max(most_lost, lost_clips(log) if world == 1 else 0)
         films += 1
     left = [path.name for path in folder.iterdir() if "vsr" in path.name]
     assert not left, left
     return Tally(done, films, most_lost)
+
+
+def _kill(victims: Sequence["subprocess.Popen[str]"], all_ranks: Sequence[Any]) -> None:
+    """Kill ranks; the others end, since they miss one of them or have finished."""
+    for process in victims:
+        process.kill()
+    for process in all_ranks:
+        _, errors = process.communicate(timeout=120)
+        if process not in victims and process.returncode != 0:
+            assert "run the same command again" in errors, errors
+
+
+def clips_by_process(log: Path) -> dict[int, int]:
+    """How many clips each process has begun."""
+    begun = [int(line.split()[0]) for line in log.read_text().splitlines()]
+    return {process: begun.count(process) for process in begun}
 
 
 def lost_clips(log: Path) -> int:
@@ -137,9 +170,12 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--name", default="out.mp4", help="its ending chooses the codec")
+    parser.add_argument("--world", type=int, default=1, help="number of launched ranks")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        tally = kill_at_random(Path(folder), options.kills, options.seed, name=options.name)
+        tally = kill_at_random(
+            Path(folder), options.kills, options.seed, name=options.name, world=options.world
+        )
     print(f"seed {options.seed}: {tally}")
 
 

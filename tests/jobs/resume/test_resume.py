@@ -29,7 +29,9 @@ from tests.jobs.resume.kills import (
 from tests.jobs.resume.standin import EchoModel
 from vsr.config import UpscaleConfig
 from vsr.errors import ConfigError, OutputError
+from vsr.jobs.resume import shot_store
 from vsr.jobs.resume.identity import differences, source_identity
+from vsr.jobs.resume.journal import read_facts
 from vsr.jobs.upscale import upscale
 from vsr.video.reading.clips import Clip
 
@@ -319,3 +321,55 @@ def _without_sound(film: Path) -> None:
                 packet.stream = stream
                 container.mux(packet)
     silent.replace(film)
+
+
+def test_a_part_that_was_due_when_the_run_was_killed_is_closed_before_the_next_clip(
+    tmp_path: Path, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With parts of 8 frames: a keyframe that moved would change the bytes."""
+    monkeypatch.setattr(shot_store, "PART_FRAMES", 8)
+    whole, output = tmp_path / "whole.mp4", tmp_path / "out.mp4"
+    upscale(film, whole, CONFIG, model=EchoModel())
+
+    def killed(self: object, *facts: object) -> None:
+        raise Stop
+
+    for _ in range(3):
+        with monkeypatch.context() as patch, pytest.raises(Stop):
+            patch.setattr(shot_store.ShotWork, "_close_part", killed)
+            upscale(film, output, CONFIG, model=EchoModel())
+    upscale(film, output, CONFIG, model=EchoModel())
+    assert output.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["../film.mp4", "/etc/passwd", "", ".."])
+def test_a_journal_that_names_a_path_names_nothing(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "journal"
+    file = {"name": name, "size": 1, "sha256": ""}
+    fact = {"fact": "clip", "first": 0, "frames": 1, "state": file, "pixels": None}
+    path.write_text(json.dumps(fact) + '\n[]\n{"fact": "other"}\n{"fact": "end"}\n')
+    assert read_facts(path) == []
+
+
+def test_an_output_that_appears_during_the_run_is_not_replaced(
+    tmp_path: Path, film: Path, whole: bytes
+) -> None:
+    output = tmp_path / "out.mp4"
+    with pytest.raises(OutputError, match="appeared during the run and is not replaced"):
+        upscale(film, output, CONFIG, model=EchoModel(lambda _: output.write_text("precious")))
+    assert output.read_text() == "precious"
+    begun: list[Clip] = []
+    upscale(film, output, replace(CONFIG, overwrite=True), model=EchoModel(begun.append))
+    assert output.read_bytes() == whole
+    assert not begun
+
+
+def test_a_folder_of_pictures_that_holds_the_source_is_not_replaced(tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    source = folder / "cat.png"
+    cv2.imwrite(str(source), next(film_pictures((1,))))
+    config = replace(CONFIG, codec="png", overwrite=True)
+    with pytest.raises(OutputError, match="holds the source"):
+        upscale(source, folder, config, model=EchoModel())
+    assert source.exists()

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vsr.jobs.resume.journal import ClipFact, EndFact, Fact, PartFact, StoredFile
-from vsr.jobs.resume.shot_store import Progress
+from vsr.jobs.resume.shot_store import ShotProgress
 
 FILE = StoredFile("name", 1, "hash")
 
@@ -31,7 +31,7 @@ def test_every_beginning_of_a_journal_proves_all_clips_in_it(
 ) -> None:
     written = facts(lengths, part_clips)
     known = written[: data.draw(st.integers(0, len(written)))]
-    progress = Progress.of(known)
+    progress = ShotProgress.of(known)
     clips = [fact for fact in known if isinstance(fact, ClipFact)]
     assert progress.frames == sum(clip.frames for clip in clips)
     assert progress.ended == (known == written)
@@ -43,7 +43,7 @@ def test_what_is_proved_has_no_gap_whatever_is_missing(
 ) -> None:
     written = facts(lengths, part_clips)
     known = data.draw(st.lists(st.sampled_from(written), unique=True))
-    progress = Progress.of(known)
+    progress = ShotProgress.of(known)
     place = 0
     for span in (*progress.parts, *progress.clips):
         assert span.first == place
@@ -57,4 +57,4 @@ def test_what_is_proved_has_no_gap_whatever_is_missing(
 @given(LENGTHS)
 def test_the_order_of_facts_and_facts_that_come_twice_do_not_matter(lengths: list[int]) -> None:
     written = facts(lengths, 2)[:-1]
-    assert Progress.of([*reversed(written), *written]) == Progress.of(written)
+    assert ShotProgress.of([*reversed(written), *written]) == ShotProgress.of(written)

@@ -313,7 +313,7 @@ def test_what_cannot_be_written_is_said_before_any_work(
 ):
     source = make_video()
     with pytest.raises(OutputError, match=message) as caught:
-        check_output(tmp_path / name, source_path=source, settings=settings, overwrite=True)
+        check_output(tmp_path / name, source=probe(source), settings=settings, overwrite=True)
     assert "\n" not in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["source.mp4"]
 
@@ -322,7 +322,7 @@ def test_sound_that_the_container_cannot_hold_is_an_error_up_front(make_video, t
     source = make_video(audio=["aac"])
     settings = EncoderSettings(codec="av1")
     with pytest.raises(OutputError, match=r"\.webm cannot hold audio stream 1 \(aac\)"):
-        check_output(tmp_path / "o.webm", source_path=source, settings=settings, overwrite=False)
+        check_output(tmp_path / "o.webm", source=probe(source), settings=settings, overwrite=False)
 
 
 def test_settings_that_the_encoder_refuses_are_an_output_error(make_video, tmp_path):
@@ -377,7 +377,7 @@ def test_a_folder_that_is_not_writable_is_an_error_up_front(make_video, tmp_path
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o500)
     with pytest.raises(OutputError, match="is not writable"):
-        check_output(closed / "o.mp4", source_path=source, settings=DEFAULT, overwrite=False)
+        check_output(closed / "o.mp4", source=probe(source), settings=DEFAULT, overwrite=False)
 
 
 def test_attached_files_go_along_in_matroska(make_video, tmp_path):

@@ -1,1 +1,1 @@
-"""What a run would do and take."""
+"""The plan of a run: its output, and its cost in time, memory and disk."""

@@ -1,4 +1,4 @@
-"""What a clip takes on this machine: small pieces of the source are made, timed and weighed."""
+"""Time and memory of a clip on this machine, measured on small pieces of the source."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ import psutil
 import torch
 
 from vsr.config import UpscaleConfig
-from vsr.jobs.planning.forecast import Film, Line, Need, Rates
+from vsr.jobs.planning.forecast import Line, Need, Rates, Workload
 from vsr.runtime.timing import NullTimer
 from vsr.upscaling.clip_upscaler import UpscaledClip, Upscaler
 from vsr.upscaling.load import load_upscaler
@@ -23,24 +23,24 @@ from vsr.video.writing.encoding import Encoding
 from vsr.video.writing.parts import Part, part_encoder
 
 _SECONDS = 4.0
-"""For the larger of the two pieces, which is made twice."""
+"""Time for the larger of the two pieces, which is upscaled twice."""
 _FIRST_AREA = 32 * 48
 _LARGEST_STEP = 40
-"""How many times larger than the first piece the second may be: the estimate of it is rough."""
+"""The second piece is at most this many times as large as the first: its estimate is rough."""
 _WARM_UP_FRAMES = 2
 _WATCH_SECONDS = 0.002
 
 
-def calibrate(frames: Sequence[Pixels], config: UpscaleConfig, film: Film) -> Rates:
-    """Measure what a clip of `frames` takes, which is as long as the longest of the film.
+def calibrate(frames: Sequence[Pixels], config: UpscaleConfig, workload: Workload) -> Rates:
+    """Measure the time and memory of a clip of `frames`, as long as the longest of the run.
 
     Two pieces cut from their middle are made larger by the networks, and the cost of whole frames
     lies on the line through them. The larger takes about four seconds; it is the whole frames where
     that is enough. Each is made twice, since new memory costs time once: by a seventh, measured.
     """
-    upscaler = load_upscaler(config, film.size, NullTimer())
+    upscaler = load_upscaler(config, workload.size, NullTimer())
     device = upscaler.pipeline.device
-    measure = _Measure(upscaler, film)
+    measure = _Measure(upscaler, workload)
     small = _cut(frames, _FIRST_AREA)
     measure(small[:_WARM_UP_FRAMES])
     base = psutil.Process().memory_info().rss
@@ -55,7 +55,7 @@ def calibrate(frames: Sequence[Pixels], config: UpscaleConfig, film: Film) -> Ra
     def at_whole(value: Callable[[_Sample], float]) -> float:
         return Line.through((points[0], value(first)), (points[1], value(second))).at(pixels)
 
-    part, encode_seconds = _encoded(second.clip, film.encoding)
+    part, encode_seconds = _encoded(second.clip, workload.encoding)
     scale = pixels / points[1]
     keys = [len(frame.data) for frame in part.frames if frame.is_keyframe]
     others = [len(frame.data) for frame in part.frames if not frame.is_keyframe]
@@ -85,13 +85,13 @@ class _Sample:
 
 @dataclass(frozen=True, slots=True)
 class _Measure:
-    """Makes frames larger and says what it took."""
+    """Upscales frames and measures time and memory."""
 
     upscaler: Upscaler
-    film: Film
+    workload: Workload
 
     def __call__(self, frames: Sequence[Pixels]) -> _Sample:
-        part, whole, large = _size(frames), self.film.source, self.film.size
+        part, whole, large = _size(frames), self.workload.source, self.workload.size
         self.upscaler.size = Size(
             max(1, round(part.height * large.height / whole.height)),
             max(1, round(part.width * large.width / whole.width)),
@@ -115,7 +115,7 @@ class _Measure:
 
 @contextmanager
 def _peak_memory() -> Generator[list[int]]:
-    """Give a list whose only item is, at the end, the largest memory of the process meanwhile."""
+    """Give a list whose only item is, at the end, the peak memory of the process in the context."""
     process = psutil.Process()
     peak = [process.memory_info().rss]
     ended = threading.Event()
@@ -134,7 +134,7 @@ def _peak_memory() -> Generator[list[int]]:
 
 
 def _encoded(clip: UpscaledClip, encoding: Encoding | None) -> tuple[Part, float]:
-    """The clip as a part, and the processor time that took."""
+    """Return the clip as a part, and the processor time of encoding it."""
     height, width = clip.pixels.shape[1:3]
     # Encoders refuse odd and tiny pictures where chroma is halved: a margin is lost.
     height, width = height - height % 2, width - width % 2
@@ -149,7 +149,7 @@ def _encoded(clip: UpscaledClip, encoding: Encoding | None) -> tuple[Part, float
 
 
 def _cut(frames: Sequence[Pixels], area: float) -> list[Pixels]:
-    """The middle of the frames: of about so many pixels, in their aspect."""
+    """Return the middle of the frames: about `area` pixels, in their aspect ratio."""
     whole = _size(frames)
     share = min(1.0, (area / _area(frames)) ** 0.5)
     height, width = (

@@ -1,4 +1,4 @@
-"""From what one clip takes to what the whole film takes: seconds, memory, disk; no torch."""
+"""From the cost of one clip to the cost of a whole film: seconds, memory, disk; no torch."""
 
 import os
 from dataclasses import dataclass
@@ -9,26 +9,26 @@ from vsr.video.writing.encoding import Encoding
 from vsr.video.writing.parts import PART_FRAMES
 
 _ENCODER_BYTES = {"x264": 290, "x265": 270, "av1": 420, "prores": 50, "ffv1": 50}
-"""What an encoder holds for each pixel of the output: measured at 720x576 and 1280x720."""
+"""Bytes that an encoder holds per pixel of the output, measured at 720x576 and 1280x720."""
 _ENCODER_FRAMES = 50
-"""So many frames an encoder looks ahead and works at: with fewer it holds less."""
+"""Frames that an encoder holds at once, lookahead included; with fewer it needs less memory."""
 _SCATTERED = 1.08
-"""What the allocator holds for clips, above what they take: holes that nothing fits in. Fitted to
+"""Factor of the allocator for the memory of clips, for holes that nothing fits in. Fitted to
 the embedded model at six sizes from 64x48 to 640x360, where it is between 0.9 and 1.3."""
 _WAITING_BYTES = 1 << 30
-"""Pictures that wait on the disk until their part is closed; those of a part, if they are less."""
+"""Most bytes of raw pixels that stay on the disk until their part is closed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What grows with the pixels of a frame: `fixed + per_pixel * pixels`."""
+    """A cost that grows with the pixels of a frame: `fixed + per_pixel * pixels`."""
 
     fixed: float
     per_pixel: float
 
     @classmethod
     def through(cls, small: tuple[float, float], large: tuple[float, float]) -> "Line":
-        """The line through two points (pixels, value); it neither falls nor begins below 0."""
+        """Return the line through two points (pixels, value), which never falls below 0."""
         (x0, y0), (x1, y1) = small, large
         slope = (y1 - y0) / (x1 - x0) if x1 > x0 else 0.0
         if slope <= 0 or y1 - slope * x1 < 0:
@@ -36,13 +36,13 @@ class Line:
         return cls(y1 - slope * x1, slope)
 
     def at(self, pixels: float) -> float:
-        """The value for frames of so many pixels."""
+        """Return the value for frames of `pixels` pixels."""
         return self.fixed + self.per_pixel * pixels
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """Memory at its peak, in bytes: what is always there, and what a clip takes."""
+    """Peak memory in bytes: always used, and used by a clip."""
 
     resting: float
     clip: float
@@ -50,19 +50,19 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What frames of the whole size take, in seconds and bytes."""
+    """The cost of frames of the full size, in seconds and bytes."""
 
     clip_seconds: float
-    """For a clip of `clip_frames`, by the networks and all around them."""
+    """Per clip of `clip_frames` frames, in the networks and all around them."""
     clip_frames: int
     encode_seconds: float
-    """For a frame, on one processor."""
+    """Per frame, on one processor."""
     key_bytes: float
-    """Of an encoded frame that stands by itself."""
+    """Of an encoded keyframe."""
     other_bytes: float
-    """Of one that refers to others."""
+    """Of any other encoded frame."""
     host: Need
-    """Of the process, without the encoder and the clips that wait."""
+    """Of the process, without the encoder and the prefetched clips."""
     device: Need | None
     """Of the accelerator; None on a CPU."""
     threads: int
@@ -70,48 +70,48 @@ class Rates:
 
 
 @dataclass(frozen=True, slots=True)
-class Film:
-    """What is to be made: the size of its large frames, how many there are, and how encoded."""
+class Workload:
+    """The frames of a run: their sizes, number and encoding."""
 
     source: Size
     size: Size
     frames: int
     shots: int
     encoding: Encoding | None
-    """None: as PNG pictures."""
+    """None means PNG."""
     sample_bytes: int
-    """Of one colour of one pixel: 1, or 2 where the source is deeper than 8 bits."""
+    """Per channel of a pixel: 1, or 2 if the source is deeper than 8 bits."""
     read_seconds: float
-    """Of one processor, to read a frame and look for cuts."""
+    """Processor time to decode a frame and look for cuts."""
     other_bytes: float
     """Of the streams that are copied."""
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a run takes; `least_*`: with clips of one frame, the smallest that there are."""
+    """The cost of a run; `least_*` are for clips of one frame, the shortest that are possible."""
 
     seconds: float
-    """Without those of loading the model."""
+    """Without loading the model."""
     host_bytes: int
     least_host_bytes: int
     device_bytes: int | None
     least_device_bytes: int | None
     output_bytes: int
     disk_bytes: int
-    """At most, while the output is made: its parts, the output itself, and pictures that wait."""
+    """At most, during the run: the parts, the output itself, and raw pixels."""
 
 
-def forecast(rates: Rates, film: Film, *, processors: int) -> Forecast:
-    """What a run takes, by what one of its longest clips takes."""
-    waiting, count = _waiting_bytes(rates, film), rates.clip_frames
-    output = _video_bytes(rates, film) + film.other_bytes
-    raw = 3 * film.sample_bytes * _pixels(film.size)
-    held = min(_WAITING_BYTES, min(film.frames, PART_FRAMES) * raw) if _refers(film) else 0
+def forecast(rates: Rates, workload: Workload, *, processors: int) -> Forecast:
+    """Return the cost of a run from the cost of one of its longest clips."""
+    waiting, count = _waiting_bytes(rates, workload), rates.clip_frames
+    output = _video_bytes(rates, workload) + workload.other_bytes
+    raw = 3 * workload.sample_bytes * _pixels(workload.size)
+    held = min(_WAITING_BYTES, min(workload.frames, PART_FRAMES) * raw) if _refers(workload) else 0
     host, device = rates.host, rates.device
     clip = _SCATTERED * host.clip + waiting
     return Forecast(
-        seconds=_seconds(rates, film, processors),
+        seconds=_seconds(rates, workload, processors),
         host_bytes=round(host.resting + clip),
         least_host_bytes=round(host.resting + clip / count),
         device_bytes=None if device is None else round(device.resting + device.clip),
@@ -122,38 +122,38 @@ def forecast(rates: Rates, film: Film, *, processors: int) -> Forecast:
 
 
 def processors() -> int:
-    """How many processors this process may use."""
+    """Return the number of processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def _seconds(rates: Rates, film: Film, processors: int) -> float:
-    """Reading and encoding go on beside the networks, as far as there are processors for it."""
-    clips = rates.clip_seconds * film.frames / rates.clip_frames
-    beside = film.frames * (film.read_seconds + rates.encode_seconds)
+def _seconds(rates: Rates, workload: Workload, processors: int) -> float:
+    """Decoding and encoding overlap with the networks as far as there are processors for it."""
+    clips = rates.clip_seconds * workload.frames / rates.clip_frames
+    beside = workload.frames * (workload.read_seconds + rates.encode_seconds)
     return max(clips, (clips * rates.threads + beside) / processors)
 
 
-def _waiting_bytes(rates: Rates, film: Film) -> float:
-    """What is in memory beside the clip that is made: two read ahead, one written, the encoder."""
-    color = 3 * film.sample_bytes * rates.clip_frames
-    encoder = 0.0 if film.encoding is None else _ENCODER_BYTES[film.encoding.codec]
-    encoder *= min(1.0, film.frames / _ENCODER_FRAMES)
-    return 2 * color * _pixels(film.source) + (color + encoder) * _pixels(film.size)
+def _waiting_bytes(rates: Rates, workload: Workload) -> float:
+    """Memory beside the clip in the networks: two prefetched, one being written, the encoder."""
+    color = 3 * workload.sample_bytes * rates.clip_frames
+    encoder = 0.0 if workload.encoding is None else _ENCODER_BYTES[workload.encoding.codec]
+    encoder *= min(1.0, workload.frames / _ENCODER_FRAMES)
+    return 2 * color * _pixels(workload.source) + (color + encoder) * _pixels(workload.size)
 
 
-def _video_bytes(rates: Rates, film: Film) -> float:
-    """Each part of a shot begins with a frame that stands by itself."""
-    keys = film.frames
-    if _refers(film):
-        keys = min(film.frames, film.shots + ceil(film.frames / PART_FRAMES))
-    return keys * rates.key_bytes + (film.frames - keys) * rates.other_bytes
+def _video_bytes(rates: Rates, workload: Workload) -> float:
+    """Each part of a shot begins with a keyframe."""
+    keys = workload.frames
+    if _refers(workload):
+        keys = min(workload.frames, workload.shots + ceil(workload.frames / PART_FRAMES))
+    return keys * rates.key_bytes + (workload.frames - keys) * rates.other_bytes
 
 
-def _refers(film: Film) -> bool:
-    """Whether encoded frames refer to others."""
-    return film.encoding is not None and not film.encoding.is_intra
+def _refers(workload: Workload) -> bool:
+    """Return whether encoded frames refer to others."""
+    return workload.encoding is not None and not workload.encoding.is_intra
 
 
 def _pixels(size: Size) -> int:

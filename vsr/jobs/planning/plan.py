@@ -1,4 +1,4 @@
-"""What a run would do and take, said before it begins; what cannot work is refused at once."""
+"""The plan of a run: its output and cost, before it begins; impossible runs are refused."""
 
 import json
 import shutil
@@ -11,38 +11,36 @@ from typing import Any
 
 import psutil
 
-from vsr.checkpoints.find import native_scale
 from vsr.config import UpscaleConfig
 from vsr.errors import DeviceError, InputError, OutputError, VsrError
-from vsr.jobs.planning.forecast import Film, Forecast, forecast, processors
-from vsr.jobs.target import default_output, encoder_settings
-from vsr.jobs.worker import source_reader
-from vsr.upscaling.sizes import Size, clip_length, output_size
-from vsr.video.probe import VideoInfo, probe
+from vsr.jobs.job import Job
+from vsr.jobs.planning.forecast import Forecast, Workload, forecast, processors
+from vsr.jobs.target import encoder_settings
+from vsr.upscaling.sizes import Size
+from vsr.video.probe import VideoInfo
 from vsr.video.reading.clips import Clip, clips
 from vsr.video.reading.shots import ShotDetector
-from vsr.video.writing.output_file import check_output, encoding_of
 from vsr.video.writing.stream_fates import StreamFate, stream_fates
 
 _SCAN_SECONDS = 10.0
-"""A film is read for so long; what is longer is told from its beginning."""
+"""Reading stops after this time; the rest of the film is estimated from its beginning."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What was found when the source was read, or the beginning of it."""
+    """Counts of the source, or of its beginning."""
 
     frames: int
     shots: int
     clips: int
     is_whole: bool
     seconds_per_frame: float
-    """Of one processor, to read a frame and look for cuts."""
+    """Processor time to decode a frame and look for cuts."""
     sample: Clip
-    """One of its longest clips, from its later half where there is one."""
+    """One of its longest clips, from the later half if one is there."""
 
     def scaled(self, frames: int) -> "tuple[int, int]":
-        """How many shots and clips `frames` frames of the kind have."""
+        """Return the numbers of shots and clips of `frames` frames of this kind."""
         if self.is_whole:
             return self.shots, self.clips
         share = frames / self.frames
@@ -51,7 +49,7 @@ class Scan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run makes of a source, and what it takes; sizes in bytes, times in seconds."""
+    """The output of a run and its cost; sizes in bytes, times in seconds."""
 
     source: VideoInfo
     output: Path
@@ -63,7 +61,7 @@ class Plan:
     shots: int
     clips: int
     is_exact: bool
-    """Whether the whole source was read: else shots, clips and maybe frames are estimates."""
+    """True if the whole source was read; else shots, clips and maybe frames are estimates."""
     clip_frames: int
     forecast: Forecast
     disk_free: int
@@ -73,7 +71,7 @@ class Plan:
 
     @property
     def refusal(self) -> VsrError | None:
-        """Why the run cannot work; None if nothing speaks against it."""
+        """The reason why the run cannot work; None if there is none."""
         need, room = self.forecast, self.disk_free
         if need.disk_bytes > room:
             return OutputError(
@@ -94,7 +92,7 @@ class Plan:
 
     @property
     def warning(self) -> str | None:
-        """What may go wrong; None if nothing."""
+        """A risk of the run; None if there is none."""
         if self.forecast.host_bytes <= self.memory_free:
             return None
         return (
@@ -108,7 +106,7 @@ class Plan:
         return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
 
     def to_json(self) -> str:
-        """The plan for programs."""
+        """Return the plan as JSON."""
         values: dict[str, Any] = {
             "source": str(self.source.path),
             "output": str(self.output),
@@ -166,66 +164,60 @@ class Plan:
 
 
 def plan(source: Path, output: Path | None = None, config: UpscaleConfig | None = None) -> Plan:
-    """What `upscale` with the same arguments would do; a few frames are made, to measure.
+    """Return the plan of `upscale` with the same arguments; a few frames are upscaled to measure.
 
     Raises what `upscale` would raise before its first frame. Whether the run has room is `refusal`.
     """
     config = config or UpscaleConfig()
-    info = probe(source, rate=config.frame_rate)
-    small = Size(info.height, info.width)
-    native = native_scale(config.model)
-    size = output_size(small, config, native=native)
-    output = output or default_output(source, config, native=native)
-    settings = encoder_settings(config)
-    check_output(output, source_path=source, settings=settings, overwrite=config.overwrite)
-    encoding = encoding_of(output, info, (size.width, size.height), settings)
-    fates = stream_fates(info, output)
-    found = scan(source, config, clip_length(small, config))
-    frames = found.frames if found.is_whole else max(found.frames, _told_frames(info, config))
+    job = Job.of(source, output, config)
+    job.check_output()
+    fates = stream_fates(job.info, job.output)
+    found = scan(job)
+    frames = found.frames if found.is_whole else max(found.frames, job.expected_frames or 0)
     shots, clip_count = found.scaled(frames)
     pictures = [frame.pixels for frame in found.sample.frames]
-    film = Film(
-        source=small,
-        size=size,
+    workload = Workload(
+        source=Size(job.info.height, job.info.width),
+        size=job.size,
         frames=frames,
         shots=shots,
-        encoding=encoding,
+        encoding=job.encoding,
         sample_bytes=pictures[0].itemsize,
         read_seconds=found.seconds_per_frame,
-        other_bytes=_other_bytes(info, fates),
+        other_bytes=_other_bytes(job.info, fates),
     )
     from vsr.jobs.planning.calibration import calibrate  # here: it brings torch
 
-    need = forecast(calibrate(pictures, config, film), film, processors=processors())
+    need = forecast(calibrate(pictures, config, workload), workload, processors=processors())
     host = psutil.virtual_memory()
     return Plan(
-        source=info,
-        output=output,
-        codec=settings.codec_for(output),
-        pix_fmt="" if encoding is None else encoding.pix_fmt,
-        size=size,
+        source=job.info,
+        output=job.output,
+        codec=encoder_settings(config).codec_for(job.output),
+        pix_fmt="" if job.encoding is None else job.encoding.pix_fmt,
+        size=job.size,
         streams=fates,
         frames=frames,
         shots=shots,
         clips=clip_count,
         is_exact=found.is_whole,
-        clip_frames=clip_length(small, config),
+        clip_frames=job.clip_frames,
         forecast=need,
-        disk_free=shutil.disk_usage(output.parent).free,
+        disk_free=shutil.disk_usage(job.output.parent).free,
         memory_total=host.total,
         memory_free=host.available,
         device_total=_device_memory(config),
     )
 
 
-def scan(source: Path, config: UpscaleConfig, clip_frames: int) -> Scan:
-    """Read the source for some seconds, and say what is in it; InputError where nothing decodes."""
+def scan(job: Job) -> Scan:
+    """Read the source for some seconds, and count; InputError if nothing decodes."""
     began, worked = time.monotonic(), time.process_time()
     frames = shots = count = 0
     sample: Clip | None = None
     whole = True
-    with source_reader(source, config) as reader:
-        for clip in clips(reader, max_frames=clip_frames, detector=ShotDetector()):
+    with job.reader() as reader:
+        for clip in clips(reader, max_frames=job.clip_frames, detector=ShotDetector()):
             if sample is not None and time.monotonic() - began > _SCAN_SECONDS:
                 whole = False
                 break
@@ -237,21 +229,12 @@ def scan(source: Path, config: UpscaleConfig, clip_frames: int) -> Scan:
             if len(clip.frames) > longest - (count.bit_count() == 1):
                 sample = clip
     if sample is None:
-        raise InputError(f"{source} has no frame in the part that is asked for")
+        raise InputError(f"{job.source} has no frame in the part that is asked for")
     return Scan(frames, shots, count, whole, (time.process_time() - worked) / frames, sample)
 
 
-def _told_frames(info: VideoInfo, config: UpscaleConfig) -> int:
-    """How many frames will come, by what the container says."""
-    if info.duration is None or not (info.average_rate or info.frame_count):
-        return 0
-    whole = float(info.duration)
-    rate = float(info.average_rate or 0) or (info.frame_count or 0) / whole
-    return round(rate * min(whole - config.start, config.duration or whole))
-
-
 def _other_bytes(info: VideoInfo, fates: tuple[StreamFate, ...]) -> float:
-    """Bytes of the streams that are copied, by their bit rates."""
+    """Return the bytes of the streams that are copied, by their bit rates."""
     seconds = float(info.duration or 0)
     return sum(seconds * (fate.bit_rate or 0) / 8 for fate in fates if fate.is_kept)
 

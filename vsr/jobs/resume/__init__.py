@@ -1,1 +1,1 @@
-"""What survives a crash, so that a killed run goes on."""
+"""The finished work of a run on the disk, so that a killed run can continue."""

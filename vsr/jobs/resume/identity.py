@@ -1,4 +1,4 @@
-"""What decides the bytes of an output: a broken-off run goes on only where all of it is equal."""
+"""Everything that decides the bytes of an output: a run continues only if all of it is equal."""
 
 import hashlib
 import json
@@ -12,18 +12,21 @@ from vsr.errors import InputError, ModelError
 from vsr.video.images import list_images
 
 Identity = Mapping[str, Any]
-"""Names, as they are told to the user, and values that JSON holds."""
+"""Names, as messages show them, and values that JSON holds."""
+
+VERSION = "version of vsr"
+"""The name that marks a stored identity as one of vsr."""
 
 _CHUNK = 1 << 20
 _PIECES, _PIECE_BYTES = 256, 1 << 18
-"""So much of a source is hashed: all of 64 MB, or pieces from its beginning to its end."""
-_WITHOUT_EFFECT = ("overwrite", "tolerant", "restart", "share")
+"""Sources of at most 64 MB are hashed whole, larger ones by evenly spaced pieces."""
+_WITHOUT_EFFECT = ("overwrite", "tolerant", "restart")
 _BY_CONTENT = ("model", "preset", "flow_weights", "device", "dtype")
-"""Options that are names: what they name is in the identity instead."""
+"""Options that are names: the content of what they name is in the identity instead."""
 
 
 def source_identity(path: Path) -> Identity:
-    """Size and hash of a video, or of the pictures of a folder: by pieces of them where large."""
+    """Return size and hash of a video, or of the pictures of a folder; of large ones, of pieces."""
     pieces = 2 if path.is_dir() else _PIECES
     try:
         files = _source_files(path)
@@ -38,7 +41,7 @@ def source_identity(path: Path) -> Identity:
 
 
 def files_identity(name: str, path: Path | None) -> Identity:
-    """The hash of a file, or of all files in a folder but its texts, as the content of `name`."""
+    """Return the hash of a file, or of all files in a folder but Markdown, as content of `name`."""
     if path is None:
         return {f"content of {name}": None}
     digest = hashlib.sha256()
@@ -54,15 +57,15 @@ def files_identity(name: str, path: Path | None) -> Identity:
 
 
 def options_identity(config: UpscaleConfig, *, version: str) -> Identity:
-    """The version of vsr and every option that decides the bytes of the output."""
+    """Return the version of vsr and every option that decides the bytes of the output."""
     names = [field.name for field in fields(config)]
     chosen = [name for name in names if name not in _WITHOUT_EFFECT + _BY_CONTENT]
     values = {name: getattr(config, name) for name in chosen}
-    return {"version of vsr": version, **json.loads(json.dumps(values))}
+    return {VERSION: version, **json.loads(json.dumps(values))}
 
 
 def differences(old: Identity, new: Identity) -> list[str]:
-    """What has changed, in words: `crf was 16 and is 20`."""
+    """Return the changes in words: `crf was 16 and is 20`."""
     names = dict.fromkeys((*old, *new))
     return [
         f"{name} was {_shown(old.get(name))} and is {_shown(new.get(name))}"
@@ -73,7 +76,7 @@ def differences(old: Identity, new: Identity) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class SourceGuard:
-    """Notices a source that is replaced, changed or taken away while it is read."""
+    """Detects a source that is replaced, changed or removed while it is read."""
 
     path: Path
     _marks: tuple[tuple[int, ...], ...]
@@ -84,16 +87,16 @@ class SourceGuard:
         return cls(path, _marks(path))
 
     def check(self) -> None:
-        """Raise InputError if the source is not the file that it was."""
+        """Raise InputError if the source is no longer the same file."""
         if _marks(self.path) != self._marks:
             raise InputError(
                 f"{self.path} was changed or replaced while it was read: bring it back and run the "
-                "same command again, or give --restart to begin with what is there now"
+                "same command again, or give --restart to start again with the new file"
             )
 
 
 def _marks(path: Path) -> tuple[tuple[int, ...], ...]:
-    """Number, size and time of change of a file, or of the pictures of a folder."""
+    """Return inode, size and time of change of a file, or of the pictures of a folder."""
     try:
         stats = [file.stat() for file in _source_files(path)]
     except OSError as error:
@@ -109,7 +112,7 @@ def _source_files(path: Path) -> tuple[Path, ...]:
 
 
 def _hash_pieces(path: Path, size: int, pieces: int, update: Callable[[bytes], None]) -> None:
-    """Give `update` the whole of a small file, and evenly spaced pieces of a large one."""
+    """Pass a small file whole to `update`, and evenly spaced pieces of a large one."""
     if size <= pieces * _PIECE_BYTES:
         places, length = [0], size
     else:

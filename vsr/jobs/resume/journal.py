@@ -1,9 +1,9 @@
-"""What survives a crash: files that are whole or not there, and lines that say which are right."""
+"""The journal of a shot: lines on the disk that say which files are finished and whole."""
 
 import hashlib
 import json
-import os
-from collections.abc import Generator, Iterable, Iterator
+import re
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from io import BufferedWriter
@@ -11,27 +11,33 @@ from pathlib import Path
 from typing import Any
 
 from vsr.errors import OutputError
+from vsr.runtime.files import append_lines, atomic_file
 
 _CHUNK = 1 << 20
+_BARE_NAME = re.compile(r"\w[\w.]*")
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file by its name, with the size and hash that it has when it is whole."""
+    """A finished file: its bare name, its size and its hash. Raises ValueError for a path."""
 
     name: str
     size: int
     sha256: str
 
+    def __post_init__(self) -> None:
+        if not _BARE_NAME.fullmatch(self.name):
+            raise ValueError(f"{self.name} is not the name of a file in the folder of a shot")
+
     def is_there(self, folder: Path) -> bool:
-        """Whether there is a file of that name and size."""
+        """Return whether there is a file of that name and size."""
         try:
             return (folder / self.name).stat().st_size == self.size
         except OSError:
             return False
 
     def is_whole(self, folder: Path) -> bool:
-        """Whether the file is there, as it was written."""
+        """Return whether the file is there as it was written."""
         return self.is_there(folder) and _sha256(folder / self.name) == self.sha256
 
 
@@ -39,7 +45,7 @@ class StoredFile:
 class ClipFact:
     """A clip is finished: its frames begin at frame `first` of the shot.
 
-    `state` is what the next clip begins with. None: such a file is not needed any more.
+    `state` is what the next clip begins with. A file that is no longer needed is None.
     """
 
     first: int
@@ -60,7 +66,7 @@ class PartFact:
 
 @dataclass(frozen=True, slots=True)
 class EndFact:
-    """The shot has so many frames, and all are in parts."""
+    """The number of frames of a shot that are all in parts."""
 
     frames: int
 
@@ -72,7 +78,7 @@ _FILES = ("state", "pixels", "part")
 
 
 class HashingFile:
-    """What is written goes into a file and into its hash."""
+    """A file that hashes all that is written to it."""
 
     def __init__(self, file: BufferedWriter) -> None:
         self._file = file
@@ -86,41 +92,33 @@ class HashingFile:
         return self._file.write(data)
 
     def stored(self, name: str) -> StoredFile:
-        """What was written so far, under a name."""
+        """Return size and hash of what was written so far, under a name."""
         return StoredFile(name, self.size, self._hash.hexdigest())
 
 
 @contextmanager
-def durable_file(path: Path) -> Generator[HashingFile]:
-    """A file that gets its name, whole and on the disk, when the context ends well.
+def stored_file(path: Path) -> Generator[HashingFile]:
+    """Give a file that appears under its name, complete and on the disk, if the context succeeds.
 
-    Should a power cut take the name back, the fact that tells of the file is worth nothing, and
-    what it held is made again. Two processes that write the same under one name do no harm. Raises
-    OutputError where the disk is full or takes nothing.
+    A power cut may take the name back: then the fact that names the file counts for nothing, and
+    its content is made again. Raises OutputError if the disk is full or cannot be written.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with partial.open("wb") as file:
+        with atomic_file(path) as partial, partial.open("wb") as file:
             yield HashingFile(file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except BaseException as error:
-        partial.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise write_error(path, error) from error
-        raise
+    except OSError as error:
+        raise write_error(path, error) from error
 
 
-def write_durably(path: Path, content: bytes) -> StoredFile:
-    """Write a whole file as `durable_file` does."""
-    with durable_file(path) as file:
+def store_bytes(path: Path, content: bytes) -> StoredFile:
+    """Write a whole file as `stored_file` does."""
+    with stored_file(path) as file:
         file.write(content)
     return file.stored(path.name)
 
 
 def write_error(path: Path, error: OSError) -> OutputError:
-    """What to tell the user of a file that cannot be written: the work before it is kept."""
+    """Return the error for a file that cannot be written: the work before it is kept."""
     return OutputError(
         f"{path} cannot be written: {error.strerror or error}; what is finished is kept: run the "
         "same command again when there is room"
@@ -128,31 +126,32 @@ def write_error(path: Path, error: OSError) -> OutputError:
 
 
 class Journal:
-    """Facts, appended to a file line by line; each is on the disk before `append` returns."""
+    """Facts in a file, one a line; each is on the disk before `append` returns.
 
-    def __init__(self, path: Path) -> None:
+    `check` runs before each line is written. It raises OutputError if the folder of the run is no
+    longer the one that this process has locked.
+    """
+
+    def __init__(self, path: Path, check: Callable[[], None]) -> None:
+        """Open a journal; the file is created if it is missing."""
         self.path = path
+        self._check = check
+        try:
+            path.touch()
+        except OSError as error:
+            raise write_error(path, error) from error
 
     def append(self, *facts: Fact) -> None:
-        """Add facts; OutputError where the disk takes none."""
-        append_line(self.path, *(_to_json(fact) for fact in facts))
-
-
-def append_line(path: Path, *lines: str) -> None:
-    """Append whole lines to a file and bring them to the disk, as `Journal.append` does."""
-    data = "".join(f"{line}\n" for line in lines).encode()
-    try:
-        with path.open("ab", buffering=0) as file:
-            if file.tell() and not _ends_with_a_line(path):
-                file.write(b"\n")  # after a line that was torn by a crash
-            file.write(data)
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise write_error(path, error) from error
+        """Add facts. Raises OutputError if the disk is full, or the journal was removed."""
+        self._check()
+        try:
+            append_lines(self.path, *(_to_json(fact) for fact in facts))
+        except OSError as error:
+            raise write_error(self.path, error) from error
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects in a file, one a line; a torn line is none."""
+    """Yield the objects in a file, one a line; a torn line counts for nothing."""
     try:
         lines = path.read_bytes().splitlines(keepends=True)
     except (FileNotFoundError, NotADirectoryError):
@@ -166,30 +165,26 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
             yield found
 
 
-def read_facts(paths: Iterable[Path]) -> list[Fact]:
-    """All facts in the files; those that several processes wrote come once."""
-    facts = dict.fromkeys(
-        _from_json(line) for path in paths for line in read_lines(path) if "fact" in line
-    )
-    return list(facts)
+def read_facts(path: Path) -> list[Fact]:
+    """Return the facts in a journal; a line that is no fact counts for nothing."""
+    found = (_from_json(line) for line in read_lines(path))
+    return list(dict.fromkeys(fact for fact in found if fact is not None))
 
 
 def _to_json(fact: Fact) -> str:
     return json.dumps({"fact": _NAMES[type(fact)], **asdict(fact)})
 
 
-def _from_json(line: dict[str, Any]) -> Fact:
+def _from_json(line: dict[str, Any]) -> Fact | None:
+    """Return the fact of a line; None for a line of another kind, or that names a path."""
     fields = {key: value for key, value in line.items() if key != "fact"}
-    for name in _FILES:
-        if fields.get(name) is not None:
-            fields[name] = StoredFile(**fields[name])
-    return _KINDS[line["fact"]](**fields)
-
-
-def _ends_with_a_line(path: Path) -> bool:
-    with path.open("rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read(1) == b"\n"
+    try:
+        for name in _FILES:
+            if fields.get(name) is not None:
+                fields[name] = StoredFile(**fields[name])
+        return _KINDS[line["fact"]](**fields)
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _sha256(path: Path) -> str:

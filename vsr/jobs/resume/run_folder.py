@@ -1,70 +1,89 @@
-"""A folder beside an output that a run can go on from, and that several processes can be at."""
+"""The folder beside an output that makes a run resumable, and the lock that keeps others off it.
+
+Every process holds the lock on its file `rankNNNN.lock` in the folder, as long as it lives. Rank 0
+(a run without a launcher is rank 0 of 1) waits until all ranks of its launch hold theirs, prepares
+the folder and admits them by their tokens. Nobody else gets in.
+"""
 
 import json
 import logging
-import shutil
+import re
+import secrets
 import time
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from vsr.errors import ConfigError, OutputError
-from vsr.jobs.resume.claims import Member, ProcessId, journals
-from vsr.jobs.resume.identity import Identity, differences
-from vsr.jobs.resume.journal import append_line, read_lines, write_durably
+from vsr.jobs.resume.identity import VERSION, Identity, differences
+from vsr.jobs.resume.journal import read_lines, write_error
+from vsr.runtime.files import write_atomically
+from vsr.runtime.launcher import Ranks
+from vsr.runtime.locks import HeldLock, is_locked, lock_owner, take_lock
 
 _log = logging.getLogger(__name__)
 
-_IDENTITY, _RUN = "job.json", "run"
-_READY = {"ready": True}
-_READY_SECONDS = 60.0
+_IDENTITY, _ADMITTED = "job.json", "run.json"
+_START_SECONDS = 120.0
+"""A rank that has not come by then is missing: launchers start all at about the same time."""
 _POLL_SECONDS = 0.2
+_STRANGE_POLLS = 5
+"""Between taking a lock and writing its owner, the file names an earlier one for an instant."""
+_OWN_FILES = re.compile(
+    r"(rank\d+\.lock|rank\d+\.films\.jsonl|(job|run|shots|joined)\.json|\d{8}\.jsonl"
+    r"|\d{8}\.(part|pixels|state)|partial(\.\w+)?|\..*\.partial)"
+)
+_OWN_FOLDERS = re.compile(r"\d{8}|partial")
 
 
 def work_path(output: Path) -> Path:
-    """Where the finished work of an output is kept."""
+    """Return the folder in which the finished work of an output is kept."""
     return output.with_name(f"{output.name}.vsr")
 
 
-def doomed_path(output: Path) -> Path:
-    """The name that the folder has while it is deleted."""
+def removed_path(output: Path) -> Path:
+    """Return the name that the folder has while it is deleted."""
     return output.with_name(f"{output.name}.vsr.old")
 
 
-class RunFolder:
-    """Where the finished work of `output` is kept while it is not whole. A context manager.
+class RunFolder(ABC):
+    """The finished work of `output` while it is not complete. A context manager.
 
-    It stays where the run fails and something was finished (`finished` says how much, in words;
-    nothing: an empty string), so that the same command goes on. With `share` other processes with
-    `share` may be at it too.
-
-    Entering raises OutputError where another run is at it, and ConfigError where it was begun with
-    another source or other parameters, unless `restart` is set: then it begins anew.
+    The folder stays if the run fails and something was finished, so that the same command
+    continues. Entering raises OutputError if another run holds the folder, if it is not one of
+    vsr's, or if a rank of the launch is missing. It raises ConfigError if the folder was begun with
+    another source or other parameters, unless `restart` is set: then all work in it is discarded.
     """
 
     def __init__(
-        self,
-        output: Path,
-        identity: Identity,
-        finished: Callable[[], str],
-        *,
-        share: bool = False,
-        restart: bool = False,
+        self, output: Path, identity: Identity, *, ranks: Ranks, restart: bool = False
     ) -> None:
         self.path = work_path(output)
-        self.member = Member(self.path, shares=share)
+        self.ranks = ranks
         self._output = output
         self._identity = identity
-        self._finished = finished
-        self._share = share
         self._restart = restart
+        self._token = secrets.token_hex(8)
+        self._lock: HeldLock | None = None
+
+    @abstractmethod
+    def finished(self) -> str:
+        """Return the amount of finished work in words; an empty string if there is none."""
+
+    def is_complete(self) -> bool:
+        """Return whether all work is done, so that the last process removes the folder."""
+        return False
 
     def __enter__(self) -> Self:
         try:
-            self.path.mkdir(exist_ok=True)
-            self.member.__enter__()
-            self._begin()
+            self._open()
+            if self.ranks.rank == 0:
+                self._lead()
+            else:
+                self._follow()
         except BaseException as error:
             self.__exit__(None, None, None)
             if isinstance(error, OSError):
@@ -81,110 +100,199 @@ class RunFolder:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.member.__exit__(kind, error, trace)
-        if self.path.is_dir() and not self._finished() and not self.member.others():
-            self.remove()
+        lock, self._lock = self._lock, None
+        if lock is None or not lock.is_in_place():
+            return
+        with suppress(OSError):
+            if self.ranks.rank:
+                lock.release()
+                lock = take_lock(self._lock_path(0))  # only its holder removes the folder
+            alone = lock is not None and not self._others()
+            if alone and (self.is_complete() or not self.finished()):
+                self.remove()
+        if lock is not None:
+            lock.release()
 
     @property
     def is_gone(self) -> bool:
-        """Whether another process has made the output whole."""
-        return not (self.path / _IDENTITY).exists()
+        """Return whether another rank has removed the folder, since the output is complete."""
+        return self._lock is None or not self._lock.is_in_place()
+
+    def check_in_place(self) -> None:
+        """Raise OutputError if the folder is no longer the one that this process has locked."""
+        if self.is_gone:
+            raise OutputError(f"{self.path} cannot be written: it was moved or removed meanwhile")
+
+    def check_rank(self, rank: int, waits_for: str) -> None:
+        """Raise OutputError that names a rank if its process has ended."""
+        if is_locked(self._lock_path(rank)) or self.is_gone:
+            return
+        owner = lock_owner(self._lock_path(rank))
+        raise OutputError(
+            f"rank {rank} ({_process(owner)}) ended before {waits_for}; its own message says why: "
+            "run the same command again, it continues with what is finished"
+        )
 
     def write(self, name: str, content: Mapping[str, Any]) -> None:
-        """Keep an object under a name."""
-        write_durably(self.path / name, f"{json.dumps(dict(content))}\n".encode())
+        """Store an object under a name."""
+        path = self.path / name
+        try:
+            write_atomically(path, f"{json.dumps(dict(content))}\n".encode())
+        except OSError as error:
+            raise write_error(path, error) from error
 
     def read(self, name: str) -> dict[str, Any] | None:
-        """The object under a name, if it is there."""
+        """Return the object under a name, or None."""
         return next(read_lines(self.path / name), None)
 
     def remove(self) -> None:
-        """Let the folder vanish at once, for all who look at it: nothing is needed any more."""
-        doomed = doomed_path(self._output)
-        delete(doomed)
+        """Remove the folder: nothing in it is needed any more."""
+        removed = removed_path(self._output)
+        delete_work(removed)
         try:
-            self.path.rename(doomed)
-        except FileNotFoundError:
-            return
-        delete(doomed)
+            self.path.rename(removed)
+        except OSError:  # gone, or a person has put files into what is removed
+            delete_work(self.path)
+        delete_work(removed)
 
-    def _begin(self) -> None:
-        run = self.member.claim(self.path / _RUN)
-        while run is None:
-            owner = self.member.owner(self.path / _RUN)
-            if owner is not None and not (self._share and owner.shares):
-                raise self._busy(owner)
-            if owner is not None and self._is_ready_soon():
-                self._compare()
-                self.member.note_working()
-                return
-            run = self.member.claim(self.path / _RUN)
-        # Those that do not work yet wait for this process, or give up.
-        working = [other for other in self.member.others() if other.works]
-        for other in working:
-            if self._restart or not (self._share and other.shares):
-                raise self._busy(other)
-        if not working:
-            self._take_over()
-        self._compare()
-        self.member.note_working()
-        append_line(run, json.dumps(_READY))
+    def _open(self) -> None:
+        for path in (self.path, removed_path(self._output)):
+            require_own(path)
+        self.path.mkdir(exist_ok=True)
+        path = self._lock_path(self.ranks.rank)
+        self._lock = take_lock(path)
+        if self._lock is None:
+            raise self._busy(lock_owner(path))
+        self._lock.describe(launch=self.ranks.launch, world=self.ranks.world, token=self._token)
 
-    def _take_over(self) -> None:
-        """Make the folder that of this run, which is alone in it."""
-        known = (self.path / _IDENTITY).exists()
-        if self._restart or not known:
+    def _lead(self) -> None:
+        """Wait for all ranks, prepare the folder and admit them."""
+        tokens = [self._token, *(self._arrival(rank) for rank in range(1, self.ranks.world))]
+        for path in self._others():
+            if lock_owner(path).get("token") not in tokens:
+                raise self._busy(lock_owner(path))
+        if self._restart or self.read(_IDENTITY) is None:
             self._clear()
             self.write(_IDENTITY, self._identity)
-        elif finished := self._finished():
+        elif finished := self.finished():
             _log.info("going on: %s finished in %s", finished, self.path)
+        self._compare()
+        self.write(_ADMITTED, {"tokens": tokens})
+
+    def _arrival(self, rank: int) -> str:
+        """Wait until a rank of this launch holds its lock, and return its token."""
+        path, deadline = self._lock_path(rank), time.monotonic() + _START_SECONDS
+        while True:
+            owner = lock_owner(path) if is_locked(path) else {}
+            if token := owner.get("token"):
+                if self._is_of_launch(owner):
+                    return str(token)
+                raise self._busy(owner)
+            if time.monotonic() > deadline:
+                raise OutputError(
+                    f"rank {rank} of {self.ranks.world} did not begin within "
+                    f"{_START_SECONDS:.0f} s: its own message says why, or the ranks do not see "
+                    f"the same folder {self.path.parent}"
+                )
+            time.sleep(_POLL_SECONDS)
+
+    def _follow(self) -> None:
+        """Wait until rank 0 has prepared the folder and admitted this rank."""
+        deadline = time.monotonic() + 2 * _START_SECONDS
+        leader, seen, strange = self._lock_path(0), False, 0
+        while not self.is_gone:
+            if self._token in (self.read(_ADMITTED) or {}).get("tokens", ()):
+                self._compare()
+                return
+            owner = lock_owner(leader)
+            if is_locked(leader):
+                seen = True
+                strange = 0 if self._is_of_launch(owner) else strange + 1
+                if strange == _STRANGE_POLLS:
+                    raise self._busy(owner)
+            elif seen or time.monotonic() > deadline:
+                self.check_rank(0, "the work began")
+            time.sleep(_POLL_SECONDS)
+
+    def _is_of_launch(self, owner: Mapping[str, Any]) -> bool:
+        return (owner.get("launch"), owner.get("world")) == (self.ranks.launch, self.ranks.world)
 
     def _compare(self) -> None:
         found = self.read(_IDENTITY)
-        if found is None:
-            raise OutputError(f"{self.path} vanishes: another run has just ended; start again")
-        changes = differences(found, self._identity)
+        changes = differences(found or {}, self._identity)
         if changes:
             raise ConfigError(
-                f"{self.path} holds what was begun otherwise ({self._finished() or 'nothing'} "
-                f"finished): {', '.join(changes)}; run with what was given then, give another "
-                "output, or begin anew with --restart"
+                f"{self.path} was begun with other settings ({self.finished() or 'nothing'} "
+                f"finished): {', '.join(changes)}; run with the settings of then, choose another "
+                "output, or start again with --restart"
             )
 
-    def _is_ready_soon(self) -> bool:
-        """Whether the process that came first has made the folder; False if it dies over it."""
-        deadline = time.monotonic() + _READY_SECONDS
-        while self.member.owner(self.path / _RUN) is not None:
-            if _READY in read_lines(journals(self.path / _RUN)[-1]):
-                return True
-            if time.monotonic() > deadline:
-                raise OutputError(
-                    f"{self.path} was claimed by a process that does not go on: end it"
-                )
-            time.sleep(_POLL_SECONDS)
-        return False
+    def _others(self) -> list[Path]:
+        """Return the locks that processes other than rank 0 and this one hold."""
+        here = (self._lock_path(0), self._lock_path(self.ranks.rank))
+        paths = sorted(self.path.glob("rank*.lock"))
+        return [path for path in paths if path not in here and is_locked(path)]
 
-    def _busy(self, owner: ProcessId) -> OutputError:
+    def _lock_path(self, rank: int) -> Path:
+        return self.path / f"rank{rank:04d}.lock"
+
+    def _busy(self, owner: Mapping[str, Any]) -> OutputError:
         return OutputError(
-            f"another run is writing {self._output} ({owner}): wait for it, end it, or give "
-            "--share to both if they are to make one output together"
+            f"another run is writing {self._output} ({_process(owner)}): wait for it or end it"
         )
 
     def _clear(self) -> None:
-        """Delete everything but what says that this process is there."""
-        for path in self.path.iterdir():
-            if path.suffix != ".process" and not path.name.startswith((f"{_RUN}.", ".")):
-                delete(path)
+        """Delete all work of earlier runs; the locks stay."""
+        for path in sorted(self.path.iterdir()):
+            if path.suffix != ".lock" and not path.name.startswith("."):
+                _delete_entry(path)
 
 
-def delete(path: Path) -> None:
-    """Remove a file or a folder, if it is there; what tells most of a folder goes last."""
-    if path.is_dir():
-        for entry in sorted(path.iterdir(), key=lambda entry: entry.suffix == ".json"):
-            if entry.is_dir():
-                shutil.rmtree(entry, ignore_errors=True)
-            else:
-                entry.unlink(missing_ok=True)
-        shutil.rmtree(path, ignore_errors=True)
-    else:
+def require_own(folder: Path) -> None:
+    """Raise OutputError if `folder` exists and vsr did not make it: a link, or a person's."""
+    if folder.is_symlink() or (folder.exists() and not _is_own(folder)):
+        raise OutputError(
+            f"{folder}, where finished work is kept, is in the way: vsr did not make it; rename "
+            "it, or choose another output"
+        )
+
+
+def delete_work(folder: Path) -> None:
+    """Delete a work folder, if it exists, but nothing in it that vsr does not write.
+
+    The file that proves the output complete is the last one.
+    """
+    if folder.is_symlink() or not folder.is_dir():
+        return
+    for path in sorted(folder.iterdir(), key=lambda path: path.suffix == ".json"):
+        _delete_entry(path)
+    try:
+        folder.rmdir()
+    except OSError as error:
+        _log.warning("%s stays: it holds files that vsr did not write (%s)", folder, error.strerror)
+
+
+def _delete_entry(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink() and _OWN_FOLDERS.fullmatch(path.name):
+        for file in path.iterdir():
+            if _OWN_FILES.fullmatch(file.name) or path.name == "partial":
+                file.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.rmdir()
+    elif not path.is_dir() and _OWN_FILES.fullmatch(path.name):
         path.unlink(missing_ok=True)
+
+
+def _is_own(folder: Path) -> bool:
+    """Return whether a folder has the mark of vsr, or nothing but what a start leaves."""
+    if not folder.is_dir():
+        return False
+    mark = next(read_lines(folder / _IDENTITY), {})
+    proof = next(read_lines(folder / "joined.json"), {})
+    if VERSION in mark or "file" in proof:
+        return True
+    return all(re.fullmatch(r"rank\d+\.lock|\..*\.partial", p.name) for p in folder.iterdir())
+
+
+def _process(owner: Mapping[str, Any]) -> str:
+    return f"process {owner.get('process', 'unknown')} on {owner.get('machine', 'unknown')}"

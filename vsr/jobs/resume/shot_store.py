@@ -1,4 +1,4 @@
-"""One shot on the disk: its clips as they are finished, its parts as they are closed."""
+"""One shot on the disk: its finished clips and its closed parts."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vsr.jobs.resume.journal import (
     ClipFact,
@@ -15,22 +14,21 @@ from vsr.jobs.resume.journal import (
     Journal,
     PartFact,
     StoredFile,
-    durable_file,
     read_facts,
-    write_durably,
+    store_bytes,
+    stored_file,
 )
+from vsr.video.pixels import Pixels
 from vsr.video.writing.encoding import Encoding
 from vsr.video.writing.parts import PART_FRAMES, PartEncoder, part_encoder
 
 _PART_BYTES = 1 << 30
-"""A part of so many bytes of pixels is closed: until then they wait on the disk."""
-
-Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+"""A part is closed at this many bytes of raw pixels, which stay on the disk until then."""
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """What is finished of a shot: closed parts, clips that are in none yet, and what comes next."""
+class ShotProgress:
+    """The finished work of a shot: closed parts, clips after them, and the state for the next."""
 
     parts: tuple[PartFact, ...] = ()
     clips: tuple[ClipFact, ...] = ()
@@ -39,17 +37,17 @@ class Progress:
 
     @property
     def part_frames(self) -> int:
-        """Frames in closed parts: from the shot's first on."""
+        """Number of frames in closed parts."""
         return sum(part.frames for part in self.parts)
 
     @property
     def frames(self) -> int:
-        """Finished frames: from the shot's first on."""
+        """Number of finished frames."""
         return self.part_frames + sum(clip.frames for clip in self.clips)
 
     @classmethod
-    def of(cls, facts: Iterable[Fact]) -> "Progress":
-        """The most that the facts prove."""
+    def of(cls, facts: Iterable[Fact]) -> "ShotProgress":
+        """Return the most that the facts prove."""
         facts = list(facts)
         parts = _chain([fact for fact in facts if isinstance(fact, PartFact)], 0)
         if _end(parts) in [fact.frames for fact in facts if isinstance(fact, EndFact)]:
@@ -65,32 +63,32 @@ class Progress:
 
 
 def read_progress(
-    folder: Path, journals: Iterable[Path], is_there: Callable[[StoredFile, Path], bool]
-) -> Progress:
-    """What is finished of the shot in `folder`, by those of its files that `is_there` finds so."""
+    folder: Path, journal: Path, is_there: Callable[[StoredFile, Path], bool]
+) -> ShotProgress:
+    """Return the finished work of the shot in `folder`, by those of its files that pass a test."""
 
     def there(file: StoredFile | None) -> StoredFile | None:
         return file if file is not None and is_there(file, folder) else None
 
     facts: list[Fact] = []
-    for fact in read_facts(journals):
+    for fact in read_facts(journal):
         if isinstance(fact, ClipFact):
             facts.append(replace(fact, pixels=there(fact.pixels), state=there(fact.state)))
         elif isinstance(fact, EndFact) or there(fact.part):
             facts.append(fact)
-    return Progress.of(facts)
+    return ShotProgress.of(facts)
 
 
 class ShotWork:
-    """The rest of a shot being made by this process: clips go in, what is finished is on the disk.
+    """Stores the finished clips of a shot, and continues where an earlier run stopped.
 
     Codecs whose frames refer to others get parts of many clips, since a keyframe at each would cost
-    bytes; until a part is closed its pixels wait on the disk, for who must encode it anew. All of a
-    shot is written in one thread.
+    bytes. Until a part is closed, its raw pixels stay on the disk, so that a resumed run can encode
+    them again. All of a shot is written in one thread.
     """
 
     def __init__(
-        self, folder: Path, journal: Journal, progress: Progress, encoding: Encoding | None
+        self, folder: Path, journal: Journal, progress: ShotProgress, encoding: Encoding | None
     ) -> None:
         self._folder = folder
         self._journal = journal
@@ -104,14 +102,15 @@ class ShotWork:
         self.frames = progress.frames
 
     def take_carried(self) -> bytes | None:
-        """What the next clip begins with, once, where another run made the one before it."""
+        """Return, once, the state that the last clip of an earlier run left; else None."""
         state, self._resumes_from = self._resumes_from, None
         return None if state is None else (self._folder / state.name).read_bytes()
 
     def add(self, pixels: Pixels, pts: Sequence[int], state: bytes) -> None:
-        """Keep a finished clip, and the state with which the next one begins."""
+        """Store a finished clip, and the state with which the next one begins."""
+        self._close_due_part()
         place = f"{self.frames:08d}"
-        stored_state = write_durably(self._folder / f"{place}.state", state)
+        stored_state = store_bytes(self._folder / f"{place}.state", state)
         if self._holds:
             stored = self._store(f"{place}.pixels", pixels, pts)
             fact = ClipFact(self.frames, len(pts), stored_state, stored)
@@ -125,20 +124,30 @@ class ShotWork:
         self.frames += len(pts)
         if not self._holds:
             self._close_part(fact)
-        elif self.frames - self._begin >= PART_FRAMES or self._bytes >= _PART_BYTES:
+        elif self._is_due():
             self._close_part()
         self._keep_state(stored_state)
 
     def end(self) -> None:
-        """There are no more frames: close what is open."""
+        """Close the open part: the shot has no more frames."""
         if self._clips:
             self._open_encoder()
             self._close_part()
         self._journal.append(EndFact(self.frames))
         self._keep_state(None)
 
+    def _close_due_part(self) -> None:
+        """Close a part that a crash kept an earlier run from closing, so that no keyframe moves."""
+        if self._clips and self._encoder is None:
+            self._open_encoder()
+            if self._is_due():
+                self._close_part()
+
+    def _is_due(self) -> bool:
+        return self.frames - self._begin >= PART_FRAMES or self._bytes >= _PART_BYTES
+
     def _open_encoder(self) -> PartEncoder:
-        """The encoder of the open part, with all clips in it that were finished before."""
+        """Return the encoder of the open part, given the finished clips of an earlier run."""
         if self._encoder is None:
             self._encoder = part_encoder(self._encoding)
             for clip in self._clips:
@@ -152,7 +161,7 @@ class ShotWork:
     def _close_part(self, *with_facts: ClipFact) -> None:
         assert self._encoder is not None
         part = self._encoder.finish()
-        stored = write_durably(self._folder / f"{self._begin:08d}.part", part.to_bytes())
+        stored = store_bytes(self._folder / f"{self._begin:08d}.part", part.to_bytes())
         fact = PartFact(self._begin, self.frames - self._begin, part.delay, stored)
         self._journal.append(fact, *with_facts)
         for clip in self._clips:
@@ -161,13 +170,13 @@ class ShotWork:
         self._begin, self._clips, self._encoder, self._bytes = self.frames, [], None, 0
 
     def _store(self, name: str, pixels: Pixels, pts: Sequence[int]) -> StoredFile:
-        with durable_file(self._folder / name) as file:
+        with stored_file(self._folder / name) as file:
             np.save(file, pixels)  # pyright: ignore[reportCallIssue]
             np.save(file, np.array(pts, np.int64))
         return file.stored(name)
 
     def _keep_state(self, newest: StoredFile | None) -> None:
-        """Remove the state of before, now that the journal names a newer one."""
+        """Remove the previous state, now that the journal names a newer one."""
         if self._last_state is not None:
             (self._folder / self._last_state.name).unlink(missing_ok=True)
         self._last_state = newest
@@ -182,12 +191,12 @@ _Span = TypeVar("_Span", ClipFact, PartFact)
 
 
 def _place(span: ClipFact | PartFact) -> int:
-    """The frame after the last one."""
+    """Return the number of the frame after the last one."""
     return span.first + span.frames
 
 
 def _chain(spans: Iterable[_Span], begin: int) -> tuple[_Span, ...]:
-    """Those that follow one another without a gap, from frame `begin` on."""
+    """Return the spans that follow one another without a gap, from frame `begin` on."""
     by_first = {span.first: span for span in spans}
     chain: list[_Span] = []
     while begin in by_first:

@@ -1,130 +1,149 @@
-"""`OUT.vsr`, the folder beside an output in which its finished work is kept until it is whole."""
+"""`OUT.vsr`: the folder beside an output that keeps its finished work until it is complete."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from vsr.jobs.resume.claims import journals
-from vsr.jobs.resume.identity import Identity
+from vsr.errors import OutputError
 from vsr.jobs.resume.journal import Journal, PartFact, StoredFile, read_lines, write_error
-from vsr.jobs.resume.run_folder import RunFolder, delete, doomed_path, work_path
-from vsr.jobs.resume.shot_store import Progress, ShotWork, read_progress
+from vsr.jobs.resume.run_folder import (
+    RunFolder,
+    delete_work,
+    removed_path,
+    require_own,
+    work_path,
+)
+from vsr.jobs.resume.shot_store import ShotProgress, ShotWork, read_progress
+from vsr.runtime.files import remove_folder
 from vsr.video.writing.encoding import Encoding
 
-_FILM, _JOIN, _JOINED = "film.json", "join", "joined.json"
+_SHOTS, _JOINED = "shots.json", "joined.json"
+_POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Film:
-    """What is known when all was read: the shots by their first frames, and what was lost."""
+class ShotList:
+    """The shots of a source that was read to its end: first frames, frame count, and damage."""
 
     shots: tuple[int, ...]
     frames: int
     damage: str | None
 
 
-class WorkFolder:
-    """The finished work of one output, and who is at it. A context manager, as RunFolder."""
+class WorkFolder(RunFolder):
+    """The finished work of one output."""
 
-    def __init__(
-        self, output: Path, identity: Identity, *, share: bool = False, restart: bool = False
-    ) -> None:
-        self._suffix = output.suffix
-        self._run = RunFolder(output, identity, self.finished, share=share, restart=restart)
-        self.path = self._run.path
+    def finished(self) -> str:
+        """Return the number of finished frames in words; an empty string if there are none."""
+        shots = [int(path.stem) for path in self.path.glob("????????.jsonl")]
+        frames = sum(self.progress(shot).frames for shot in shots)
+        return f"{frames} frames" if frames else ""
 
-    def __enter__(self) -> Self:
-        self._run.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._run.__exit__(kind, error, trace)
-
-    @property
-    def is_gone(self) -> bool:
-        """Whether another process has made the output whole."""
-        return self._run.is_gone
-
-    def claim_shot(self, first: int, encoding: Encoding | None) -> ShotWork | None:
-        """The shot that begins at frame `first` of the film, to be made by this process.
-
-        None if it is finished, or another process is at it.
-        """
+    def open_shot(self, first: int, encoding: Encoding | None) -> ShotWork | None:
+        """Return the shot that begins at frame `first`, to be continued; None if it is finished."""
         if self.progress(first).ended:
             return None
         folder = self._shot(first)
-        journal = self._run.member.claim(folder)
-        if journal is None:
-            return None
         try:
             folder.mkdir(exist_ok=True)
         except OSError as error:
             raise write_error(folder, error) from error
-        progress = read_progress(folder, journals(folder), StoredFile.is_whole)
-        return ShotWork(folder, Journal(journal), progress, encoding)
+        journal = Journal(self._journal(first), self.check_in_place)
+        progress = read_progress(folder, journal.path, StoredFile.is_whole)
+        return ShotWork(folder, journal, progress, encoding)
 
-    def progress(self, first: int) -> Progress:
-        """What is finished of the shot that begins at frame `first`."""
-        folder = self._shot(first)
-        return read_progress(folder, journals(folder), StoredFile.is_there)
+    def progress(self, first: int) -> ShotProgress:
+        """Return the finished work of the shot that begins at frame `first`."""
+        return read_progress(self._shot(first), self._journal(first), StoredFile.is_there)
 
-    def is_free(self, first: int) -> bool:
-        """Whether no living process is at the shot."""
-        return self._run.member.owner(self._shot(first)) is None
+    def parts(self, shots: ShotList) -> Iterator[tuple[Path, PartFact]]:
+        """Yield the parts of finished shots, with the folders in which they are."""
+        return ((self._shot(s), part) for s in shots.shots for part in self.progress(s).parts)
 
-    def parts(self, film: Film) -> Iterator[tuple[Path, PartFact]]:
-        """The parts of a film whose shots are finished, with the folders in which they are."""
-        return ((self._shot(s), part) for s in film.shots for part in self.progress(s).parts)
+    def delete_damaged(self, shots: ShotList) -> OutputError:
+        """Delete the damaged parts, and return the error that says so."""
+        paths = [
+            folder / fact.part.name
+            for folder, fact in self.parts(shots)
+            if not fact.part.is_whole(folder)
+        ]
+        for path in paths:
+            path.unlink(missing_ok=True)
+        return OutputError(
+            f"{len(paths)} parts in {self.path} are damaged and were deleted: run the same command "
+            "again to make them again"
+        )
 
     @property
-    def film(self) -> Film | None:
-        """What was found when the whole source was read, if it was."""
-        found = self._run.read(_FILM)
-        return None if found is None else Film(tuple(found.pop("shots")), **found)
+    def shots(self) -> ShotList | None:
+        """The shots that were found when the whole source was read, if it was."""
+        found = self.read(_SHOTS)
+        return None if found is None else ShotList(tuple(found.pop("shots")), **found)
 
-    @film.setter
-    def film(self, film: Film) -> None:
-        self._run.write(_FILM, asdict(film))
+    @shots.setter
+    def shots(self, shots: ShotList) -> None:
+        if self.ranks.rank == 0:
+            self.check_in_place()
+            self.write(_SHOTS, asdict(shots))
 
-    def finished(self) -> str:
-        """How many frames are kept, in words; nothing where there are none."""
-        shots = {path.name.partition(".")[0] for path in self.path.glob("????????.??????.jsonl")}
-        frames = sum(self.progress(int(shot)).frames for shot in shots)
-        return f"{frames} frames" if frames else ""
+    def wait_for_shots(self, shots: ShotList) -> None:
+        """Wait until the other ranks have finished their shots; OutputError if one has ended."""
+        for number, first in enumerate(shots.shots):
+            while not self.progress(first).ended:
+                self.check_rank(self.ranks.owner(number), f"its shot at frame {first} was finished")
+                time.sleep(_POLL_SECONDS)
 
-    def claim_join(self) -> Path | None:
-        """A new name in the folder for the output while it is joined; None if another joins it."""
-        if self._run.member.claim(self.path / _JOIN) is None:
-            return None
-        for partial in self.path.glob("partial.*"):
-            delete(partial)
-        return self.path / f"partial.{self._run.member.token}{self._suffix}"
+    def wait_for_output(self) -> None:
+        """Wait until rank 0 has joined the output; OutputError if it has ended before."""
+        while not self.is_gone:
+            self.check_rank(0, f"{self._output} was joined")
+            time.sleep(_POLL_SECONDS)
+
+    def partial(self) -> Path:
+        """Return a name in the folder for the output while it is joined."""
+        for path in self.path.glob("partial*"):
+            remove_folder(path) if path.is_dir() else path.unlink()
+        return self.path / f"partial{self._output.suffix}"
 
     def note_joined(self, partial: Path) -> None:
-        """The file `partial` is whole, and gets the output's name next."""
-        self._run.write(_JOINED, {"file": partial.stat().st_ino})
+        """Note that the file `partial` is whole, and gets the output's name next."""
+        self.check_in_place()
+        self.write(_JOINED, _facts(partial))
 
-    def finish(self) -> None:
-        """The output is whole and in its place: nothing is needed any more."""
-        self._run.remove()
+    @property
+    def is_joined(self) -> bool:
+        """Return whether the output is whole, and only this folder was left by a crash."""
+        return self.is_gone or _is_joined(self.path, self._output)
 
     def _shot(self, first: int) -> Path:
         return self.path / f"{first:08d}"
 
+    def _journal(self, first: int) -> Path:
+        return self.path / f"{first:08d}.jsonl"
 
-def finish_after_crash(output: Path) -> bool:
-    """Whether the output is whole and only its work folder was left; it is gone then."""
-    for folder in (work_path(output), doomed_path(output)):
-        joined = next(read_lines(folder / _JOINED), None)
-        if joined is not None and output.exists() and output.stat().st_ino == joined["file"]:
-            delete(folder)
+
+def is_joined(output: Path) -> bool:
+    """Return whether the output is whole, and a crash has left only its work folder."""
+    for folder in (work_path(output), removed_path(output)):
+        require_own(folder)
+        if _is_joined(folder, output):
             return True
-    delete(doomed_path(output))
     return False
+
+
+def clean_up(output: Path) -> None:
+    """Delete the work folder that a crash has left of an output that is whole."""
+    for folder in (work_path(output), removed_path(output)):
+        delete_work(folder)
+
+
+def _is_joined(folder: Path, output: Path) -> bool:
+    joined = next(read_lines(folder / _JOINED), None)
+    return bool(joined) and output.exists() and joined.items() <= _facts(output).items()
+
+
+def _facts(path: Path) -> dict[str, int]:
+    """Return what a file keeps when it is renamed; a number alone may be used again."""
+    stat = path.stat()
+    return {"file": stat.st_ino, "size": stat.st_size, "modified": stat.st_mtime_ns}

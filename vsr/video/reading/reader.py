@@ -68,12 +68,13 @@ class VideoReader:
 
     `deinterlace` says what is done with fields: "auto" looks at the first frames; see
     `vsr.video.reading.deinterlace`. There are as many frames as before, at the same times.
-    `rate` is the frame rate of a folder of pictures.
+    `source` is a path, or its VideoInfo where it was probed before. `rate` is the frame rate of a
+    folder of pictures.
     """
 
     def __init__(
         self,
-        path: str | Path,
+        source: str | Path | VideoInfo,
         *,
         start: float | Fraction = 0,
         duration: float | Fraction | None = None,
@@ -81,7 +82,7 @@ class VideoReader:
         deinterlace: Deinterlace = "off",
         rate: Fraction | None = None,
     ) -> None:
-        self.info: VideoInfo = probe(path, rate=rate)
+        self.info = source if isinstance(source, VideoInfo) else probe(source, rate=rate)
         self.start = exact_seconds(start)
         self.duration = None if duration is None else exact_seconds(duration)
         self.tolerant = tolerant

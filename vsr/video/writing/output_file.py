@@ -10,10 +10,10 @@ from types import TracebackType
 from typing import Self
 
 from vsr.errors import OutputError
-from vsr.runtime.files import flush, put_in_place
+from vsr.runtime.files import flush, put_in_place, put_new_in_place
 from vsr.video.images import decode_image, encode_png, upright
 from vsr.video.pixels import Pixels
-from vsr.video.probe import VideoInfo, open_video, probe
+from vsr.video.probe import VideoInfo, open_video
 from vsr.video.times import exact_seconds
 from vsr.video.writing.animation import AnimationFile
 from vsr.video.writing.encoders import ENCODERS, PNG, EncoderSettings, check_codec
@@ -27,14 +27,30 @@ _log = logging.getLogger(__name__)
 
 
 def check_output(
-    path: str | Path, *, source_path: str | Path, settings: EncoderSettings, overwrite: bool
+    path: Path, *, source: VideoInfo, settings: EncoderSettings, overwrite: bool
 ) -> None:
     """Raise OutputError for whatever would keep `path` from being written, before any work.
 
     That is: an unfit pair of codec and file type, audio that the type cannot hold, an output that
     exists or is the source, a folder that is missing or not writable.
     """
-    _check(Path(path), source=probe(source_path), settings=settings, overwrite=overwrite)
+    codec = check_codec(path, settings)
+    folder = path.parent
+    if path.exists():
+        if path.samefile(source.path):
+            raise OutputError(f"{path} is the source itself; give the output another name")
+        if not overwrite:
+            raise OutputError(f"{path} exists; choose another name, or replace it with --overwrite")
+        _check_replaceable(path, is_folder=codec == PNG)
+        if path.resolve() in source.path.resolve().parents:
+            raise OutputError(f"{path} holds the source, and is not replaced; name another output")
+    if not folder.is_dir():
+        raise OutputError(f"the folder {folder} of the output does not exist; make it first")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"the folder {folder} is not writable; choose another one")
+    if codec in ENCODERS and not source.is_image_folder:
+        with open_video(source.path) as (container, _):
+            check_audio(source, container, path)
 
 
 class OutputFile:
@@ -55,18 +71,21 @@ class OutputFile:
         delay: int | None = None,
         partial: Path | None = None,
         note_whole: Callable[[Path], None] | None = None,
+        overwrite: bool = True,
     ) -> None:
         """Open the output for parts encoded by `encoding` (None: as PNG); `delay` as Muxer's.
 
         The parts of an animation are PNG too; the ending of `path` says which it is.
 
         `partial`: another name for the time being, on the same disk; `note_whole` is called with it
-        before it is changed for the last one.
+        before it is changed for the last one. Without `overwrite`, a file that has meanwhile come
+        to be at `path` is not replaced: an OutputError says so.
         """
         self.path = path
         self.frame_count = 0
         self._partial = partial or path.with_name(f".{path.stem}.partial{path.suffix}")
         self._note_whole = note_whole
+        self._overwrite = overwrite
         _remove(self._partial)
         try:
             self._sink: Muxer | _PngFolder | AnimationFile
@@ -104,10 +123,29 @@ class OutputFile:
             if self.frame_count == 0:
                 raise OutputError(f"{self.path}: there was no frame to write")
             self._sink.finish()
-            _put_in_place(self._partial, self.path, self._note_whole)
+            self._put_in_place()
         except BaseException:
             self._discard()
             raise
+
+    def _put_in_place(self) -> None:
+        try:
+            flush(self._partial)
+            if self._note_whole is not None:
+                self._note_whole(self._partial)
+            if self._overwrite:
+                put_in_place(self._partial, self.path)
+            else:
+                put_new_in_place(self._partial, self.path)
+        except FileExistsError as error:
+            raise OutputError(
+                f"{self.path} appeared during the run and is not replaced; the finished work is "
+                "kept: move that file away, or give --overwrite, and run the same command again"
+            ) from error
+        except OSError as error:
+            raise OutputError(
+                f"{self.path} cannot be written: {error.strerror or error}"
+            ) from error
 
     def _discard(self) -> None:
         self._sink.abort()
@@ -133,7 +171,7 @@ class VideoWriter:
         duration: float | Fraction | None = None,
     ) -> None:
         self.path = Path(path)
-        _check(self.path, source=source, settings=settings, overwrite=overwrite)
+        check_output(self.path, source=source, settings=settings, overwrite=overwrite)
         self._shape = (height, width, 3)
         self._last_pts: int | None = None
         self._pending = 0
@@ -228,24 +266,6 @@ def _upright_png(content: bytes, rotation: int) -> bytes:
     return encode_png(upright(decode_image(content), rotation)) if rotation else content
 
 
-def _check(path: Path, *, source: VideoInfo, settings: EncoderSettings, overwrite: bool) -> None:
-    codec = check_codec(path, settings)
-    folder = path.parent
-    if path.exists():
-        if path.samefile(source.path):
-            raise OutputError(f"{path} is the source itself; give the output another name")
-        if not overwrite:
-            raise OutputError(f"{path} exists; choose another name, or replace it with --overwrite")
-        _check_replaceable(path, is_folder=codec == PNG)
-    if not folder.is_dir():
-        raise OutputError(f"the folder {folder} of the output does not exist; make it first")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError(f"the folder {folder} is not writable; choose another one")
-    if codec in ENCODERS and not source.is_image_folder:
-        with open_video(source.path) as (container, _):
-            check_audio(source, container, path)
-
-
 def _check_replaceable(path: Path, *, is_folder: bool) -> None:
     if path.is_dir() != is_folder:
         raise OutputError(
@@ -254,16 +274,6 @@ def _check_replaceable(path: Path, *, is_folder: bool) -> None:
         )
     if is_folder and any(entry.suffix.lower() != ".png" for entry in path.iterdir()):
         raise OutputError(f"{path} holds more than PNG files and is not replaced; remove it first")
-
-
-def _put_in_place(partial: Path, path: Path, note: Callable[[Path], None] | None) -> None:
-    try:
-        flush(partial)
-        if note is not None:
-            note(partial)
-        put_in_place(partial, path)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 def _remove(path: Path) -> None:

@@ -1,0 +1,95 @@
+"""Job: one source and one output, with every choice made; all commands on a film begin with it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from vsr import __version__
+from vsr.checkpoints.find import native_scale
+from vsr.config import UpscaleConfig
+from vsr.jobs.model import Model
+from vsr.jobs.resume.identity import Identity, options_identity, source_identity
+from vsr.jobs.target import default_output, encoder_settings
+from vsr.upscaling.sizes import Size, clip_length, output_size
+from vsr.video.probe import VideoInfo, probe
+from vsr.video.reading.reader import VideoReader
+from vsr.video.times import exact_seconds
+from vsr.video.writing.encoding import Encoding
+from vsr.video.writing.output_file import check_output, encoding_of
+from vsr.video.writing.stream_copier import TimeRange, source_range
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A source, probed once, and its output.
+
+    `size` is the output's; `clip_frames` is the largest number of frames in memory at once;
+    `encoding` is None for PNG.
+    """
+
+    source: Path
+    output: Path
+    config: UpscaleConfig
+    info: VideoInfo
+    size: Size
+    clip_frames: int
+    encoding: Encoding | None
+
+    @classmethod
+    def of(cls, source: Path, output: Path | None, config: UpscaleConfig) -> "Job":
+        """Probe the source and make the choices that `config` leaves open."""
+        info = probe(source, rate=config.frame_rate)
+        small = Size(info.height, info.width)
+        scale = native_scale(config.model)
+        size = output_size(small, config, native=scale)
+        output = output or default_output(source, config, native=scale)
+        encoding = encoding_of(output, info, (size.width, size.height), encoder_settings(config))
+        return cls(source, output, config, info, size, clip_length(small, config), encoding)
+
+    def check_output(self) -> None:
+        """Raise OutputError for anything that would keep the output from being written."""
+        check_output(
+            self.output,
+            source=self.info,
+            settings=encoder_settings(self.config),
+            overwrite=self.config.overwrite,
+        )
+
+    def identity(self, model: Model) -> Identity:
+        """Return everything that decides the bytes of the output."""
+        return {
+            **source_identity(self.source),
+            **options_identity(self.config, version=__version__),
+            **model.identity(),
+            "size": str(self.size),
+            "clip_frames": self.clip_frames,
+        }
+
+    def reader(self) -> VideoReader:
+        """Return the frames of the part of the source that the config asks for."""
+        config = self.config
+        return VideoReader(
+            self.info,
+            start=config.start,
+            duration=config.duration,
+            tolerant=config.tolerant,
+            deinterlace=config.deinterlace,
+        )
+
+    @property
+    def span(self) -> TimeRange:
+        """The part of the source that the config asks for."""
+        length = self.config.duration
+        exact = None if length is None else exact_seconds(length)
+        return source_range(self.info, exact_seconds(self.config.start), exact)
+
+    @property
+    def expected_frames(self) -> int | None:
+        """The number of frames of this part, as far as the container tells; an estimate."""
+        info, config = self.info, self.config
+        count, whole = info.frame_count, float(info.duration or 0)
+        if count is None and info.average_rate is not None and whole:
+            count = round(whole * info.average_rate)
+        if count is None or not whole:
+            return count
+        part = max(0.0, min(whole - config.start, config.duration or whole))
+        return round(count * part / whole) if part < whole else count

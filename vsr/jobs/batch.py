@@ -14,7 +14,8 @@ from vsr.jobs.model import ConfiguredModel, Model
 from vsr.jobs.progress import ShowProgress, no_progress
 from vsr.jobs.resume.identity import options_identity
 from vsr.jobs.resume.journal import read_lines, write_error
-from vsr.jobs.resume.run_folder import RunFolder, work_path
+from vsr.jobs.resume.own_files import work_path
+from vsr.jobs.resume.run_folder import RunFolder
 from vsr.jobs.target import default_output, named
 from vsr.jobs.upscale import UpscaleReport, upscale
 from vsr.runtime.files import append_lines

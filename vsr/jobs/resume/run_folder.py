@@ -7,7 +7,6 @@ the folder and admits them by their tokens. Nobody else gets in.
 
 import json
 import logging
-import re
 import secrets
 import time
 from abc import ABC, abstractmethod
@@ -18,35 +17,28 @@ from types import TracebackType
 from typing import Any, Self
 
 from vsr.errors import ConfigError, OutputError
-from vsr.jobs.resume.identity import VERSION, Identity, differences
+from vsr.jobs.resume.identity import Identity, differences
 from vsr.jobs.resume.journal import read_lines, write_error
+from vsr.jobs.resume.own_files import (
+    IDENTITY,
+    delete_entry,
+    delete_work,
+    removed_path,
+    require_own,
+    work_path,
+)
 from vsr.runtime.files import write_atomically
 from vsr.runtime.launcher import Ranks
 from vsr.runtime.locks import HeldLock, is_locked, lock_owner, take_lock
 
 _log = logging.getLogger(__name__)
 
-_IDENTITY, _ADMITTED = "job.json", "run.json"
+_ADMITTED = "run.json"
 _START_SECONDS = 120.0
 """A rank that has not come by then is missing: launchers start all at about the same time."""
 _POLL_SECONDS = 0.2
 _STRANGE_POLLS = 5
 """Between taking a lock and writing its owner, the file names an earlier one for an instant."""
-_OWN_FILES = re.compile(
-    r"(rank\d+\.lock|rank\d+\.films\.jsonl|(job|run|shots|joined)\.json|\d{8}\.jsonl"
-    r"|\d{8}\.(part|pixels|state)|partial(\.\w+)?|\..*\.partial)"
-)
-_OWN_FOLDERS = re.compile(r"\d{8}|partial")
-
-
-def work_path(output: Path) -> Path:
-    """Return the folder in which the finished work of an output is kept."""
-    return output.with_name(f"{output.name}.vsr")
-
-
-def removed_path(output: Path) -> Path:
-    """Return the name that the folder has while it is deleted."""
-    return output.with_name(f"{output.name}.vsr.old")
 
 
 class RunFolder(ABC):
@@ -171,9 +163,9 @@ class RunFolder(ABC):
         for path in self._others():
             if lock_owner(path).get("token") not in tokens:
                 raise self._busy(lock_owner(path))
-        if self._restart or self.read(_IDENTITY) is None:
+        if self._restart or self.read(IDENTITY) is None:
             self._clear()
-            self.write(_IDENTITY, self._identity)
+            self.write(IDENTITY, self._identity)
         elif finished := self.finished():
             _log.info("going on: %s finished in %s", finished, self.path)
         self._compare()
@@ -218,7 +210,7 @@ class RunFolder(ABC):
         return (owner.get("launch"), owner.get("world")) == (self.ranks.launch, self.ranks.world)
 
     def _compare(self) -> None:
-        found = self.read(_IDENTITY)
+        found = self.read(IDENTITY)
         changes = differences(found or {}, self._identity)
         if changes:
             raise ConfigError(
@@ -245,53 +237,7 @@ class RunFolder(ABC):
         """Delete all work of earlier runs; the locks stay."""
         for path in sorted(self.path.iterdir()):
             if path.suffix != ".lock" and not path.name.startswith("."):
-                _delete_entry(path)
-
-
-def require_own(folder: Path) -> None:
-    """Raise OutputError if `folder` exists and vsr did not make it: a link, or a person's."""
-    if folder.is_symlink() or (folder.exists() and not _is_own(folder)):
-        raise OutputError(
-            f"{folder}, where finished work is kept, is in the way: vsr did not make it; rename "
-            "it, or choose another output"
-        )
-
-
-def delete_work(folder: Path) -> None:
-    """Delete a work folder, if it exists, but nothing in it that vsr does not write.
-
-    The file that proves the output complete is the last one.
-    """
-    if folder.is_symlink() or not folder.is_dir():
-        return
-    for path in sorted(folder.iterdir(), key=lambda path: path.suffix == ".json"):
-        _delete_entry(path)
-    try:
-        folder.rmdir()
-    except OSError as error:
-        _log.warning("%s stays: it holds files that vsr did not write (%s)", folder, error.strerror)
-
-
-def _delete_entry(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink() and _OWN_FOLDERS.fullmatch(path.name):
-        for file in path.iterdir():
-            if _OWN_FILES.fullmatch(file.name) or path.name == "partial":
-                file.unlink(missing_ok=True)
-        with suppress(OSError):
-            path.rmdir()
-    elif not path.is_dir() and _OWN_FILES.fullmatch(path.name):
-        path.unlink(missing_ok=True)
-
-
-def _is_own(folder: Path) -> bool:
-    """Return whether a folder has the mark of vsr, or nothing but what a start leaves."""
-    if not folder.is_dir():
-        return False
-    mark = next(read_lines(folder / _IDENTITY), {})
-    proof = next(read_lines(folder / "joined.json"), {})
-    if VERSION in mark or "file" in proof:
-        return True
-    return all(re.fullmatch(r"rank\d+\.lock|\..*\.partial", p.name) for p in folder.iterdir())
+                delete_entry(path)
 
 
 def _process(owner: Mapping[str, Any]) -> str:

@@ -7,18 +7,13 @@ from pathlib import Path
 
 from vsr.errors import OutputError
 from vsr.jobs.resume.journal import Journal, PartFact, StoredFile, read_lines, write_error
-from vsr.jobs.resume.run_folder import (
-    RunFolder,
-    delete_work,
-    removed_path,
-    require_own,
-    work_path,
-)
+from vsr.jobs.resume.own_files import JOINED, delete_work, removed_path, require_own, work_path
+from vsr.jobs.resume.run_folder import RunFolder
 from vsr.jobs.resume.shot_store import ShotProgress, ShotWork, read_progress
 from vsr.runtime.files import remove_folder
 from vsr.video.writing.encoding import Encoding
 
-_SHOTS, _JOINED = "shots.json", "joined.json"
+_SHOTS = "shots.json"
 _POLL_SECONDS = 0.5
 
 
@@ -109,7 +104,7 @@ class WorkFolder(RunFolder):
     def note_joined(self, partial: Path) -> None:
         """Note that the file `partial` is whole, and gets the output's name next."""
         self.check_in_place()
-        self.write(_JOINED, _facts(partial))
+        self.write(JOINED, _facts(partial))
 
     @property
     def is_joined(self) -> bool:
@@ -139,7 +134,7 @@ def clean_up(output: Path) -> None:
 
 
 def _is_joined(folder: Path, output: Path) -> bool:
-    joined = next(read_lines(folder / _JOINED), None)
+    joined = next(read_lines(folder / JOINED), None)
     return bool(joined) and output.exists() and joined.items() <= _facts(output).items()
 
 

@@ -1,0 +1,78 @@
+"""The names that vsr uses beside an output: what it may delete, and what is a person's own."""
+
+import logging
+import re
+from contextlib import suppress
+from pathlib import Path
+
+from vsr.errors import OutputError
+from vsr.jobs.resume.identity import VERSION
+from vsr.jobs.resume.journal import read_lines
+
+_log = logging.getLogger(__name__)
+
+IDENTITY, JOINED = "job.json", "joined.json"
+"""The files that mark a folder as one of vsr: its settings, and the proof of a whole output."""
+
+_OWN_FILES = re.compile(
+    r"(rank\d+\.lock|rank\d+\.films\.jsonl|(job|run|shots|joined)\.json|\d{8}\.jsonl"
+    r"|\d{8}\.(part|pixels|state)|partial(\.\w+)?|\..*\.partial)"
+)
+_OWN_FOLDERS = re.compile(r"\d{8}|partial")
+
+
+def work_path(output: Path) -> Path:
+    """Return the folder in which the finished work of an output is kept."""
+    return output.with_name(f"{output.name}.vsr")
+
+
+def removed_path(output: Path) -> Path:
+    """Return the name that the folder has while it is deleted."""
+    return output.with_name(f"{output.name}.vsr.old")
+
+
+def require_own(folder: Path) -> None:
+    """Raise OutputError if `folder` exists and vsr did not make it: a link, or a person's."""
+    if folder.is_symlink() or (folder.exists() and not _is_own(folder)):
+        raise OutputError(
+            f"{folder}, where finished work is kept, is in the way: vsr did not make it; rename "
+            "it, or choose another output"
+        )
+
+
+def delete_work(folder: Path) -> None:
+    """Delete a work folder, if it exists, but nothing in it that vsr does not write.
+
+    The file that proves the output complete is the last one.
+    """
+    if folder.is_symlink() or not folder.is_dir():
+        return
+    for path in sorted(folder.iterdir(), key=lambda path: path.suffix == ".json"):
+        delete_entry(path)
+    try:
+        folder.rmdir()
+    except OSError as error:
+        _log.warning("%s stays: it holds files that vsr did not write (%s)", folder, error.strerror)
+
+
+def delete_entry(path: Path) -> None:
+    """Delete a file or folder of a work folder, if it is one that vsr writes."""
+    if path.is_dir() and not path.is_symlink() and _OWN_FOLDERS.fullmatch(path.name):
+        for file in path.iterdir():
+            if _OWN_FILES.fullmatch(file.name) or path.name == "partial":
+                file.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.rmdir()
+    elif not path.is_dir() and _OWN_FILES.fullmatch(path.name):
+        path.unlink(missing_ok=True)
+
+
+def _is_own(folder: Path) -> bool:
+    """Return whether a folder has the mark of vsr, or nothing but what a start leaves."""
+    if not folder.is_dir():
+        return False
+    mark = next(read_lines(folder / IDENTITY), {})
+    proof = next(read_lines(folder / JOINED), {})
+    if VERSION in mark or "file" in proof:
+        return True
+    return all(re.fullmatch(r"rank\d+\.lock|\..*\.partial", p.name) for p in folder.iterdir())

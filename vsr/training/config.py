@@ -1,4 +1,4 @@
-"""What a training run is: frozen dataclasses with every default; config_file.py reads them."""
+"""The config of a training run: frozen dataclasses with every default, read by config_file.py."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -15,7 +15,7 @@ class LossWeights:
     """Weight of each term of the loss; a term of weight 0 is not computed."""
 
     denoise: float = 1.0
-    """Mean square of what the denoising network misses; only diffusion recipes have this term."""
+    """Mean square error of the denoising network; only diffusion recipes have this term."""
     pixel: float = 1.0
     gradient: float = 0.0
     frequency: float = 0.0
@@ -25,28 +25,28 @@ class LossWeights:
     temporal: float = 0.0
     grid: float = 0.0
     latent: float = 0.0
-    """Mean square of what a student's latents miss of its teacher's."""
+    """Mean square difference between a student's latents and its teacher's."""
     adversarial: float = 0.0
-    """What the critic makes the model pay; 0.05 to 0.1 beside pixels of weight 1."""
+    """Adversarial loss of the model; 0.05 to 0.1 beside a pixel weight of 1."""
     matching: float = 0.0
-    """Distance of the critic's maps of made and of true frames."""
+    """Feature matching: distance of the critic's maps of generated and true frames."""
 
     @property
     def needs_critic(self) -> bool:
-        """Whether a critic must learn beside the model."""
+        """True if a critic must train beside the model."""
         return bool(self.adversarial or self.matching)
 
 
 @dataclass(frozen=True, slots=True)
 class CriticConfig:
-    """AdamW of the critic, in stages of adversarial recipes; clipping is the model's."""
+    """AdamW of the critic in adversarial stages; gradients are clipped as the model's."""
 
     lr: float = 1e-4
-    """At its height; it rises and falls as the model's does."""
+    """Peak learning rate; it follows the model's schedule."""
     betas: tuple[float, float] = (0.0, 0.99)
     weight_decay: float = 0.0
     head_start: int = 100
-    """Steps of a stage in which the critic learns and what it says does not count yet."""
+    """Warm-up steps of a stage: the critic trains, but its loss is not yet used."""
 
     def __post_init__(self) -> None:
         _require(self.lr > 0, "critic.lr", "above 0", self)
@@ -55,7 +55,7 @@ class CriticConfig:
 
 @dataclass(frozen=True, slots=True)
 class StageConfig:
-    """One stage of a run: what trains, on which samples, for how many steps, towards what."""
+    """One stage of a run: its parameters, samples, number of steps and losses."""
 
     name: str
     steps: int
@@ -65,25 +65,25 @@ class StageConfig:
     batch: int = 4
     """Samples of one process in one micro-batch."""
     accumulate: int = 1
-    """Micro-batches to an optimiser step."""
+    """Micro-batches per optimiser step."""
     lr: float = 2e-4
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup: int = 200
-    """Steps of linear rise of the learning rate."""
+    """Steps of linear warm-up of the learning rate."""
     final_lr: float = 0.05
-    """What is left of the learning rate at the end of a cosine, as a fraction."""
+    """Learning rate at the end of the cosine, as a fraction of `lr`."""
     train: tuple[str, ...] = ("*",)
-    """Shell patterns of parameter names; a parameter trains where one of these matches ..."""
+    """Shell patterns of parameter names; a parameter trains if one of these matches ..."""
     freeze: tuple[str, ...] = ()
-    """... and none of these does."""
+    """... and none of these matches."""
     lr_scales: dict[str, float] = field(default_factory=dict[str, float])
-    """Factors on the learning rate by pattern; the first pattern that matches a name counts."""
+    """Factors on the learning rate by pattern; the first matching pattern is used."""
     ramp: int = 0
-    """Steps over which the feature losses rise from nothing, since they multiply gradients."""
+    """Steps over which the feature losses rise from 0, since they multiply gradients."""
     weights: LossWeights = field(default_factory=LossWeights)
     critic: CriticConfig | None = None
-    """How the recipe's critic learns in this stage; null: it does not, or by the defaults where a
-    weight asks for it."""
+    """Training of the critic in this stage; null: by the defaults if a weight needs a critic, else
+    none."""
 
     def __post_init__(self) -> None:
         if self.critic is None and self.weights.needs_critic:
@@ -97,41 +97,41 @@ class StageConfig:
 
 @dataclass(frozen=True, slots=True)
 class DataConfig:
-    """Where the training material lies and how many processes prepare it."""
+    """The training material, and the processes that prepare it."""
 
     manifest: str | None = None
-    """A file of clips that `vsr data` makes, in the place of the two folders below: its kept
-    clips of the split `train` train, those of `validation` validate."""
+    """A parquet file from `vsr data`, used instead of the two folders below: kept clips of the
+    split `train` are for training, those of `validation` for validation."""
     photos: str | None = "data/photos"
     clips: str | None = "data/clips"
     clip_fraction: float = 0.25
-    """Share of the samples that come from real clips; the others are photographs set in motion."""
+    """Share of samples from real clips; the others are photographs under a moving camera."""
     clip_scale: float = 0.5
-    """Reduction of the real clips, which are too soft at their own size."""
+    """Scale of the real clips, which are too soft at full size."""
     held_out_every: int = 16
-    """One photograph in so many is kept for validation; a manifest says it by its column split."""
+    """Every n-th photograph is for validation; a manifest has a column `split` instead."""
     exclude: tuple[str, ...] = ()
     """Shell patterns of file names without their suffix: files that match one never train."""
     photo_memory: int = 1 << 30
-    """Bytes of decoded photographs that are kept."""
+    """Memory for decoded photographs, in bytes."""
     latents: str | None = None
-    """A folder of `vsr data precompute`: the recipe `temporal` trains on what it holds, in the
-    place of clips made and encoded as they are needed."""
+    """A folder of `vsr data precompute`: the recipe `temporal` trains on its latents instead of
+    encoding clips during training."""
     reader: Literal["decord", "av"] = "decord"
-    """Who decodes the real clips: decord (extra `train`), or PyAV."""
+    """Decoder of the real clips: decord (extra `train`), or av (PyAV)."""
     cache: str = "~/.cache/vsr/training"
-    """Where parts of the clips are kept decoded."""
+    """Folder for decoded parts of the clips."""
     workers: int = 1
     prefetch: int = 4
-    """Batches that each worker keeps ready."""
+    """Batches that each worker prefetches."""
     motion: MotionConfig = field(default_factory=MotionConfig)
     degradation: DegradationConfig = field(default_factory=DegradationConfig)
-    """A preset's name (default, published, old_film), or fields, laid over those of `preset`."""
+    """A preset's name (default, published, old_film), or fields that override its `preset`."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """The networks' own configs, as diffusers folders hold them; empty: the embedded model's."""
+    """The configs of the networks, as in diffusers folders; empty: the embedded model's."""
 
     unet: dict[str, Any] = field(default_factory=dict[str, Any])
     vae: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -139,17 +139,17 @@ class ModelConfig:
 
 @dataclass(frozen=True, slots=True)
 class NoiseConfig:
-    """Noise on the latents, and noise on the small frames that the network is told of."""
+    """Noise on the latents, and noise on the small frames, whose level the network receives."""
 
     kappa: float = 0.1
     """Standard deviation of the noise added to the latents of the enlarged small frames."""
     level_probability: float = 0.3
-    """How often noise of a known level is added to the small frames; otherwise the level is 0."""
+    """Probability of noise of a known level on the small frames; otherwise the level is 0."""
     max_level: int = 100
     later_probability: float = 0.15
-    """How often a sample starts on the way to the clean latents, as later steps of several do."""
+    """Probability that a sample starts between noise and clean latents, like later steps do."""
     levels: int = 1000
-    """Steps of the noise schedule that levels are steps of: scaled linear, betas as below."""
+    """Steps of the noise schedule of the levels: scaled linear, with the betas below."""
     beta_start: float = 0.0001
     beta_end: float = 0.02
 
@@ -162,16 +162,16 @@ class NoiseConfig:
 
 @dataclass(frozen=True, slots=True)
 class DiffusionConfig:
-    """What diffusion recipes are told in words, and how their validation samples."""
+    """The prompts of diffusion recipes, and the sampling of their validation."""
 
     prompts: str | None = None
     """A safetensors file of prompt embeddings `tokens channels`, the empty prompt's under the name
     `empty`; null: the model folder's text encoder makes that one."""
     prompt_dropout: float = 0.1
-    """How often a sample is trained on the empty prompt in place of its own."""
+    """Probability that a sample trains on the empty prompt instead of its own."""
     prediction: Literal["v_prediction", "epsilon", "sample"] = "v_prediction"
-    """What the U-Net predicts where no model folder says it. Narrow ones learn `sample` (the clean
-    latents) best: velocity holds noise, which few channels cannot pass on."""
+    """Prediction of the U-Net if no model folder defines it. Narrow networks learn `sample` (the
+    clean latents) best: velocity holds noise, which few channels cannot pass on."""
     sampling_steps: int = 8
     """DDIM steps from pure noise to the validation clips."""
     sampling_level: int = 20
@@ -185,7 +185,7 @@ class DiffusionConfig:
 
 @dataclass(frozen=True, slots=True)
 class OptimizerConfig:
-    """AdamW, its clipping, and what is done with steps that explode."""
+    """AdamW, gradient clipping, and the treatment of exploding steps."""
 
     kind: Literal["adamw", "adamw8bit"] = "adamw"
     """adamw8bit keeps its states in 8 bits (bitsandbytes, extra `8bit`): 6 bytes a weight less."""
@@ -195,9 +195,9 @@ class OptimizerConfig:
     explosion: float = 50.0
     """A step whose gradient norm is this many times its running mean is skipped."""
     patience: int = 5
-    """After so many skipped steps in a row the run goes back to its last checkpoint."""
+    """After this many skipped steps in a row the run returns to its last checkpoint."""
     rollbacks: int = 5
-    """After so many returns the run gives up."""
+    """After this many returns the run ends with an error."""
     ema_decay: float = 0.999
 
 
@@ -225,21 +225,20 @@ class TrainConfig:
     device: Literal["auto", "cpu"] = "auto"
     precision: Literal["no", "bf16", "fp16"] = "bf16"
     gradient_checkpointing: bool = False
-    """Make the networks' inner maps again in the backward pass: a third more time, far less
-    memory."""
+    """Recompute activations in the backward pass: a third more time, far less memory."""
     compile: bool = False
     """Compile the model by torch.compile; the first step of a stage then takes minutes."""
     trackers: tuple[str, ...] | None = None
-    """Who else gets the figures of metrics.jsonl, by accelerate's names (tensorboard, wandb, ...);
-    null: TensorBoard where it is installed."""
+    """Trackers that also receive the metrics, by accelerate's names (tensorboard, wandb, ...);
+    null: TensorBoard if it is installed."""
     init: str | None = None
-    """Where the networks start: a model folder, a run or one of its checkpoints; or a file that
-    spandrel loads, an image network whose layers the U-Net takes over."""
+    """Initial weights: an embedded model, a model folder, a run or one of its checkpoints; or an
+    image network (a file that spandrel loads) whose layers the U-Net takes over."""
     teacher: str | None = None
     """An image network that the prior losses learn from: any file spandrel loads. The recipe
     `distill`: the model folder that the student learns from; null: `init`."""
     teacher_fraction: float = 0.34
-    """Share of the frames that feature and prior losses look at."""
+    """Share of the frames on which feature and prior losses are computed."""
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     noise: NoiseConfig = field(default_factory=NoiseConfig)
@@ -252,7 +251,7 @@ class TrainConfig:
     log_every: int = 20
     save_every: int = 500
     keep: int = 2
-    """Newest checkpoints that are kept, besides the best one."""
+    """Number of newest checkpoints to keep, besides the best one."""
 
     def __post_init__(self) -> None:
         _require(len(self.stages) > 0, "stages", "a list of at least one stage", self)

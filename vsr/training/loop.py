@@ -36,15 +36,15 @@ logger = logging.getLogger(__name__)
 RAMPED = ("perceptual", "prior_features")
 """Terms whose weights rise over `StageConfig.ramp` steps."""
 CRITIC_TERMS = ("adversarial", "matching")
-"""Terms that come from a critic; they rise likewise, after its head start."""
+"""Terms that come from a critic; they rise likewise, after its warm-up."""
 LOWER_IS_BETTER = ("features", "loss", "tdiff")
 """Validation figures that fall as the model gets better."""
 
 
 def run_training(config: TrainConfig, recipe: Recipe | None = None) -> Path:
-    """Train all stages of a config, going on from the run folder's newest checkpoint.
+    """Train all stages of a config, from the newest checkpoint of the run folder if it has one.
 
-    Stopped by SIGTERM or Ctrl-C it writes a checkpoint first. Returns the run folder.
+    SIGTERM and Ctrl-C write a checkpoint before the run ends. Returns the run folder.
     Raises `ConfigError` when the run folder holds a run of other networks.
     """
     config = completed(config)
@@ -60,7 +60,7 @@ class DivergedError(Exception):
 
 
 class Trainer:
-    """A run in motion: its state, the recipe that says what to learn, and what is written down."""
+    """A run in progress: its state, its recipe and its records."""
 
     def __init__(self, config: TrainConfig, recipe: Recipe, accelerator: Accelerator) -> None:
         self.config, self.recipe, self.accelerator = config, recipe, accelerator
@@ -72,11 +72,11 @@ class Trainer:
 
     @property
     def progress(self) -> TrainingProgress:
-        """Where the run stands."""
+        """The position of the run."""
         return self.state.progress
 
     def train(self) -> Path:
-        """Run whatever is left of the stages."""
+        """Run the remaining stages."""
         self.state.seed()
         plain = config_to_dict(self.config)
         self.accelerator.init_trackers("tensorboard", config=flat(plain))
@@ -178,9 +178,9 @@ class Trainer:
         return math.nan if norm is None else float(whole(norm))
 
     def overflowed(self, norm: float) -> bool:
-        """In fp16, whether gradients overflowed for the scale of the losses, which halves then.
+        """True if the fp16 loss scale made the gradients overflow; the scale is then halved.
 
-        The scale starts high and finds its place so; below 1, the loss is to blame.
+        The scale starts high and is reduced in this way. Below 1, the loss itself is the cause.
         """
         scaler = self.accelerator.scaler
         if scaler is None:
@@ -190,7 +190,7 @@ class Trainer:
         return high and not math.isfinite(norm)
 
     def is_usual(self, norm: float, mean: float | None) -> bool:
-        """Whether a gradient norm is finite and not far above its running mean."""
+        """True if a gradient norm is finite and not far above its running mean."""
         config = self.config.optimizer
         limit = math.inf if mean is None else config.explosion * max(mean, config.clip_norm)
         return math.isfinite(norm) and norm <= limit
@@ -207,7 +207,7 @@ class Trainer:
         ).sum()
 
     def ramp(self, name: str, stage: StageConfig) -> float:
-        """How much of a term counts at this step; the critic's word not before its head start."""
+        """Factor on a term at this step; 0 for the critic's terms during its warm-up."""
         begin = stage.critic.head_start if stage.critic is not None and name in CRITIC_TERMS else 0
         if self.progress.step < begin:
             return 0.0
@@ -216,7 +216,7 @@ class Trainer:
         return min(1.0, (self.progress.step - begin + 1) / stage.ramp)
 
     def after_step(self, stage: StageConfig) -> None:
-        """Whatever is due after this step: metrics, validation, a checkpoint."""
+        """Write metrics, validate and save a checkpoint, as far as they are due after this step."""
         due = self.progress.total
         if due % self.config.log_every == 0:
             self.log(stage)
@@ -292,7 +292,7 @@ class Trainer:
         )
 
     def is_stopping(self) -> bool:
-        """Whether any process was told to stop, which all must know to stop at the same step."""
+        """True if any process received a signal to stop; all then stop at the same step."""
         if self.accelerator.num_processes == 1:
             return self.stopping.is_set()
         told = torch.tensor(float(self.stopping.is_set()), device=self.accelerator.device)

@@ -1,4 +1,4 @@
-"""What single recipes add to the config of a run."""
+"""Options of single recipes."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,17 +8,17 @@ from vsr.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class VaeDecoderConfig:
-    """What the recipe `vae_decoder` adds to a decoder, and on what it trains."""
+    """Options of the recipe `vae_decoder`: added layers, and noise on the latents."""
 
     temporal_kernel: tuple[int, int, int] | None = None
-    """Frames, rows and columns that the convolutions added to its resnets span; null: those that
-    it has. (3, 3, 3) is the published video decoder."""
+    """Frames, rows and columns of the convolutions added to its resnets; null: unchanged. (3, 3,
+    3) is the published video decoder."""
     condition_channels: int | None = None
-    """Channels of the branch that looks at the small frames; null: as it is. Published: 128."""
+    """Channels of the branch that sees the small frames; null: unchanged. Published: 128."""
     decode_frames: int | None = None
-    """Frames that the exported decoder makes at once; null: as it is."""
+    """Frames that the exported decoder makes at once; null: unchanged."""
     decode_context: int | None = None
-    """Frames that it looks at on each side of these; null: as it is."""
+    """Frames of context on each side of these; null: unchanged."""
     latent_error: float = 0.1
     """The largest standard deviation of the noise on the latents, scaled as the U-Net's are."""
 
@@ -35,19 +35,19 @@ class VaeDecoderConfig:
 
 @dataclass(frozen=True, slots=True)
 class DistillConfig:
-    """How the student of the recipe `distill` samples, and how its teacher does."""
+    """Sampling of the student and of the teacher in the recipe `distill`."""
 
     steps: int = 1
     """The student's steps, 1 to 4."""
     teacher_steps: int | None = None
     """The teacher's steps; null: its own default."""
     guidance_scale: float | None = None
-    """How strongly the prompt steers the teacher, which the student learns too, so that it needs
-    no guidance; null: the teacher's own default."""
+    """Guidance scale of the teacher, whose effect the student learns, so that it needs no guidance
+    itself; null: the teacher's default."""
     prompt: str = ""
-    """What both are told of every clip, before the teacher's own suffix (models with text)."""
+    """Prompt of all clips, followed by the teacher's own suffix (models with text)."""
     space: Literal["pixel", "latent"] = "pixel"
-    """What the critic judges: decoded frames, or latents."""
+    """Input of the critic: decoded frames, or latents."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.steps <= 4:

@@ -33,7 +33,7 @@ EMPTY_PROMPT = "empty"
 
 @dataclass(frozen=True, slots=True)
 class LatentIndex:
-    """What a folder of shards holds; `samples` are those of `data` for the numbers from 0 on."""
+    """Contents of a folder of shards: the first `samples` samples of `data`."""
 
     samples: int
     shard_samples: int
@@ -42,7 +42,7 @@ class LatentIndex:
     encoder: str
     """`encoder_fingerprint` of the autoencoder that made the latents."""
     data: dict[str, Any]
-    """What the samples were made from, in plain form."""
+    """The config of the samples, in plain form."""
     captions: tuple[str, ...] = ()
     """The n-th prompt's text; the first is empty."""
     schema: int = 1
@@ -57,12 +57,12 @@ class LatentIndex:
 
     @property
     def shards(self) -> int:
-        """How many shards there are."""
+        """Number of shards."""
         return -(-self.samples // self.shard_samples)
 
 
 def read_index(folder: Path) -> LatentIndex:
-    """The index of a folder of shards; InputError where it is none."""
+    """The index of a folder of shards; InputError if there is none."""
     path = folder / INDEX
     if not path.is_file():
         raise InputError(f"{folder} has no {INDEX}; vsr data precompute makes such folders")
@@ -120,7 +120,7 @@ class LatentClips(Dataset[dict[str, Tensor]]):
         """Raise ConfigError where another autoencoder made the latents."""
         if encoder_fingerprint(vae) != self.index.encoder:
             raise ConfigError(
-                f"{self.folder} holds latents of another autoencoder; make them anew by "
+                f"{self.folder} holds latents of another autoencoder; make them again by "
                 "vsr data precompute with the model that is trained"
             )
 

@@ -85,12 +85,12 @@ class ClipRow:
 
     @property
     def key(self) -> str:
-        """What tells the row from all others of its manifest."""
+        """Unique name of the row in its manifest."""
         return f"{self.source}#{self.first_frame}-{self.end_frame}"
 
     @property
     def frames(self) -> int:
-        """How many frames it has."""
+        """Number of frames."""
         return self.end_frame - self.first_frame
 
     @property
@@ -121,7 +121,7 @@ class Manifest:
         object.__setattr__(self, "rows", tuple(ordered))
 
     def path(self, row: ClipRow) -> Path:
-        """Where the row's file lies."""
+        """Path of the row's file."""
         return self.root / row.source
 
     def select(self, *, kind: Kind | None = None, split: Split | None = None) -> list[ClipRow]:
@@ -175,7 +175,7 @@ def read_manifest(path: Path, *, root: Path | None = None) -> Manifest:
     """The manifest in a parquet file, checked; `root` stands in for the folder it names.
 
     Columns that it does not know are left alone. Raises InputError that names the file and the
-    column for a file that is none, another schema, or a value that cannot be.
+    column for a file that is no manifest, another schema, or an impossible value.
     """
     arrow, parquet = _pyarrow()
     if not path.is_file():
@@ -189,7 +189,7 @@ def read_manifest(path: Path, *, root: Path | None = None) -> Manifest:
     if version != str(SCHEMA_VERSION):
         raise InputError(
             f"{path} is no manifest of schema version {SCHEMA_VERSION} (its own: {version}); "
-            "make it anew by vsr data probe"
+            "make it again by vsr data probe"
         )
     _check_schema(path, table.schema, _schema(arrow))
     plain: list[dict[str, Any]] = table.select(list(_columns())).to_pylist()
@@ -221,7 +221,7 @@ def require_rows(rows: Sequence[ClipRow], path: Path, what: str) -> None:
     if not rows:
         raise ConfigError(
             f"{path} has no kept clips {what}; see its columns kept, reason and split, or make "
-            "it anew by vsr data probe and vsr data filter"
+            "it again by vsr data probe and vsr data filter"
         )
 
 

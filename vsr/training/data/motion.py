@@ -22,7 +22,7 @@ _SUPERSAMPLING_FROM = 1.2
 
 @dataclass(frozen=True, slots=True)
 class MotionConfig:
-    """How the virtual camera moves; lengths in pixels of the rendered frame, rates per frame.
+    """Motion of the virtual camera; lengths in pixels of the rendered frame, rates per frame.
 
     `pan` is log-uniform between its limits; `zoom`, `rotation` (degrees) and `perspective` (the
     relative change of scale from the middle of the frame to its border) are standard deviations;
@@ -132,8 +132,8 @@ def camera_path(
 
 
 def place(photo: Photo, *, size: int, config: MotionConfig, rng: np.random.Generator) -> Matrix:
-    """Where in the photograph the reference frame lies: scale, mirroring, and the place with the
-    most detail among a few (now and then the first)."""
+    """Placement of the reference frame in the photograph: scale, mirroring, and the position with
+    the most detail among a few (in a fifth of cases the first)."""
     height, width = photo.pixels.shape[:2]
     largest = (min(height, width) - 1) / size
     low, high = config.photo_scale
@@ -190,7 +190,7 @@ def _reduced(frame: np.ndarray, size: int) -> np.ndarray:
 
 
 def _moving_shape(path: Matrices, size: int, rng: np.random.Generator) -> np.ndarray:
-    """How much of each pixel the front layer covers, `t size size` in [0, 1]."""
+    """Coverage of each pixel by the front layer, `t size size` in [0, 1]."""
     canvas = np.zeros((2 * size, 2 * size), np.uint8)
     outline = _outline(size, rng) + size / 2
     cv2.fillPoly(canvas, [np.rint(outline * 16).astype(np.int32)], 255, cv2.LINE_AA, shift=4)

@@ -1,4 +1,4 @@
-"""Which samples make which batch: a pure function of the position in an endless, numbered set."""
+"""Batches of an endless, numbered set of samples: a pure function of the position."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,1 +1,1 @@
-"""What every run needs: optimisers, state, checkpoints, records."""
+"""Parts of every run: optimisers, state, checkpoints, records."""

@@ -1,4 +1,4 @@
-"""A critic in training: the second network of adversarial recipes, with an optimiser of its own."""
+"""The critic of adversarial recipes in training, with its own optimiser."""
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -13,9 +13,9 @@ from vsr.training.config import CriticConfig
 
 
 class CriticOptimizer:
-    """A recipe's critic: whole in every process (it is small), its gradients averaged over all.
+    """A recipe's critic and its optimiser. Every process holds it whole and averages its gradients.
 
-    Updates go on beside the model's, one a step: both have seen the other as it was before.
+    It is updated once a step, together with the model: each has seen the other before its update.
     """
 
     def __init__(self, module: nn.Module, accelerator: Accelerator) -> None:
@@ -24,7 +24,7 @@ class CriticOptimizer:
         self.optimizer: torch.optim.Optimizer | None = None
 
     def begin(self, config: CriticConfig, optimizer_state: Mapping[str, Any] | None) -> None:
-        """Make the optimiser of a stage, with the state that it had if the stage goes on."""
+        """Make the optimiser of a stage, with its saved state if the stage resumes."""
         self.module.train()
         self.optimizer = torch.optim.AdamW(
             self.parameters,

@@ -1,4 +1,4 @@
-"""Which parameters train, how fast, and how the learning rate moves: pure functions of the step."""
+"""Choice of parameters, optimiser, and learning rate as a pure function of the step."""
 
 import importlib
 import math

@@ -1,4 +1,4 @@
-"""What the training loop asks of a recipe: a model, its samples, and the terms of its loss."""
+"""The interface of a recipe: a model, its samples, and the terms of its loss."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable

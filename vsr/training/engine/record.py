@@ -1,4 +1,4 @@
-"""What a run writes down while it goes: a line of metrics at a time, and pictures."""
+"""The records of a run: lines of metrics, and pictures."""
 
 import json
 import math

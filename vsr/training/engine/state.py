@@ -1,4 +1,4 @@
-"""What a run carries from step to step; checkpoints are made of it, and it of them."""
+"""The state of a run, which checkpoints save and restore."""
 
 import logging
 from pathlib import Path
@@ -54,7 +54,7 @@ class TrainingState:
     def begin_stage(self, stage: StageConfig) -> nn.Module:
         """The model as the stage trains it, wrapped for many processes, beside its optimiser.
 
-        Optimisers are fresh, unless the stage goes on from a checkpoint.
+        Optimisers are new, unless the stage resumes from a checkpoint.
         """
         count = choose_parameters(self.model, stage)
         fresh = make_optimizer(self.model, stage, self.config.optimizer)
@@ -168,7 +168,7 @@ class TrainingState:
 
 
 def enable_gradient_checkpointing(model: nn.Module) -> None:
-    """Let all diffusers networks inside make their inner maps again in the backward pass."""
+    """Recompute the activations of all diffusers networks inside in the backward pass."""
     for module in model.modules():
         if isinstance(module, ModelMixin):
             module.enable_gradient_checkpointing()

@@ -1,4 +1,4 @@
-"""A recipe's critic at work: what both sides pay on a batch."""
+"""A recipe's critic and the losses of both sides on a batch."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -22,9 +22,10 @@ from vsr.training.losses.terms import pick_frames
 
 
 class Adversary:
-    """A recipe's critic and what both sides pay; `autocast` sets the number format of its passes.
+    """A recipe's critic and the losses of both sides; `autocast` sets the number format of its
+    passes.
 
-    `generator_terms` keeps what it was shown (detached) for the `critic_terms` of the same batch.
+    `generator_terms` keeps its frames (detached) for the `critic_terms` of the same batch.
     """
 
     def __init__(

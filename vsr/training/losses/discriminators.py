@@ -1,4 +1,4 @@
-"""Networks that tell made frames from true ones: place by place, alone or over time."""
+"""Discriminators of generated and true frames: by pixel of single frames, or by patch of clips."""
 
 from itertools import pairwise
 from typing import Literal, NamedTuple
@@ -20,7 +20,7 @@ SLOPE = 0.2
 
 
 class DiscriminatorOutput(NamedTuple):
-    """What a discriminator says of some frames."""
+    """Output of a discriminator."""
 
     scores: Float[Tensor, "b 1 t h2 w2"]
     """One score a place, higher where the frames look true; not squashed."""

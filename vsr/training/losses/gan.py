@@ -22,9 +22,9 @@ PenaltyKind = Literal["difference", "exact"]
 
 @dataclass(frozen=True, slots=True)
 class AdversarialConfig:
-    """The critic, its loss and what keeps it smooth.
+    """The critic, its loss and its gradient penalties.
 
-    It learns in the stages whose weights `adversarial` or `matching` are above zero.
+    It trains in the stages whose weights `adversarial` or `matching` are above zero.
     """
 
     discriminator: DiscriminatorKind = "temporal"
@@ -64,7 +64,7 @@ class AdversarialConfig:
 def generator_loss(
     real: Float[Tensor, "*places"], fake: Float[Tensor, "*places"], kind: AdversarialKind
 ) -> Float[Tensor, ""]:
-    """What the generator pays for the scores of its frames.
+    """The generator's loss from the scores of its frames.
 
     "relativistic": softplus(real - fake) (RpGAN, Jolicoeur-Martineau 2019; Huang et al. 2024,
     eq. 2); "relativistic_average": as ESRGAN (Wang et al. 2018, eq. 2), each score against the
@@ -80,7 +80,7 @@ def generator_loss(
 def discriminator_loss(
     real: Float[Tensor, "*places"], fake: Float[Tensor, "*places"], kind: AdversarialKind
 ) -> Float[Tensor, ""]:
-    """What the discriminator pays: the generator's loss with the sides exchanged.
+    """The discriminator's loss: the generator's with the sides exchanged.
 
     "hinge": max(0, 1 - real) + max(0, 1 + fake) (Lim & Ye 2017).
     """

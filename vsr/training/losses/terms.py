@@ -45,7 +45,7 @@ def frequency_loss(
 def grid_loss(
     output: Float[Tensor, "b 3 t h w"], target: Float[Tensor, "b 3 t h w"], scale: int = 4
 ) -> Float[Tensor, ""]:
-    """How far the second differences favour some of the pixel phases that upscaling made.
+    """Imbalance of the second differences between the pixel phases of upscaling (hatching).
 
     Mean over both axes of the root mean square, over phases, of the difference between output and
     target of (mean |second difference| of the phase) / (its mean over all phases). 0 for the

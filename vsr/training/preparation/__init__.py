@@ -1,1 +1,1 @@
-"""Work on manifests and their clips that the scripts of data_prep share."""
+"""Preparation of training data: manifests, captions, pairs and latents, for `vsr data`."""

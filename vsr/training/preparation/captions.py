@@ -46,7 +46,7 @@ class Captioner:
 
     @torch.no_grad()
     def __call__(self, picture: np.ndarray) -> str:
-        """What the model says of RGB pixels `h w 3`, the likeliest words one by one."""
+        """The caption of RGB pixels `h w 3`, by greedy decoding."""
         inputs = self._inputs(picture).to(self._model.device)
         tokens = self._model.generate(**inputs, max_new_tokens=self._max_tokens, do_sample=False)
         if self._chats:

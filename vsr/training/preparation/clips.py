@@ -24,12 +24,12 @@ from vsr.video.reading.reader import VideoReader
 from vsr.video.reading.shots import ShotDetector
 
 _PLACES = 4
-"""A video is measured at so many places."""
+"""Number of places at which a video is measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class FilterConfig:
-    """What a clip must be like to be kept; motion, sharpness and text as in the manifest.
+    """Limits for a clip to be kept; motion, sharpness and text as in the manifest.
 
     `duplicate_bits` of 64 may differ between near-duplicates; -1 keeps all.
     """

@@ -42,7 +42,7 @@ def write_latents(
 ) -> LatentIndex:
     """Writes the samples 0 to `samples` of `clips` as shards, on the device of `vae`.
 
-    Shards that are there stay, so a run that was broken off goes on; more samples of the same
+    Existing shards are kept, so an interrupted run resumes, and more samples of the same
     settings are added. Raises InputError where the folder holds shards of other settings.
     """
     index = LatentIndex(
@@ -86,7 +86,7 @@ def write_prompts(
 
 @torch.no_grad()
 def encode_sample(sample: dict[str, Tensor], vae: AutoencoderKLVideo) -> dict[str, Tensor]:
-    """What a shard keeps of one sample."""
+    """The tensors that a shard stores of one sample."""
     hr = sample["hr"][None].to(vae.device)
     return {
         "hq_latents": vae.encode_scaled(hr)[0].half().cpu(),

@@ -1,4 +1,4 @@
-"""What can be measured of a few frames: motion, sharpness, black bars, burnt-in text, a hash.
+"""Measures of a few frames: motion, sharpness, black bars, burnt-in text, a perceptual hash.
 
 Frames are RGB, uint8 `t h w 3`, of one size; pairs follow each other in the film.
 """
@@ -42,8 +42,8 @@ def motion(pairs: Sequence[tuple[Picture, Picture]]) -> float:
 
 
 def sharpness(frame: Picture) -> float:
-    """How sharp the sharpest parts are: the 90th percentile over blocks of 64 pixels of the
-    deviation of the Laplacian, in grey levels. A blurred background does not count against it."""
+    """Sharpness of the sharpest parts: the 90th percentile, over blocks of 64 pixels, of the
+    standard deviation of the Laplacian, in grey levels. A blurred background does not lower it."""
     laplacian = cv2.Laplacian(_luma(frame), cv2.CV_32F)
     h, w = (max(1, side // _BLOCK) for side in laplacian.shape)
     means = cv2.resize(laplacian, (w, h), interpolation=cv2.INTER_AREA)
@@ -99,10 +99,10 @@ def perceptual_hash(frame: Picture) -> str:
 
 
 def near_duplicates(hashes: Sequence[str], *, max_bits: int) -> dict[int, int]:
-    """Which hashes differ from an earlier one that is none itself by at most `max_bits` bits.
+    """Near-duplicates: hashes within `max_bits` bits of an earlier hash that is not one itself.
 
-    The value is that one's place. Hashes are compared with all that are kept: n^2 / 2 popcounts,
-    some seconds for 100,000.
+    Maps the index of each to the index of that earlier hash. Hashes are compared with all that are
+    kept: n^2 / 2 popcounts, some seconds for 100,000.
     """
     kept = np.empty(len(hashes), np.uint64)
     places: list[int] = []
@@ -124,7 +124,7 @@ def _ones(numbers: np.ndarray) -> np.ndarray:
 
 
 def _lit(luma: np.ndarray) -> np.ndarray:
-    """Which rows are no part of a bar."""
+    """Mask of the rows outside bars."""
     low, high = np.percentile(luma, (1, 99), axis=1)
     return (high >= _BLACK) | (high - low > _FLAT)
 

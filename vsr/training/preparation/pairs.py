@@ -83,7 +83,7 @@ def check_pair(folder: Path, pair: dict[str, Any]) -> None:
         if pixel_hash(frames) != pair[side]:
             raise InputError(
                 f"{folder / side} does not hold the pixels that {INDEX} names; remove the folder "
-                "of the pairs and make them anew"
+                "of the pairs and make them again"
             )
 
 

@@ -1,7 +1,7 @@
 """The steps from a folder to a manifest: each reads one, does its work and writes one.
 
-A step can be broken off and run again: it goes on by its journal. Run once more it changes
-nothing, since what is done is seen in the rows.
+An interrupted step resumes from its journal. A step that is run again changes nothing, since the
+rows show the work that is done.
 """
 
 import logging
@@ -38,8 +38,8 @@ _log = logging.getLogger(__name__)
 def probe_folder(root: Path, out: Path, *, shares: dict[Split, float], workers: int) -> Manifest:
     """Writes the manifest of all pictures and videos below `root`.
 
-    Where `out` is there already, the rows of files that did not change stay as they are, with all
-    that later steps found; those of files that are gone leave.
+    If `out` exists, the rows of unchanged files are kept with the results of later steps, and the
+    rows of missing files are dropped.
     """
     known: dict[str, list[ClipRow]] = {}
     for row in read_manifest(out, root=root).rows if out.is_file() else ():
@@ -80,9 +80,9 @@ def split_shots(path: Path, out: Path, *, workers: int) -> Manifest:
 
 
 def filter_clips(path: Path, out: Path, *, config: FilterConfig, workers: int) -> Manifest:
-    """Writes the manifest with what was not measured yet measured, and all judged anew.
+    """Write the manifest after measuring unmeasured clips and applying the limits to all.
 
-    What cannot be measured is not kept.
+    Clips that cannot be measured are not kept.
     """
     manifest = read_manifest(path)
     unmeasured = {row.key: row for row in manifest.rows if row.sharpness is None}
@@ -102,7 +102,7 @@ def filter_clips(path: Path, out: Path, *, config: FilterConfig, workers: int) -
 
 
 def summary(manifest: Manifest) -> str:
-    """How many rows there are of each kind and split, and why rows were not kept."""
+    """Counts of rows by kind and split, and of the reasons for rows that were not kept."""
     kept = Counter(f"{row.split} {row.kind}s" for row in manifest.rows if row.kept)
     reasons = Counter(row.reason.split(":")[0].split(" ")[0] for row in manifest.rows if row.reason)
     lines = [f"{len(manifest.rows)} clips, {sum(kept.values())} of them kept"]
@@ -124,7 +124,7 @@ def _is_unchanged(path: Path, row: ClipRow) -> bool:
 
 
 def journal_of(out: Path) -> Path:
-    """Where a step that writes `out` notes what it has done."""
+    """Path of the journal of a step that writes `out`."""
     return out.with_name(f".{out.name}.journal")
 
 

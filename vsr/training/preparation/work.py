@@ -1,4 +1,4 @@
-"""Work on many items that goes on where it was broken off: processes, a journal, progress."""
+"""Resumable work on many items: processes, a journal, progress."""
 
 import json
 import logging
@@ -21,7 +21,7 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 Item = TypeVar("Item")
 Result = Any
-"""What is left of an item when it is done: plain values, as JSON has them."""
+"""Result of an item: plain values, as in JSON."""
 
 
 def work_through(
@@ -34,10 +34,10 @@ def work_through(
 ) -> dict[str, Result]:
     """The results of `work` by the items' keys, in the order of the items; failures are left out.
 
-    Each result is a line in the file `journal` at once, and a call that finds the file goes on from
-    there; other `settings` start anew. `finished` removes the file when the results are safe.
-    `work` runs in `workers` processes (0: this one) and must be picklable then. An item that raises
-    VsrError is named in the log and tried again by the next call.
+    Each result is written to the file `journal` at once, and a call that finds the file resumes
+    from it; with other `settings` the work starts again. `finished` removes the file when the
+    results are safe. `work` runs in `workers` processes (0: this one) and must be picklable then.
+    An item that raises VsrError is named in the log and tried again by the next call.
     """
     done = _read_journal(journal, settings)
     left = {key: item for key, item in items.items() if key not in done}
@@ -102,9 +102,9 @@ def _read_journal(journal: Path, settings: Mapping[str, Any]) -> dict[str, Resul
         found: list[dict[str, Any]] = [json.loads(line) for line in lines[:-1]]
         found += _last_line(lines)
     except ValueError as error:
-        raise InputError(f"{journal} is damaged ({error}); remove it to begin anew") from error
+        raise InputError(f"{journal} is damaged ({error}); remove it to begin again") from error
     if not found or found[0].get("settings") != json.loads(json.dumps(dict(settings))):
-        _log.info("%s is of other settings: beginning anew", journal)
+        _log.info("%s has other settings: beginning again", journal)
         journal.unlink()
         return {}
     # What a kill left of the last line must not run into the next one.

@@ -1,1 +1,1 @@
-"""What is trained, and how: one recipe a kind of network."""
+"""Training recipes, one for each kind of network."""

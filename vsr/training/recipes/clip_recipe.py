@@ -1,4 +1,4 @@
-"""What recipes on pairs of small and large clips share: samples, frozen features, validation."""
+"""The common part of recipes on clips: samples, frozen features, critic, validation."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -36,7 +36,7 @@ CRITIC_DRAWS = 1 << 41
 
 
 class ClipRecipe(ABC):
-    """The half of a recipe that is the same whatever trains; `restore` is the other half's."""
+    """The common part of recipes on clips; subclasses define `terms` and `restore`."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class ClipRecipe(ABC):
         *,
         critic_channels: int = 3,
     ) -> None:
-        """`critic_channels`: of what the critic sees; 3 are frames."""
+        """`critic_channels` are those of the critic's input: 3 for frames."""
         self.config, self.device = config, device
         self.model = channels_innermost(model)
         seen = config.validation.best == "features" or any(
@@ -65,11 +65,11 @@ class ClipRecipe(ABC):
 
     @property
     def critic(self) -> nn.Module | None:
-        """What tells made from true, where a stage asks for it."""
+        """The discriminator, if a stage uses one."""
         return None if self.adversary is None else self.adversary.critic
 
     def critic_terms(self, batch: Batch, stage: StageConfig) -> dict[str, Tensor]:
-        """The terms of the critic's loss, on what `terms` showed it."""
+        """The terms of the critic's loss, on the frames of `terms`."""
         assert self.adversary is not None
         number = int(batch["index"][0])
         generator = sample_generator(self.config.seed + CRITIC_DRAWS, number, self.device)
@@ -78,7 +78,7 @@ class ClipRecipe(ABC):
     def adversarial_terms(
         self, real: Tensor, fake: Tensor, stage: StageConfig, generator: torch.Generator
     ) -> dict[str, Tensor]:
-        """What the critic makes the model pay, in stages in which it learns."""
+        """The adversarial terms of the model, in stages with a critic."""
         if stage.critic is None or self.adversary is None:
             return {}
         return self.adversary.generator_terms(real, fake, generator=generator)

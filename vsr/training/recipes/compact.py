@@ -164,7 +164,7 @@ class CompactRecipe(ClipRecipe):
 
     @torch.no_grad()
     def _teach(self, lr: Tensor) -> Tensor:
-        """What the teacher makes of small frames; both in [-1, 1]."""
+        """The teacher's output for small frames; both in [-1, 1]."""
         assert self.teacher is not None
         images = lr.contiguous(memory_format=torch.channels_last).mul(0.5).add(0.5)
         with self.autocast():
@@ -173,7 +173,7 @@ class CompactRecipe(ClipRecipe):
 
 
 def draw_sigmas(config: TrainConfig, index: Int[Tensor, " b"]) -> Float[Tensor, " b"]:
-    """Where on the way each sample starts: mostly at 1, as the first of several steps does."""
+    """Start of each sample between clean (0) and noise (1): mostly 1, as in the first step."""
     generators = [sample_generator(config.seed + 1, number) for number in index.tolist()]
     draws = torch.stack([torch.rand(2, generator=generator) for generator in generators])
     later = draws[:, 0] < config.noise.later_probability

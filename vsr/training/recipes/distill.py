@@ -32,7 +32,7 @@ FRAME_LOSSES = ("pixel", "gradient", "frequency", "grid", "temporal", "perceptua
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where sampling begins for a batch: the same for teacher and student."""
+    """Start of sampling for a batch, the same for teacher and student."""
 
     latents: Float[Tensor, "b c t h w"]
     low_res: Float[Tensor, "b 3 t h w"]
@@ -58,7 +58,7 @@ class Student(nn.Module):
         start: Start,
         text: Float[Tensor, "b n d"] | None,
     ) -> Float[Tensor, "b c t h w"]:
-        """What the U-Net predicts."""
+        """The prediction of the U-Net."""
         return self.unet(
             latents,
             timestep,
@@ -247,7 +247,7 @@ class DistillRecipe(ClipRecipe):
 def teacher_folder(config: TrainConfig) -> Path:
     """The model folder of the teacher: `teacher`, or else `init`.
 
-    Raises `ConfigError` where it is none.
+    Raises `ConfigError` if it is not a model folder.
     """
     source = config.teacher or config.init
     if source is None or not (named_path(source) / INDEX).is_file():

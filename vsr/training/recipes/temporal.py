@@ -1,4 +1,4 @@
-"""The recipe that teaches a diffusion U-Net to see time: noise in, clips of clean latents out."""
+"""The recipe that trains the temporal layers of a diffusion U-Net."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -52,7 +52,7 @@ class Denoiser(nn.Module):
         level: Int[Tensor, " b"],
         text: Float[Tensor, "b n d"] | None,
     ) -> Float[Tensor, "b c t h w"]:
-        """What the U-Net predicts; `level` is the noise level of `low_res`."""
+        """The prediction of the U-Net; `level` is the noise level of `low_res`."""
         return self.unet(
             latents, timestep, low_res=low_res, class_labels=level, encoder_hidden_states=text
         ).sample
@@ -63,7 +63,7 @@ class TemporalRecipe(ClipRecipe):
 
     The mean square of the difference from what the scheduler's prediction type asks for (velocity,
     noise or clean latents), at timesteps drawn evenly; small frames with noise of a drawn level,
-    of which the U-Net is told; and the prompt left out now and then, so that guidance works.
+    which the U-Net receives; and the empty prompt now and then, so that guidance works.
     Which layers train is the stages' choice: `train: ["unet.*temp*"]` are those that see time.
     """
 
@@ -150,7 +150,7 @@ class TemporalRecipe(ClipRecipe):
     def text(
         self, batch: Batch, dropped: torch.Tensor | None = None
     ) -> Float[Tensor, "b n d"] | None:
-        """What the U-Net is told of each sample: its `prompt` embedding, or the empty prompt's."""
+        """Text of each sample for the U-Net: its `prompt` embedding, or the empty prompt's."""
         if self.empty_prompt is None:
             return None
         empty = self.empty_prompt.expand(len(batch["lr"]), -1, -1)

@@ -17,7 +17,7 @@ from vsr.training.recipes.clip_recipe import ClipRecipe, frame_terms
 from vsr.training.recipes.networks import initial_networks, with_shapes_of_init
 
 NEW_LAYERS = ("norm_3d", "conv_3d", "condition_in", "condition_fuse")
-"""What the decoder of images lacks."""
+"""Layers that the decoder of images lacks."""
 
 
 class Decoding(nn.Module):

@@ -38,7 +38,7 @@ def test_the_source_of_a_run_is_probed_once(
 
 @pytest.mark.parametrize(
     ("start", "duration", "frames"),
-    [(0, None, 51), (1, None, 27), (0, 0.5, 12), (1.5, 0.5, 12), (0, 100, 51)],
+    [(0, None, 51), (1, None, 27), (0, 0.5, 12), (1.5, 0.5, 12), (0, 0.51, 13), (0, 100, 51)],
 )
 def test_the_expected_frames_are_those_of_the_part_that_is_asked_for(
     film: Path, start: float, duration: float | None, frames: int

@@ -1,6 +1,7 @@
 """Job: one source and one output, with every choice made; all commands on a film begin with it."""
 
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 
 from vsr import __version__
@@ -85,11 +86,12 @@ class Job:
     @property
     def expected_frames(self) -> int | None:
         """The number of frames of this part, as far as the container tells; an estimate."""
-        info, config = self.info, self.config
-        count, whole = info.frame_count, float(info.duration or 0)
-        if count is None and info.average_rate is not None and whole:
-            count = round(whole * info.average_rate)
-        if count is None or not whole:
+        info, start, length = self.info, exact_seconds(self.config.start), self.config.duration
+        whole, count, rate = info.duration, info.frame_count, info.average_rate
+        if not whole or rate is None:
             return count
-        part = max(0.0, min(whole - config.start, config.duration or whole))
-        return round(count * part / whole) if part < whole else count
+        if count is None:
+            count = round(whole * rate)
+        end = whole if length is None else min(start + exact_seconds(length), whole)
+        last = count if end == whole else min(ceil(end * rate), count)
+        return max(0, last - ceil(start * rate))

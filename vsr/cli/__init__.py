@@ -8,7 +8,8 @@ import sys
 import threading
 import traceback
 from argparse import ArgumentError
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from vsr.cli.arguments import positionals_first
 from vsr.cli.commands import COMMANDS
@@ -26,7 +27,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         signal.signal(signal.SIGTERM, _interrupt)
     _print_any_name()
     try:
-        return _run(args)
+        command = _parsed(args)
+        if isinstance(command, int):
+            return command
+        command()
+        return 0
     except BrokenPipeError:
         _discard_output()
         return EXIT_ERROR
@@ -38,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_INTERRUPTED
 
 
-def _run(args: Sequence[str]) -> int:
+def _parsed(args: Sequence[str]) -> Callable[[], None] | int:
+    """The command to run with its options, or the exit code if there is nothing to run."""
     parser, commands = make_parsers()
     if not args:
         parser.print_help()
@@ -63,8 +69,7 @@ def _run(args: Sequence[str]) -> int:
         format="vsr: %(message)s",
         force=True,
     )
-    COMMANDS[options.command](chosen)
-    return 0
+    return partial(COMMANDS[options.command], chosen)
 
 
 def _run_data(step: str, args: Sequence[str]) -> int:

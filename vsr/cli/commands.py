@@ -18,10 +18,22 @@ def _upscale(options: Namespace) -> None:
     _let_threads_sleep()
     if options.dry_run:
         _show_plan(options, as_json=False)
-    elif options.preview is not None:
+        return
+    if options.preview is not None:
         _preview(options)
-    else:
-        _upscale_all(options)
+        return
+    from vsr.jobs.batch import batch_of, upscale_batch
+    from vsr.jobs.progress import show_progress
+    from vsr.jobs.upscale import upscale
+
+    source, output, config = _job(options)
+    batch = batch_of(source, output, config)
+    if batch is None:
+        print(upscale(*_film(options), progress=show_progress))
+        return
+    report = upscale_batch(batch, config, progress=show_progress)
+    print(report)
+    report.check()
 
 
 def _preview(options: Namespace) -> None:
@@ -40,21 +52,6 @@ def _preview_seconds(value: str) -> float:
     raise ConfigError(
         f"--preview {value} is not understood; it can be seconds as 2s, or a clock time as 0:02"
     )
-
-
-def _upscale_all(options: Namespace) -> None:
-    from vsr.jobs.batch import batch_of, upscale_batch
-    from vsr.jobs.progress import show_progress
-    from vsr.jobs.upscale import upscale
-
-    source, output, config = _job(options)
-    batch = batch_of(source, output, config)
-    if batch is None:
-        print(upscale(*_film(options), progress=show_progress))
-        return
-    report = upscale_batch(batch, config, progress=show_progress)
-    print(report)
-    report.check()
 
 
 def _plan(options: Namespace) -> None:

@@ -142,11 +142,11 @@ def kill_at_random(
 
 
 def _kill(victims: Sequence["subprocess.Popen[str]"], all_ranks: Sequence[Any]) -> None:
-    """Kill ranks; the others end, since they miss one of them or have finished."""
+    """Kill ranks; the others end, after up to 240 s if they miss one that died at its start."""
     for process in victims:
         process.kill()
     for process in all_ranks:
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=300)
         if process not in victims and process.returncode != 0:
             assert "run the same command again" in errors, errors
 

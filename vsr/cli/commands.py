@@ -133,6 +133,19 @@ def _data(options: Namespace) -> None:
     run_command(options.step, ())
 
 
+def _evaluate(options: Namespace) -> None:
+    from vsr.evaluation.evaluate import evaluate
+    from vsr.evaluation.reports import as_csv, as_json, as_text
+    from vsr.runtime.files import write_atomically
+
+    truth = Path(options.gt) if options.gt else None
+    found = evaluate(Path(options.outputs), truth, every=options.every, jobs=options.jobs)
+    for file, write in ((options.json, as_json), (options.csv, as_csv)):
+        if file:
+            write_atomically(Path(file), write(found).encode())
+    print(as_text(found))
+
+
 COMMANDS: dict[str, Callable[[Namespace], None]] = {
     "upscale": _upscale,
     "plan": _plan,
@@ -140,6 +153,7 @@ COMMANDS: dict[str, Callable[[Namespace], None]] = {
     "models": _models,
     "convert": _convert,
     "train": _train,
+    "evaluate": _evaluate,
     "export": _export,
     "data": _data,
 }

@@ -55,6 +55,11 @@ EXAMPLES = {
         vsr data degrade clips.parquet PAIRS   write pairs of good and bad clips
         vsr data precompute clips.parquet OUT  store the latents of samples
     """,
+    "evaluate": """
+        vsr evaluate large.mkv --gt truth.mkv
+        vsr evaluate OUTPUTS --gt TRUTHS --json scores.json --csv frames.csv
+        vsr evaluate large.mkv                   measure what needs no ground truth
+    """,
 }
 """Examples by command, for the end of its help."""
 

@@ -21,6 +21,7 @@ def make_parsers() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
         "models": _models_parser(),
         "convert": _convert_parser(),
         "train": _train_parser(),
+        "evaluate": _evaluate_parser(),
         "export": _export_parser(),
         "data": _data_parser(),
     }
@@ -170,6 +171,26 @@ def _data_parser() -> ArgumentParser:
     parser = _parser("data", "STEP ARGUMENTS ...", "Prepare training data; vsr data STEP --help.")
     steps = "probe, split, filter, caption, degrade or precompute"
     parser.add_argument("step", type=str, metavar="STEP", help=steps)
+    _add_common(parser, parser)
+    return parser
+
+
+def _evaluate_parser() -> ArgumentParser:
+    parser = _parser(
+        "evaluate", "OUTPUTS [options]", "Measure videos, against a ground truth or by themselves."
+    )
+    clips = "video, folder of pictures, or folder of these"
+    parser.add_argument("outputs", type=str, metavar="OUTPUTS", help=clips)
+    parser.add_argument(
+        "--gt", type=str, metavar="GT", help=f"ground truth: {clips}, paired by name"
+    )
+    every, jobs = "networks see every Nth frame (default: 4)", "clips measured at once (default: 1)"
+    parser.add_argument("--every", type=int, default=4, metavar="N", help=every)
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help=jobs)
+    parser.add_argument("--json", type=str, metavar="FILE", help="write the figures as JSON")
+    parser.add_argument(
+        "--csv", type=str, metavar="FILE", help="write the figures of every frame as CSV"
+    )
     _add_common(parser, parser)
     return parser
 

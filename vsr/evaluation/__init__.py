@@ -1,0 +1,1 @@
+"""Measures videos: against a ground truth, or by themselves."""

@@ -1,6 +1,7 @@
 """The kinds of attention of the U-Net, on tokens `b t h w c`."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from vsr.models.rope import axis_angles, rotate
 from vsr.ops.attention import attend
-from vsr.ops.windows import merge, partition, window_groups
+from vsr.ops.windows import WindowGroup, merge, partition, window_groups
 
 
 class TextMemory:
@@ -76,25 +77,26 @@ class Attention(nn.Module):
         y = attend(q, k, v, backend=self.backend, bias=bias)
         return rearrange(y, "n heads i d -> n i (heads d)")
 
-    def attend_in_windows(
+    def in_windows(
         self,
         q: Float[Tensor, "b t h w c"],
         k: Float[Tensor, "b t h w c"],
         v: Float[Tensor, "b t h w c"],
-        *,
-        window: tuple[int, int, int],
-        shifted: bool,
-    ) -> Float[Tensor, "b t h w c"]:
-        """Like `attend`, within each window."""
+        groups: Sequence[WindowGroup],
+    ) -> list[Float[Tensor, "3 _ heads _ d"]]:
+        """Queries, keys and values of each group of windows, by heads."""
         qkv = rearrange(torch.cat([q, k, v], dim=-1), "b t h w c -> b c t h w")
-        _, _, t, h, w = qkv.shape
-        groups = window_groups((t, h, w), window=window, shifted=shifted)
-        parts: list[Tensor] = []
-        for part in partition(qkv, groups):
-            heads = rearrange(part, "n i (p heads d) -> p n heads i d", p=3, heads=self.heads)
-            y = attend(heads[0], heads[1], heads[2], backend=self.backend)
-            parts.append(rearrange(y, "n heads i d -> n i (heads d)"))
-        return rearrange(merge(parts, groups), "b c t h w -> b t h w c")
+        return [
+            rearrange(part, "n i (p heads d) -> p n heads i d", p=3, heads=self.heads)
+            for part in partition(qkv, groups)
+        ]
+
+    def from_windows(
+        self, parts: Sequence[Float[Tensor, "_ heads _ d"]], groups: Sequence[WindowGroup]
+    ) -> Float[Tensor, "b t h w c"]:
+        """The map of attended windows, after the output projection."""
+        tokens = [rearrange(part, "n heads i d -> n i (heads d)") for part in parts]
+        return self.to_out[0](rearrange(merge(tokens, groups), "b c t h w -> b t h w c"))
 
 
 class FrameAttention(Attention):
@@ -112,13 +114,14 @@ class FrameAttention(Attention):
         self, x: Float[Tensor, "b t h w c"], context: AttentionContext = NO_CONTEXT
     ) -> Float[Tensor, "b t h w c"]:
         """The attended tokens."""
+        _, t, h, w, _ = x.shape
         if context.frame_window is not None:
             window = (1, context.frame_window, context.frame_window)
-            projected = self.to_q(x), self.to_k(x), self.to_v(x)
-            return self.to_out[0](
-                self.attend_in_windows(*projected, window=window, shifted=self.shifted)
-            )
-        _, t, h, _, _ = x.shape
+            groups = window_groups((t, h, w), window=window, shifted=self.shifted)
+            parts: list[Tensor] = []
+            for q, k, v in self.in_windows(self.to_q(x), self.to_k(x), self.to_v(x), groups):
+                parts.append(attend(q, k, v, backend=self.backend))
+            return self.from_windows(parts, groups)
         tokens = rearrange(x, "b t h w c -> (b t) (h w) c")
         y = self.attend(self.to_q(tokens), self.to_k(tokens), self.to_v(tokens))
         return self.to_out[0](rearrange(y, "(b t) (h w) c -> b t h w c", t=t, h=h))
@@ -161,9 +164,11 @@ class WindowAttention(Attention):
         _, t, h, w, _ = x.shape
         angles = axis_angles(t, h, w, x.shape[-1] // self.heads, device=x.device)
         q, k = (self._rotate(p, angles) for p in (self.to_q(x), self.to_k(x)))
-        return self.to_out[0](
-            self.attend_in_windows(q, k, self.to_v(x), window=self.window, shifted=self.shifted)
-        )
+        groups = window_groups((t, h, w), window=self.window, shifted=self.shifted)
+        parts: list[Tensor] = []
+        for queries, keys, values in self.in_windows(q, k, self.to_v(x), groups):
+            parts.append(attend(queries, keys, values, backend=self.backend))
+        return self.from_windows(parts, groups)
 
     def _rotate(self, x: Tensor, angles: Tensor) -> Tensor:
         x = rearrange(x, "b t h w (heads d) -> b t h w heads d", heads=self.heads)

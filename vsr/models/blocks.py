@@ -6,7 +6,8 @@ into the batch for a per-frame layer is a view, never a copy.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeVar
+from functools import partial
+from typing import Literal, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -58,11 +59,11 @@ class CheckpointMixin:
     gradient_checkpointing: bool = False
     _gradient_checkpointing_func: Callable[..., Tensor]
 
-    def run_layer(self, layer: nn.Module, *inputs: Any) -> Tensor:
-        """Return layer(*inputs), checkpointed if that is enabled."""
+    def checkpointed(self, layer: nn.Module) -> Callable[..., Tensor]:
+        """Returns the layer, or a call of it that is checkpointed if that is enabled."""
         if self.gradient_checkpointing and torch.is_grad_enabled():
-            return self._gradient_checkpointing_func(layer, *inputs)
-        return layer(*inputs)
+            return partial(self._gradient_checkpointing_func, layer)
+        return layer
 
 
 class FrameGroupNorm(nn.GroupNorm):

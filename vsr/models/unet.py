@@ -202,7 +202,7 @@ class UNetVideoModel(CheckpointMixin, ModelMixin, ConfigMixin):
         return self._in_time(self.mid_temp_block, self.mid_block(x, time, context), time)
 
     def _in_time(self, block: nn.Module, x: Tensor, time: Tensor) -> Tensor:
-        return self.run_layer(block, x, time) if isinstance(block, TemporalBlock) else x
+        return self.checkpointed(block)(x, time) if isinstance(block, TemporalBlock) else x
 
     def _down(self) -> Iterator[tuple[Level, nn.Module]]:
         return zip(cast("list[Level]", self.down_blocks), self.down_temp_blocks, strict=True)

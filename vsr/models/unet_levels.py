@@ -162,17 +162,17 @@ class Level(CheckpointMixin, nn.Module):
     def forward(self, x: Tensor, time: Tensor, context: AttentionContext) -> Tensor:
         """The map after all layers, before it is resampled."""
         for index, resnet in enumerate(self.resnets):
-            x = self.run_layer(resnet, x, time)
+            x = self.checkpointed(resnet)(x, time)
             if self.attentions is not None:
-                x = self.run_layer(self.attentions[index], x, context)
+                x = self.checkpointed(self.attentions[index])(x, context)
         return x
 
     def layer(self, index: int, x: Tensor, time: Tensor, context: AttentionContext) -> Tensor:
         """The map after resnet `index` and its transformer."""
-        x = self.run_layer(self.resnets[index], x, time)
+        x = self.checkpointed(self.resnets[index])(x, time)
         if self.attentions is None:
             return x
-        return self.run_layer(self.attentions[index], x, context)
+        return self.checkpointed(self.attentions[index])(x, context)
 
     def upsample(self, x: Tensor, like: Sequence[Tensor]) -> Tensor:
         """The map at the size of the last one of `like`; unchanged if the level ends the U."""
@@ -191,9 +191,9 @@ class MidBlock(CheckpointMixin, nn.Module):
 
     def forward(self, x: Tensor, time: Tensor, context: AttentionContext) -> Tensor:
         """The next map."""
-        x = self.run_layer(self.resnets[0], x, time)
-        x = self.run_layer(self.attentions[0], x, context)
-        return self.run_layer(self.resnets[1], x, time)
+        x = self.checkpointed(self.resnets[0])(x, time)
+        x = self.checkpointed(self.attentions[0])(x, context)
+        return self.checkpointed(self.resnets[1])(x, time)
 
 
 def _transformer_style(config: Mapping[str, Any]) -> TransformerStyle:

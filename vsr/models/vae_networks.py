@@ -154,7 +154,7 @@ class Middle(CheckpointMixin, nn.Module):
     def forward(self, x: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b c t h w"]:
         """The next map."""
         for layer in (self.resnets[0], *self.attentions, self.resnets[1]):
-            x = self.run_layer(layer, x)
+            x = self.checkpointed(layer)(x)
         return x
 
 
@@ -205,7 +205,7 @@ class Stage(CheckpointMixin, nn.Module):
     def forward(self, x: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b c2 t h2 w2"]:
         """The next map."""
         for block in self.resnets:
-            x = self.run_layer(block, x)
+            x = self.checkpointed(block)(x)
         for resample in (self.downsamplers, self.upsamplers):
             if resample is not None:
                 x = resample[0](x)

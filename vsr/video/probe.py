@@ -1,8 +1,7 @@
 """What is in a video: size, timing, colour tags, every stream; InputError for unusable files."""
 
 import math
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -10,20 +9,23 @@ from types import MappingProxyType
 
 import av
 import numpy as np
-from av.codec.context import CodecContext
 from av.container.input import InputContainer
-from av.stream import Disposition, Stream
+from av.stream import Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vsr.errors import ConfigError, InputError
 from vsr.video.color import FULL, MATRIX_RGB, ColorTags
+from vsr.video.container import codec_context, codec_name, demuxed, open_video, reason_of
 from vsr.video.hdr import HdrMetadata, hdr_of
 from vsr.video.images import IMAGE_RATE, list_images, read_image
+from vsr.video.joins import joins_of
 from vsr.video.side_data import side_data_of
 
 IMAGE_FOLDER = "image folder"
 """The container name of a folder of pictures."""
+_DURATION_IS_END_FORMATS = ("matroska", "asf", "flv")
+"""Containers whose header gives the end, counted from zero, as the duration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,11 @@ class VideoInfo:
         return self.color.resolved(self.height, self.pix_fmt)
 
     @property
+    def has_own_duration(self) -> bool:
+        """Whether `duration` is the video's own, not that of the file, which sound may prolong."""
+        return len(self.streams) <= 1 or self.streams[self.stream_index].duration is not None
+
+    @property
     def is_image_folder(self) -> bool:
         """Whether the source is a folder of pictures."""
         return self.container == IMAGE_FOLDER
@@ -136,55 +143,18 @@ def probe(path: str | Path, *, rate: Fraction | None = None) -> VideoInfo:
         return _probe_stream(path, container, stream)
 
 
-@contextmanager
-def open_video(path: Path) -> Generator[tuple[InputContainer, VideoStream], None, None]:
-    """The open container and its main video stream (not a cover picture); InputError if none."""
-    if not path.is_file():
-        raise InputError(f"{path} does not exist" if not path.exists() else f"{path} is no file")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path} is empty (0 bytes)")
-    try:
-        # Absolute, because a relative name such as `take:2.mp4` would be read as a protocol;
-        # without patterns, because `%02d` in the name of a picture would open other pictures.
-        name, options = str(path.absolute()), {"pattern_type": "none"}
-        container = av.open(name, options=options, metadata_errors="replace")
-    except (av.FFmpegError, OSError) as error:
-        raise InputError(
-            f"{path} is not a video that can be read, or it is damaged: {reason_of(error)}"
-        ) from error
-    with container:
-        yield container, _main_stream(path, container)
-
-
-def reason_of(error: Exception) -> str:
-    """What an error of FFmpeg or the system says, without numbers and names of functions."""
-    return getattr(error, "strerror", None) or str(error)
-
-
-def _main_stream(path: Path, container: InputContainer) -> VideoStream:
-    if container.format.name == "tty":
-        raise InputError(f"{path} is a text file, not a video")
-    streams = container.streams.video
-    moving = [stream for stream in streams if not is_cover(stream)]
-    if not moving:
-        found = ", ".join(sorted({stream.type for stream in container.streams})) or "no stream"
-        what = "only a cover picture" if streams else "no video stream"
-        raise InputError(f"{path} holds {what} (found: {found}); a video is needed")
-    if codec_context(moving[0]) is None:
-        raise InputError(f"{path}: the codec of its video stream is unknown")
-    return moving[0]
-
-
 def _probe_stream(path: Path, container: InputContainer, stream: VideoStream) -> VideoInfo:
     frame = _first_frame(path, container, stream)
     time_base = stream.time_base
     if time_base is None or time_base <= 0:
         raise InputError(f"{path}: its video stream has no time base ({time_base = })")
     rate = stream.average_rate or stream.guessed_rate
-    duration = _stream_duration(stream)
-    if duration is None and container.duration is not None:
-        duration = Fraction(container.duration, av.time_base)
     start_pts = frame.pts if frame.pts is not None else (stream.start_time or 0)
+    joins = joins_of(path, container, stream.index)
+    end = joins.end or _end(container, stream)
+    duration = None if end is None else end - start_pts * time_base
+    if duration is not None and duration <= 0:
+        duration = None
     matrix = _display_matrix(frame)
     return VideoInfo(
         path=path,
@@ -204,7 +174,9 @@ def _probe_stream(path: Path, container: InputContainer, stream: VideoStream) ->
         interlaced=frame.interlaced_frame,
         start_pts=start_pts,
         duration=duration,
-        frame_count=_frame_count(container, stream, duration),
+        frame_count=(
+            joins.packets[stream.index] if joins else _frame_count(container, stream, duration)
+        ),
         streams=tuple(_stream_info(other) for other in container.streams),
         metadata=MappingProxyType(dict(container.metadata)),
         chapter_count=len(container.chapters()),
@@ -214,7 +186,7 @@ def _probe_stream(path: Path, container: InputContainer, stream: VideoStream) ->
 def _first_frame(path: Path, container: InputContainer, stream: VideoStream) -> VideoFrame:
     failure = "it has no frames"
     try:
-        for packet in container.demux(stream):
+        for packet in demuxed(container, [stream]):
             try:
                 frames = packet.decode()
             except av.FFmpegError as error:
@@ -251,11 +223,34 @@ def _color_tags(frame: VideoFrame) -> ColorTags:
     )
 
 
+def _end(container: InputContainer, stream: VideoStream) -> Fraction | None:
+    """The declared end of the video on the file's clock, in seconds; of the file if unknown."""
+    is_end = container.format.name.startswith(_DURATION_IS_END_FORMATS)
+    length = _stream_duration(stream)
+    if length is not None:
+        is_length = "DURATION" in stream.metadata or not is_end
+        return length + (_start(stream) if is_length else 0)
+    if container.duration is None:
+        return None
+    begin = 0 if is_end else (container.start_time or 0)
+    return Fraction(container.duration + begin, av.time_base)
+
+
 def _stream_duration(stream: Stream) -> Fraction | None:
-    """The stream's own duration in seconds, from its header or from Matroska's tag."""
+    """The stream's own duration in seconds, from its header or from Matroska's tag.
+
+    FFmpeg's muxer writes into that tag the end of the stream, mkvmerge its length.
+    """
     if stream.duration and stream.time_base:
         return stream.duration * stream.time_base
-    return _tagged_duration(stream.metadata.get("DURATION", ""))
+    tagged = _tagged_duration(stream.metadata.get("DURATION", ""))
+    if tagged is None or "_STATISTICS_WRITING_APP" in stream.metadata:
+        return tagged
+    return max(Fraction(0), tagged - _start(stream))
+
+
+def _start(stream: Stream) -> Fraction:
+    return (stream.start_time or 0) * (stream.time_base or Fraction(0))
 
 
 def _frame_count(
@@ -280,23 +275,11 @@ def _tagged_duration(text: str) -> Fraction | None:
     return hours * 3600 + minutes * 60 + seconds
 
 
-def codec_context(stream: Stream) -> CodecContext | None:
-    """The stream's decoder, or None where FFmpeg knows none: PyAV's types leave that out."""
-    return stream.codec_context
-
-
-def is_cover(stream: Stream) -> bool:
-    """Whether a stream is a picture that stands for the film."""
-    return stream.type == "video" and bool(stream.disposition & Disposition.attached_pic)
-
-
 def _stream_info(stream: Stream) -> StreamInfo:
-    context = codec_context(stream)
-    name = context.codec.canonical_name if context is not None else (stream.name or "unknown")
     return StreamInfo(
         index=stream.index,
         kind=stream.type,
-        codec=name,
+        codec=codec_name(stream),
         time_base=stream.time_base,
         start_pts=stream.start_time,
         duration=_stream_duration(stream),
@@ -306,7 +289,7 @@ def _stream_info(stream: Stream) -> StreamInfo:
 
 
 def _details(stream: Stream) -> str:
-    context = stream.codec_context
+    context = codec_context(stream)
     if isinstance(context, av.VideoCodecContext):
         return f"{context.width}x{context.height} {context.pix_fmt or ''}".strip()
     if isinstance(context, av.AudioCodecContext):

@@ -16,8 +16,8 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from vsr.errors import InputError
+from vsr.video.container import open_video
 from vsr.video.pixels import depth_of, is_rgb
-from vsr.video.probe import open_video
 
 CONTEXT_FRAMES = 4
 """Frames before the first wanted one that are given to the filters, which look at neighbours."""

@@ -15,9 +15,10 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vsr.errors import OutputError
+from vsr.video.container import open_video, reason_of
 from vsr.video.images import decode_image, upright
 from vsr.video.pixels import Pixels
-from vsr.video.probe import VideoInfo, open_video, reason_of
+from vsr.video.probe import VideoInfo
 from vsr.video.writing.parts import Part
 
 _log = logging.getLogger(__name__)

@@ -13,7 +13,8 @@ from av.video.codeccontext import VideoCodecContext
 
 from vsr.errors import OutputError
 from vsr.video.color import ColorTags
-from vsr.video.probe import VideoInfo, reason_of
+from vsr.video.container import reason_of
+from vsr.video.probe import VideoInfo
 from vsr.video.writing.encoders import (
     ENCODERS,
     EncoderSettings,

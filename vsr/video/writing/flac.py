@@ -12,7 +12,7 @@ from av.container.output import OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 
-from vsr.video.probe import reason_of
+from vsr.video.container import reason_of
 
 _log = logging.getLogger(__name__)
 

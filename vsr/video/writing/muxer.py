@@ -14,7 +14,8 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from vsr.errors import OutputError
-from vsr.video.probe import VideoInfo, open_video, reason_of
+from vsr.video.container import open_video, reason_of
+from vsr.video.probe import VideoInfo
 from vsr.video.writing.encoders import ENCODERS, holds_exact_times
 from vsr.video.writing.encoding import Encoding
 from vsr.video.writing.parts import Part
@@ -27,6 +28,9 @@ from vsr.video.writing.stream_copier import (
 from vsr.video.writing.stream_fates import FORMATS, streams_to_copy
 
 _log = logging.getLogger(__name__)
+
+_MOST_OF_FRAMES = 0.75
+"""Estimated numbers of frames are not exact: fewer than this share of them are a damaged source."""
 
 
 class Muxer:
@@ -53,6 +57,8 @@ class Muxer:
         self._span = span
         self._delay = delay
         self._decode_times: _DecodeTimes | None = None
+        self._last_part: Part | None = None
+        self._frame_count = 0
         self._shift = Fraction(0)
         self._rounds_times = False
         self._stack = ExitStack()
@@ -74,12 +80,32 @@ class Muxer:
                 f"a part of {self._path} was encoded by another {self._encoding.codec}, or with "
                 "other settings: start over with --restart"
             )
+        if self._last_part is not None:
+            self._write(self._last_part, end=min(frame.pts for frame in part.frames))
+        self._last_part = part
+        self._frame_count += len(part.frames)
+
+    def finish(self) -> None:
+        """Write the last part, the rest of the other streams and the end of the file."""
+        try:
+            if self._last_part is not None:
+                self._write(self._last_part, end=self._end())
+            self._copier.copy_until(None, shift=self._shift)
+            self._output.close()
+        except av.FFmpegError as error:
+            raise self._write_error(error) from error
+        finally:
+            self._stack.close()
+
+    def _write(self, part: Part, *, end: int | None) -> None:
+        """Mux a part; `end` is the pts at which its last picture ends, if known."""
         times = sorted(frame.pts for frame in part.frames)
         if self._decode_times is None:
             self._begin(times[0], part.delay if self._delay is None else self._delay)
         assert self._decode_times is not None
         time_base = self._source.time_base
         shift = round(self._shift / time_base)
+        durations = self._unusual_durations(times, end)
         try:
             for frame, dts in zip(part.frames, self._decode_times.after(times), strict=True):
                 self._note_rounding((frame.pts - shift) * time_base)
@@ -89,19 +115,36 @@ class Muxer:
                 packet.time_base = time_base
                 packet.pts, packet.dts = frame.pts - shift, dts - shift
                 packet.is_keyframe = frame.is_keyframe
+                packet.duration = durations.get(frame.pts, 0)
                 self._output.mux_one(packet)
         except av.FFmpegError as error:
             raise self._write_error(error) from error
 
-    def finish(self) -> None:
-        """Write the rest of the other streams and the end of the file."""
-        try:
-            self._copier.copy_until(None, shift=self._shift)
-            self._output.close()
-        except av.FFmpegError as error:
-            raise self._write_error(error) from error
-        finally:
-            self._stack.close()
+    def _end(self) -> int | None:
+        """The pts at which the last picture of the film ends; None if unknown."""
+        source, part = self._source, self._last_part
+        assert part is not None
+        if source.duration is None or not source.has_own_duration or self._is_truncated():
+            return None
+        end = source.start_pts + round(source.duration / source.time_base)
+        if self._span.end is not None:
+            end = min(end, round(self._span.end / source.time_base))
+        return end if end > max(frame.pts for frame in part.frames) else None
+
+    def _unusual_durations(self, times: list[int], end: int | None) -> dict[int, int]:
+        """The durations, by pts, of pictures that are shown for another time than the rate says.
+
+        FFmpeg gives all others the duration of the rate.
+        """
+        usual = self._encoding.frame_duration
+        ends = times[1:] if end is None else [*times[1:], end]
+        durations = {pts: after - pts for pts, after in zip(times, ends, strict=False)}
+        return {pts: long for pts, long in durations.items() if abs(long - usual) > usual / 2}
+
+    def _is_truncated(self) -> bool:
+        """Whether the source announces clearly more frames: its last one is not shown longer."""
+        expected, whole = self._source.frame_count, self._span == TimeRange(None, None)
+        return whole and expected is not None and self._frame_count < _MOST_OF_FRAMES * expected
 
     def abort(self) -> None:
         """Close the file without its end; errors of that do not matter any more."""
@@ -139,7 +182,7 @@ class Muxer:
             self._copier: StreamCopier | _NothingToCopy = _NothingToCopy()
         else:
             container, video = self._stack.enter_context(open_video(source.path))
-            tags = kept_tags(video)
+            tags = kept_tags(video, self._output)
             self._stream.metadata.update(tags)
             if "stereo_mode" in tags and holds_exact_times(self._path):
                 _log.warning(

@@ -11,9 +11,10 @@ from typing import Self
 
 from vsr.errors import OutputError
 from vsr.runtime.files import flush, put_in_place, put_new_in_place
+from vsr.video.container import open_video
 from vsr.video.images import decode_image, encode_png, upright
 from vsr.video.pixels import Pixels
-from vsr.video.probe import VideoInfo, open_video
+from vsr.video.probe import VideoInfo
 from vsr.video.times import exact_seconds
 from vsr.video.writing.animation import AnimationFile
 from vsr.video.writing.encoders import ENCODERS, PNG, EncoderSettings, check_codec

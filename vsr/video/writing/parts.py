@@ -13,8 +13,8 @@ from safetensors.numpy import save
 
 from vsr.errors import OutputError
 from vsr.video.color import frame_from_rgb
+from vsr.video.container import reason_of
 from vsr.video.pixels import Pixels
-from vsr.video.probe import reason_of
 from vsr.video.writing.encoding import Encoding
 
 PART_FRAMES = 240

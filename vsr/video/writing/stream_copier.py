@@ -12,8 +12,11 @@ from av.container.output import OutputContainer
 from av.packet import Packet
 from av.stream import Discard, Stream
 
-from vsr.video.probe import VideoInfo, is_cover, open_video, reason_of
+from vsr.video.container import demuxed, is_cover, open_video, reason_of
+from vsr.video.joins import JoinedPackets, joins_of
+from vsr.video.probe import VideoInfo
 from vsr.video.writing.flac import FlacTrack
+from vsr.video.writing.packet_order import PacketOrder
 from vsr.video.writing.stream_fates import is_converted
 
 _log = logging.getLogger(__name__)
@@ -25,6 +28,8 @@ _MP4_TAGS = _MOV_TAGS | {
     *("grouping", "lyrics", "keywords", "track", "disc", "media_type"),
 }
 """The tags for which these have names of their own."""
+_USUAL_HANDLERS = ("VideoHandler", "SoundHandler", "SubtitleHandler", "DataHandler")
+_MP4_ONLY_TAGS = ("handler_name", "vendor_id", "name")
 _FILE_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder")
 _REORDER_SECONDS = 5
 """Packets this far past the end of the range show that nothing of it is still to come."""
@@ -63,6 +68,7 @@ class StreamCopier:
         streams: list[Stream],
         span: TimeRange,
     ) -> None:
+        self._source = source
         self._container = container
         self._output = output
         self._span = span
@@ -89,6 +95,8 @@ class StreamCopier:
         for stream in container.streams:
             if stream not in self._sources:
                 stream.discard = Discard.all
+        self._joins = joins_of(source.path, container, source.stream_index)
+        self._order = {index: PacketOrder() for index in range(len(container.streams))}
         self._packets = self._in_range()
         self._next = next(self._packets, None)
         copy_metadata(source, container, output, span)
@@ -105,29 +113,54 @@ class StreamCopier:
             packet = self._next
             if seconds is not None and _seconds(packet) > seconds:
                 return
-            if packet.stream_index in self._converters:
-                self._mux(self._converters[packet.stream_index].packets(packet), shift)
+            index = packet.stream_index
+            if index in self._converters:
+                self._mux(index, self._converters[index].packets(packet), shift)
             else:
-                packet.stream = self._targets[packet.stream_index]
-                self._mux([packet], shift)
+                packet.stream = self._targets[index]
+                self._mux(index, [packet], shift)
             self._next = next(self._packets, None)
         if seconds is None:
-            for converter in self._converters.values():
-                self._mux(converter.packets(None), shift)
+            for index, converter in self._converters.items():
+                self._mux(index, converter.packets(None), shift)
+            self._report()
 
-    def _mux(self, packets: Iterable[Packet], shift: Fraction) -> None:
+    def _mux(self, index: int, packets: Iterable[Packet], shift: Fraction) -> None:
+        order = self._order[index]
         for packet in packets:
             offset = round(shift / packet.time_base)
             packet.pts = None if packet.pts is None else packet.pts - offset
             packet.dts = None if packet.dts is None else packet.dts - offset
-            self._output.mux(packet)
+            order.move(packet)
+            try:
+                self._output.mux(packet)
+            except (av.ArgumentError, av.InvalidDataError) as error:
+                # One packet of sound or of subtitles is no reason to lose the film.
+                order.refused += 1
+                _log.debug("packet of stream %d at %s: %s", index, packet.pts, error)
+
+    def _report(self) -> None:
+        """Say in the log which streams are not copied to the last packet, at their own times."""
+        path = self._source.path
+        for index, order in self._order.items():
+            if order.late:
+                _log.warning(
+                    "stream %d of %s: the times of %d packets go back: they are moved by up to "
+                    "%.3f s to follow the packets before",
+                    *(index, path, order.late, order.farthest),
+                )
+            if order.refused:
+                _log.warning(
+                    "stream %d of %s: %d packets are left out: the output does not take them",
+                    *(index, path, order.refused),
+                )
 
     def _in_range(self) -> Iterator[Packet]:
         if not self._sources:
             return
-        if self._span.begin is not None:
+        if self._span.begin is not None and not self._joins:
             self._container.seek(int(self._span.begin * av.time_base))
-        for packet in self._demuxed():
+        for packet in JoinedPackets(self._joins).moved(self._demuxed()):
             if packet.size == 0 or (packet.pts is None and packet.dts is None):
                 continue
             seconds = _seconds(packet)
@@ -138,7 +171,7 @@ class StreamCopier:
 
     def _demuxed(self) -> Iterator[Packet]:
         try:
-            yield from self._container.demux(self._sources)
+            yield from demuxed(self._container, self._sources)
         except av.FFmpegError as error:
             _log.warning("the streams beside the video are cut off: %s", reason_of(error))
 
@@ -190,13 +223,26 @@ def copy_metadata(
         output.set_chapters(chapters)
 
 
-def kept_tags(stream: Stream) -> dict[str, str]:
-    """The tags of a stream without those that describe how it was made."""
-    return {
+def kept_tags(stream: Stream, output: OutputContainer) -> dict[str, str]:
+    """The tags of a stream without those that describe how it was made, in the output's terms.
+
+    The name of a track is `title` in Matroska. MP4 and MOV have two: `name`, which FFmpeg reads but
+    writes only from `title`, and `handler_name`, which players show.
+    """
+    tags = {
         key: value
         for key, value in stream.metadata.items()
         if not key.lower().startswith(_STALE_TAGS)
     }
+    handler = tags.get("handler_name", "")
+    custom = handler if handler.strip() and handler not in _USUAL_HANDLERS else None
+    name = tags.get("title") or tags.pop("name", None) or custom
+    if output.format.name in ("matroska", "webm"):
+        for key in _MP4_ONLY_TAGS:
+            tags.pop(key, None)
+    elif name and custom is None:
+        tags["handler_name"] = name
+    return {**tags, "title": name} if name else tags
 
 
 def _cover_content(source: VideoInfo, stream: Stream) -> bytes:
@@ -216,7 +262,7 @@ def _attached_cover(source: VideoInfo, output: OutputContainer, stream: Stream) 
 
 def _copied_stream(output: OutputContainer, template: Stream) -> Stream:
     stream = output.add_stream_from_template(template, opaque=True)
-    stream.metadata.update(kept_tags(template))
+    stream.metadata.update(kept_tags(template, output))
     stream.disposition = template.disposition
     return stream
 
@@ -229,7 +275,7 @@ def _converted_stream(source: VideoInfo, output: OutputContainer, template: Stre
         template.codec_context.codec.canonical_name,
     )
     track = FlacTrack(output, template)
-    track.stream.metadata.update(kept_tags(template))
+    track.stream.metadata.update(kept_tags(template, output))
     track.stream.disposition = template.disposition
     return track
 

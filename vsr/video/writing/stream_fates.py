@@ -12,7 +12,9 @@ from av.packet import Packet
 from av.stream import Stream
 
 from vsr.errors import OutputError
-from vsr.video.probe import StreamInfo, VideoInfo, codec_context, is_cover, open_video
+from vsr.video.container import codec_context, codec_name, is_cover, open_video
+from vsr.video.joins import joins_of
+from vsr.video.probe import StreamInfo, VideoInfo
 
 _log = logging.getLogger(__name__)
 
@@ -57,7 +59,7 @@ def stream_fates(source: VideoInfo, path: Path) -> tuple[StreamFate, ...]:
 def check_audio(source: VideoInfo, container: InputContainer, path: Path) -> None:
     """Raise OutputError for an audio stream that the output at `path` cannot hold."""
     for stream in _others(source, container):
-        if stream.type == "audio" and refusal(path, stream) is not None:
+        if _must_be_kept(stream) and refusal(path, stream) is not None:
             holder = next((suffix for suffix in FORMATS if _holds(suffix, stream)), None)
             hint = (
                 "nothing that can be written holds it: convert the sound first"
@@ -65,7 +67,7 @@ def check_audio(source: VideoInfo, container: InputContainer, path: Path) -> Non
                 else f"write to {holder}, which can"
             )
             raise OutputError(
-                f"{path.suffix} cannot hold audio stream {stream.index} ({_codec_name(stream)}) of "
+                f"{path.suffix} cannot hold audio stream {stream.index} ({codec_name(stream)}) of "
                 f"{source.path}; {hint}"
             )
 
@@ -86,7 +88,7 @@ def streams_to_copy(source: VideoInfo, container: InputContainer, path: Path) ->
                 stream.index,
                 source.path,
                 "cover" if is_cover(stream) else stream.type,
-                _codec_name(stream),
+                codec_name(stream),
                 reason,
             )
         elif _holds(path.suffix.lower(), stream) or is_converted(stream):
@@ -101,6 +103,8 @@ def refusal(path: Path, stream: Stream) -> str | None:
     nothing can hold as FLAC.
     """
     suffix = path.suffix.lower()
+    if _is_silent(stream):
+        return "it is announced but has no packets"
     if suffix not in FORMATS:
         pictures = "an animation" if suffix else "a folder of pictures"
         return f"{pictures} holds no other streams"
@@ -108,7 +112,7 @@ def refusal(path: Path, stream: Stream) -> str | None:
         return None
     if is_converted(stream) and suffix in _FLAC_SUFFIXES:
         return None
-    what = f"{stream.type} in {_codec_name(stream)}"
+    what = f"{stream.type} in {codec_name(stream)}"
     if is_cover(stream) or stream.type == "attachment":
         what = "cover pictures of this kind" if is_cover(stream) else "attachments"
     return f"{suffix} cannot hold {what}"
@@ -136,6 +140,23 @@ def fullest_suffix(source: Path, suffixes: Sequence[str]) -> str:
         return min(suffixes, key=refused)
 
 
+def _must_be_kept(stream: Stream) -> bool:
+    """Whether a film is refused rather than written without the stream: sound that plays.
+
+    Sound without a decoder, or that is announced and never sends anything, plays nowhere.
+    """
+    context = codec_context(stream)
+    known = isinstance(context, av.AudioCodecContext) and context.sample_rate > 0
+    return known and not _is_silent(stream)
+
+
+def _is_silent(stream: Stream) -> bool:
+    """Whether a stream of a joinable container has no packet in the whole file."""
+    path = Path(stream.container.name)
+    packets = joins_of(path, stream.container, stream.container.streams.video[0].index).packets
+    return bool(packets) and stream.index not in packets
+
+
 def _others(source: VideoInfo, container: InputContainer) -> list[Stream]:
     return [stream for stream in container.streams if stream.index != source.stream_index]
 
@@ -149,7 +170,7 @@ def _holds(suffix: str, stream: Stream) -> bool:
         return suffix == ".mkv"
     if is_cover(stream):
         return suffix == ".mkv" or (
-            FORMATS[suffix] == "mp4" and _codec_name(stream) in _COVER_CODECS
+            FORMATS[suffix] == "mp4" and codec_name(stream) in _COVER_CODECS
         )
     if _has_chapter_titles(stream) or _is_time_code(stream):
         return False
@@ -165,13 +186,13 @@ def _holds(suffix: str, stream: Stream) -> bool:
             packet.stream = target
             output.mux(packet)
         return content in _packets(trial)
-    except (av.FFmpegError, ValueError):
+    except (av.FFmpegError, ValueError, AttributeError):  # the last without a decoder
         return False
 
 
 def _first_packet(stream: Stream) -> Packet:
     """The first packet of a stream, read by another reader so that nothing else is lost."""
-    with av.open(stream.container.name) as container:
+    with open_video(Path(stream.container.name)) as (container, _):
         return next(iter(container.demux(container.streams[stream.index])))
 
 
@@ -187,11 +208,6 @@ def _has_chapter_titles(stream: Stream) -> bool:
 
 def _is_time_code(stream: Stream) -> bool:
     return stream.type == "data" and "timecode" in stream.metadata
-
-
-def _codec_name(stream: Stream) -> str:
-    context = codec_context(stream)
-    return stream.name or "unknown codec" if context is None else context.codec.canonical_name
 
 
 def _rate(stream: Stream) -> int | None:

@@ -1,0 +1,102 @@
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from tests.video.conftest import add_audio, encode_audio, pictures
+from vsr.video.container import demuxed, open_video
+from vsr.video.joins import joins_of
+from vsr.video.probe import probe
+from vsr.video.reading.reader import VideoReader
+
+
+def part(path: Path, *, begin: float = 0, seconds: float = 0.8) -> bytes:
+    """A recording whose clock begins at `begin` s, with sound."""
+    with av.open(path, "w", options={"output_ts_offset": str(begin)}) as container:
+        stream = container.add_stream("mpeg2video", rate=25, options={"g": "12"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        sound = add_audio(container, "mp2")
+        for picture in pictures(round(25 * seconds)):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+        encode_audio(container, sound, seconds)
+    return path.read_bytes()
+
+
+def joined(tmp_path: Path, suffix: str, begin: float) -> Path:
+    content = part(tmp_path / f"a{suffix}") + part(tmp_path / f"b{suffix}", begin=begin)
+    path = tmp_path / f"joined{suffix}"
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(("suffix", "begin"), [(".ts", 0), (".ts", 3600), (".vob", 0)])
+def test_joined_recordings_are_one_film_in_equal_steps(
+    suffix: str, begin: float, tmp_path: Path, caplog
+):
+    path = joined(tmp_path, suffix, begin)
+    with VideoReader(path) as reader:
+        times = [frame.seconds for frame in reader]
+        assert reader.damage is None
+    assert len(times) == 40
+    assert set(np.diff(times)) == {Fraction(1, 25)}
+    assert "its clock jumps at" in caplog.text
+
+
+def test_the_length_of_a_joined_film_is_that_of_its_frames(tmp_path: Path):
+    info = probe(joined(tmp_path, ".ts", 3600))
+    assert info.frame_count == 40
+    assert info.duration is not None
+    assert abs(info.duration - Fraction(40, 25)) <= Fraction(1, 25)
+
+
+def test_a_film_that_is_joined_is_read_from_its_middle_too(tmp_path: Path):
+    with VideoReader(joined(tmp_path, ".ts", 0), start=1) as reader:
+        assert len(list(reader)) == 15
+
+
+def test_a_plain_recording_has_no_jumps_and_all_its_packets_are_counted(tmp_path: Path):
+    path = tmp_path / "plain.ts"
+    path.write_bytes(part(tmp_path / "a.ts"))
+    with open_video(path) as (container, stream):
+        joins = joins_of(path, container, stream.index)
+        assert not joins
+        assert joins.packets[stream.index] == 20
+
+
+def test_a_stream_that_begins_late_is_found_when_the_file_is_opened(tmp_path: Path):
+    path = tmp_path / "late.ts"
+    with av.open(path, "w") as container:
+        stream = container.add_stream("mpeg2video", rate=25, options={"b": "4M"})
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        sound = add_audio(container, "mp2")
+        noise = np.random.default_rng(0)
+        for _ in range(25 * 12):
+            picture = noise.integers(0, 255, (240, 320, 3), np.uint8)
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1152), np.int16), "s16", "mono")
+        frame.sample_rate, frame.pts, frame.time_base = 48000, 11 * 48000, Fraction(1, 48000)
+        container.mux(sound.encode(frame))
+        container.mux(sound.encode(None))
+    with open_video(path) as (container, _):
+        rates = [stream.rate for stream in container.streams.audio]
+        assert rates == [48000]
+        assert sum(packet.size > 0 for packet in demuxed(container, container.streams.audio))
+
+
+def test_lost_transport_packets_are_damage(tmp_path: Path):
+    content = part(tmp_path / "a.ts", seconds=2)
+    packets = [content[i : i + 188] for i in range(0, len(content), 188)]
+    damages: list[str | None] = []
+    for number in range(20, len(packets) - 20, 20):
+        lost = tmp_path / f"lost{number}.ts"
+        lost.write_bytes(b"".join(packets[:number] + packets[number + 4 :]))
+        with VideoReader(lost, tolerant=True) as reader:
+            list(reader)
+            damages.append(reader.damage)
+    assert any(damages)

@@ -99,6 +99,14 @@ def _info(options: Namespace) -> None:
     print(describe(options.path))
 
 
+def _compare(options: Namespace) -> None:
+    from vsr.reporting.compare import compare, parse_crop
+
+    crop = None if options.crop is None else parse_crop(options.crop)
+    paths = [Path(path) for path in options.films]
+    print(compare(paths, Path(options.output), frame=options.frame, crop=crop))
+
+
 def _models(options: Namespace) -> None:
     from vsr.checkpoints.catalog import catalog
 
@@ -150,6 +158,7 @@ COMMANDS: dict[str, Callable[[Namespace], None]] = {
     "upscale": _upscale,
     "plan": _plan,
     "info": _info,
+    "compare": _compare,
     "models": _models,
     "convert": _convert,
     "train": _train,

@@ -30,6 +30,10 @@ EXAMPLES = {
         vsr info compact
         vsr info realesrgan-x4plus
     """,
+    "compare": """
+        vsr compare film.mkv film_x4.mkv
+        vsr compare a.mp4 b.mp4 c.mp4 --frame 20 --crop 100,80,160,120 --output OUT_FOLDER
+    """,
     "models": """
         vsr models                               list all models
         vsr models realesrgan-x4plus             show one of them

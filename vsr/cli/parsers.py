@@ -18,6 +18,7 @@ def make_parsers() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
         "upscale": _upscale_parser(),
         "plan": _plan_parser(),
         "info": _info_parser(),
+        "compare": _compare_parser(),
         "models": _models_parser(),
         "convert": _convert_parser(),
         "train": _train_parser(),
@@ -92,6 +93,30 @@ def _info_parser() -> ArgumentParser:
         type=str,
         metavar="PATH",
         help="video, folder of pictures, model folder, embedded model or image network",
+    )
+    _add_common(parser, parser)
+    return parser
+
+
+def _compare_parser() -> ArgumentParser:
+    parser = _parser(
+        "compare", "A B [C ...] [options]", "Show versions of one film side by side, in a page."
+    )
+    parser.add_argument(
+        "films", type=str, nargs="+", metavar="FILM", help="videos or folders of pictures"
+    )
+    parser.add_argument(
+        "--frame", type=int, metavar="N", help="frame to show, from 0 (default: differs most)"
+    )
+    parser.add_argument(
+        "--crop", type=str, metavar="X,Y,W,H", help="part to zoom (default: where they differ most)"
+    )
+    parser.add_argument(
+        "--output",
+        type=str,
+        default="compare",
+        metavar="FOLDER",
+        help="folder for the page, the picture and the video (default: compare)",
     )
     _add_common(parser, parser)
     return parser

@@ -1,0 +1,1 @@
+"""Pages and pictures that show videos side by side."""

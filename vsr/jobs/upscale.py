@@ -82,7 +82,9 @@ def upscale(
     worker = Worker(job, work, lambda: model.load(job.size, timer), timer)
     try:
         with work, progress(job.expected_frames) as advance:
-            shots = None if work.is_joined else worker.finish_shots(advance)
+            shots = None
+            if not work.is_joined:
+                shots = worker.finished_shots() or worker.upscale_shots(advance)
             if ranks.rank:
                 work.wait_for_output()
             elif shots is None:

@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 from vsr.jobs.job import Job
 from vsr.jobs.model import ClipUpscaler
@@ -18,6 +20,9 @@ from vsr.video.reading.clips import Clip, clips
 from vsr.video.reading.reader import Frame, VideoReader
 from vsr.video.reading.shots import ShotDetector
 
+if TYPE_CHECKING:  # it brings torch
+    from vsr.upscaling.clip_upscaler import UpscaledClip
+
 
 @dataclass(slots=True)
 class Worker:
@@ -30,19 +35,18 @@ class Worker:
     load_seconds: float = 0.0
     _upscaler: ClipUpscaler | None = None
 
-    def finish_shots(self, advance: Advance) -> ShotList:
-        """Finish what is left of this rank's shots, and return all shots of the film."""
+    def finished_shots(self) -> ShotList | None:
+        """Return all shots of the film if this rank's are finished; else None."""
         shots = self.work.shots
         if shots is None or any(self._is_unfinished(*shot) for shot in enumerate(shots.shots)):
-            shots = self._read_all(advance)
-            self.work.shots = shots
+            return None
         return shots
 
     def _is_unfinished(self, number: int, first: int) -> bool:
         return self.work.ranks.takes(number) and not self.work.progress(first).ended
 
-    def _read_all(self, advance: Advance) -> ShotList:
-        """Read the whole source, and upscale this rank's unfinished shots."""
+    def upscale_shots(self, advance: Advance) -> ShotList:
+        """Read the whole source, upscale this rank's unfinished shots, and return all shots."""
         shots: list[int] = []
         frames = 0
         guard = SourceGuard.of(self.job.source)
@@ -67,11 +71,15 @@ class Worker:
                     continue
                 if finished := len(clip.frames) - len(rest.frames):
                     advance(finished)
-                write(self._upscaled(shot, rest, guard, advance))
+                upscaler = self._resumed(shot)
+                upscaled = upscaler(rest)
+                write(partial(self._store, shot, upscaled, upscaler.carried(), guard, advance))
             if shot is not None:
                 write(shot.end)
         guard.check()
-        return ShotList(tuple(shots), frames, reader.damage)
+        found = ShotList(tuple(shots), frames, reader.damage)
+        self.work.shots = found
+        return found
 
     def _open_shot(self, shots: list[int]) -> ShotWork | None:
         """Return the last of the shots, if it is this rank's and not finished."""
@@ -79,23 +87,25 @@ class Worker:
             return None
         return self.work.open_shot(shots[-1], self.job.encoding)
 
-    def _upscaled(
-        self, shot: ShotWork, clip: Clip, guard: SourceGuard, advance: Advance
-    ) -> Callable[[], None]:
-        """Upscale a clip, and return the function that stores it."""
+    def _resumed(self, shot: ShotWork) -> ClipUpscaler:
+        """Return the upscaler, at the state that an earlier run of the shot handed over."""
         upscaler = self._loaded()
         if (carried := shot.take_carried()) is not None:
             upscaler.resume(carried)
-        upscaled = upscaler(clip)
-        carried = upscaler.carried()
+        return upscaler
 
-        def store() -> None:
-            guard.check()  # now, so that no frame is stored that came from another file
-            with self.timer("encode"):
-                shot.add(upscaled.pixels, upscaled.pts, carried)
-            advance(len(upscaled.pts))
-
-        return store
+    def _store(
+        self,
+        shot: ShotWork,
+        upscaled: "UpscaledClip",
+        carried: bytes,
+        guard: SourceGuard,
+        advance: Advance,
+    ) -> None:
+        guard.check()  # now, so that no frame is stored that came from another file
+        with self.timer("encode"):
+            shot.add(upscaled.pixels, upscaled.pts, carried)
+        advance(len(upscaled.pts))
 
     def _loaded(self) -> ClipUpscaler:
         if self._upscaler is None:

@@ -82,7 +82,7 @@ _WIDE_GAMUT_PRIMARIES = (9, 11, 12)
 
 @dataclass(frozen=True, slots=True)
 class ColorTags:
-    """What a stream says about its colours, as numbers of ITU-T H.273 (range: as FFmpeg's)."""
+    """A stream's colour tags, as numbers of ITU-T H.273 (the range as a number of FFmpeg)."""
 
     primaries: int = UNSPECIFIED
     transfer: int = UNSPECIFIED

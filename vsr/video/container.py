@@ -49,7 +49,7 @@ def open_video(path: Path) -> Generator[tuple[InputContainer, VideoStream], None
 
 
 def reason_of(error: Exception) -> str:
-    """What an error of FFmpeg or the system says, without numbers and names of functions."""
+    """The message of an FFmpeg or system error, without its number and function name."""
     return getattr(error, "strerror", None) or str(error)
 
 
@@ -73,7 +73,7 @@ def codec_context(stream: Stream) -> CodecContext | None:
 
 
 def is_cover(stream: Stream) -> bool:
-    """Whether a stream is a picture that stands for the film."""
+    """True for a cover picture (an attached picture), not a moving video stream."""
     return stream.type == "video" and bool(stream.disposition & Disposition.attached_pic)
 
 

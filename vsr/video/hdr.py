@@ -68,7 +68,7 @@ class ContentLight:
 
 @dataclass(frozen=True, slots=True)
 class HdrMetadata:
-    """What a stream says of its brightness; `dynamic` names what it says scene by scene."""
+    """HDR metadata of a stream; `dynamic` names the kinds that change from scene to scene."""
 
     display: MasteringDisplay | None = None
     light: ContentLight | None = None
@@ -85,7 +85,7 @@ class HdrMetadata:
 
 
 def hdr_of(frame: VideoFrame) -> HdrMetadata:
-    """What a decoded frame carries of HDR10 metadata; what is malformed is taken for absent."""
+    """The HDR metadata of a decoded frame; malformed entries are treated as absent."""
     side_data = side_data_of(frame)
     display = side_data.get("MASTERING_DISPLAY_METADATA")
     light = side_data.get("CONTENT_LIGHT_LEVEL")

@@ -15,12 +15,12 @@ _GRAY = ("gray", "ya8", "ya16")
 
 
 def is_rgb(pix_fmt: str) -> bool:
-    """Whether a pixel format holds RGB (or a palette of it), not luma and chroma."""
+    """True for pixel formats of RGB or an RGB palette, false for luma and chroma."""
     return pix_fmt.startswith(_RGB)
 
 
 def is_gray(pix_fmt: str) -> bool:
-    """Whether a pixel format holds luma alone, in integers."""
+    """True for pixel formats that hold luma alone, as integers."""
     return pix_fmt.startswith(_GRAY) and depth_of(pix_fmt) <= 16 and "f16" not in pix_fmt
 
 
@@ -30,7 +30,7 @@ def depth_of(pix_fmt: str) -> int:
 
 
 def chroma_of(pix_fmt: str) -> tuple[int, int]:
-    """How many columns and rows of luma share a value of chroma: (2, 1) is 4:2:2."""
+    """Columns and rows of luma pixels per chroma sample: (2, 1) is 4:2:2."""
     layout = VideoFormat(pix_fmt)
     return 64 // layout.chroma_width(64), 64 // layout.chroma_height(64)
 

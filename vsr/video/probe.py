@@ -1,4 +1,4 @@
-"""What is in a video: size, timing, colour tags, every stream; InputError for unusable files."""
+"""Probing a video: size, timing, colour tags, streams; InputError for unusable files."""
 
 import math
 from collections.abc import Mapping
@@ -53,11 +53,11 @@ class StreamInfo:
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """What a video says about itself; times are exact, in seconds or in units of `time_base`.
+    """The properties of a video; times are exact, in seconds or in units of `time_base`.
 
-    `color` holds the tags as they stand in the file; `resolved_color` is what is assumed in their
-    place where they are missing. `rotation` is what a player turns the pixels by, in degrees
-    counter-clockwise; `display_matrix` is the whole of it. `frame_count` is an estimate.
+    `color` holds the tags of the file; `resolved_color` has the missing ones filled in.
+    Players turn the pixels by `rotation` degrees counter-clockwise; `display_matrix` is the full
+    transform. `frame_count` is an estimate.
     """
 
     path: Path
@@ -89,12 +89,12 @@ class VideoInfo:
 
     @property
     def has_own_duration(self) -> bool:
-        """Whether `duration` is the video's own, not that of the file, which sound may prolong."""
+        """True if `duration` is that of the video stream, not of a file with longer sound."""
         return len(self.streams) <= 1 or self.streams[self.stream_index].duration is not None
 
     @property
     def is_image_folder(self) -> bool:
-        """Whether the source is a folder of pictures."""
+        """True if the source is a folder of pictures."""
         return self.container == IMAGE_FOLDER
 
     def __str__(self) -> str:
@@ -128,11 +128,11 @@ def describe(info: VideoInfo) -> list[tuple[str, str]]:
 
 
 def probe(path: str | Path, *, rate: Fraction | None = None) -> VideoInfo:
-    """What is in a video file or a folder of pictures; its first frame is decoded to be sure.
+    """Probe a video file or a folder of pictures. Its first frame is decoded as a check.
 
-    Raises InputError where there is nothing to upscale: a missing, empty or unreadable file, one
-    without a video stream or a frame, a folder without pictures. `rate` is the frame rate of a
-    folder of pictures; ConfigError with a video, which has times of its own.
+    Raises InputError if there is nothing to upscale: the file is missing, empty or unreadable or
+    has no video stream or frame, or the folder has no pictures. `rate` is the frame rate of a
+    folder of pictures; giving one for a video, which has its own times, raises ConfigError.
     """
     path = Path(path)
     if path.is_dir():
@@ -256,7 +256,7 @@ def _start(stream: Stream) -> Fraction:
 def _frame_count(
     container: InputContainer, stream: VideoStream, duration: Fraction | None
 ) -> int | None:
-    """How many frames will probably be shown; those that an edit list hides do not count."""
+    """Estimated number of frames shown; frames that an edit list hides do not count."""
     if stream.frames and "mp4" in container.format.name:
         return sum(not entry.is_discard for entry in stream.index_entries) or stream.frames
     rate = stream.average_rate or stream.guessed_rate

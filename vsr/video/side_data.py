@@ -35,7 +35,7 @@ def side_data_of(frame: VideoFrame) -> Mapping[str, bytes]:
 
 
 def has_color_profile(frame: VideoFrame) -> bool:
-    """Whether an ICC profile is attached to the frame."""
+    """True if an ICC profile is attached to the frame."""
     return _filtered(frame, "select") is not None
 
 

@@ -84,5 +84,5 @@ def _marked(frames: Iterable[Frame], detector: ShotDetector | None) -> Iterator[
 
 
 def _next_length(remaining: int, max_frames: int) -> int:
-    """How many of the last frames of a shot go into the next clip: all, or the smaller half."""
+    """Length of the next clip: all remaining frames of the shot if they fit, else half of them."""
     return remaining if remaining <= max_frames else remaining // 2

@@ -53,7 +53,7 @@ class PictureDecoder:
         yield from self._decoded(None)
 
     def is_corrupt(self, picture: VideoFrame) -> bool:
-        """Whether a decoded picture lacks a part."""
+        """True if part of a decoded picture is missing."""
         return picture.is_corrupt and picture.pts not in self._complete
 
     def _decoded(self, seek_to: int | None) -> Iterator[VideoFrame]:
@@ -168,8 +168,8 @@ def _with_next(packets: Iterator[Packet]) -> Iterator[tuple[Packet, Sequence[Pac
 
 
 def _repeats_a_frame(packet: Packet) -> bool:
-    """Whether a packet is empty but has a time: in Theora, the frame before is shown on.
+    """True for an empty packet with a time: Theora repeats the previous frame with it.
 
-    PyAV would take it for the end of the stream.
+    PyAV would treat it as the end of the stream.
     """
     return packet.size == 0 and (packet.pts is not None or packet.dts is not None)

@@ -24,7 +24,7 @@ CONTEXT_FRAMES = 4
 
 _MIN_HEIGHT = 16
 _MOST_FRAMES, _ENOUGH_FRAMES = 500, 100
-"""How many frames are looked at: until so many move, and no more than so many."""
+"""Frames are analysed until `_ENOUGH_FRAMES` of them move, `_MOST_FRAMES` at most."""
 _MOVED_LEVELS = 8
 _FEWEST_MOVED = 20
 """A frame shows combs only where at least so many pixels differ so much from the frame before."""
@@ -39,7 +39,7 @@ _BOTTOM_FIRST_ORDERS = (3, 5)
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """How the pictures of a video were made of fields, and which field is the earlier one."""
+    """The field structure of a video; `top_first`: the top field is the earlier one."""
 
     kind: Literal["progressive", "interlaced", "telecined"]
     top_first: bool = True
@@ -52,7 +52,7 @@ class Fields:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What speaks for fields: idet's votes by frame, and how strongly the moving frames comb."""
+    """Evidence of fields: votes of the idet filter, and the comb strength of moving frames."""
 
     votes: Counter[str]
     repeats: Counter[str]
@@ -79,7 +79,7 @@ class Evidence:
 
 
 def fields_of(path: Path) -> Fields:
-    """How the pictures of a video file are made of fields, by its first frames."""
+    """The field structure of a video file, judged by its first frames."""
     with open_video(path) as (container, stream):
         stream.thread_type = "AUTO"
         order = stream.codec_context.field_order
@@ -87,9 +87,9 @@ def fields_of(path: Path) -> Fields:
 
 
 def recognise_fields(pictures: Iterable[VideoFrame], *, field_order: int) -> Fields:
-    """How the first pictures of a video were made; `field_order` is FFmpeg's number of it.
+    """The field structure of a video's first pictures; `field_order` is FFmpeg's number for it.
 
-    Looks at no more of `pictures` than it needs, 500 at most.
+    Takes only as many of `pictures` as it needs, 500 at most.
     """
     pictures = iter(pictures)
     first = next(pictures, None)
@@ -216,10 +216,10 @@ def _luma(picture: VideoFrame) -> NDArray[np.int16]:
 
 
 def _comb(luma: NDArray[np.int16], before: NDArray[np.int16]) -> list[float]:
-    """How unlike moving lines are to their neighbours, by how unlike to those two lines away.
+    """Comb strength: how moving lines differ from adjacent lines, over lines two away.
 
-    Neighbours are of the other field, and nearer: above 1 they are of another time. Empty where too
-    little moves.
+    Adjacent lines belong to the other field. They are nearer, so a ratio above 1 shows that they
+    were taken at another time. Empty if too little moves.
     """
     here = luma[2:-2]
     moved = np.abs(here - before[2:-2]) > _MOVED_LEVELS

@@ -88,7 +88,7 @@ class VideoReader:
 
     @property
     def damage(self) -> str | None:
-        """What was lost of the part read so far, in one line; None if nothing."""
+        """One line on the damage found in the part read so far; None if there is none."""
         return self._decoder.loss.summary()
 
     def check_damage(self) -> None:
@@ -230,7 +230,7 @@ class VideoReader:
 
 
 def _has_visible_alpha(picture: VideoFrame) -> bool:
-    """Whether a picture has an alpha channel that is used: GIF and others have it always."""
+    """True if a pixel is transparent. An alpha channel alone proves nothing: GIF always has one."""
     if not any(component.is_alpha for component in picture.format.components):
         return False
     return bool(picture.reformat(format="rgba").to_ndarray()[..., 3].min() < 255)

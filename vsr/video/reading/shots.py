@@ -1,4 +1,4 @@
-"""Where one shot ends and the next begins, found as the frames go by."""
+"""Shot detection on a stream of frames."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -44,7 +44,7 @@ class ShotDetector:
 
 
 class CutMarker:
-    """What `ShotDetector.mark_cuts` does, for frames that are given one by one."""
+    """Like `ShotDetector.mark_cuts`, for frames that are given one by one."""
 
     def __init__(self, detector: ShotDetector) -> None:
         self._detector = AdaptiveDetector(
@@ -96,13 +96,13 @@ def _reduced(frame: Pixels) -> NDArray[np.uint8]:
 
 
 def _is_dark_noise(context: Iterable[NDArray[np.uint8]]) -> bool:
-    """Whether only the hue of next to black pixels jumps, which cannot be seen."""
+    """True if only the hue of nearly black pixels jumps, which is invisible."""
     pictures = [picture.astype(np.int16) for picture in context]
     return _difference(pictures[_WINDOW], pictures[_WINDOW + 1]) < _VISIBLE_CHANGE
 
 
 def _is_undone(context: Iterable[NDArray[np.uint8]]) -> bool:
-    """Whether some frame of the three before a change resembles one of the three from it on."""
+    """True if one of the three frames before a change resembles one of the three after it."""
     pictures = [picture.astype(np.int16) for picture in context]
     before, after = pictures[: _WINDOW + 1], pictures[_WINDOW + 1 :]
     change = _difference(before[-1], after[0])

@@ -126,7 +126,7 @@ class AnimationFile:
 
 
 def play_count(path: Path) -> int:
-    """How often an animation is played; 0: without end, as what is no animation will be."""
+    """Number of times that an animation is played; 0 (endless) also for other files."""
     if not path.is_file():
         return 0
     with path.open("rb") as file:

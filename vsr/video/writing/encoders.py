@@ -1,4 +1,4 @@
-"""Which encoders there are, how each is set, and which containers hold what."""
+"""The encoders, their settings, and the containers that hold each codec."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -97,11 +97,11 @@ CODECS = (*ENCODERS, PNG, *ANIMATIONS)
 
 @dataclass(frozen=True, slots=True)
 class EncoderSettings:
-    """How the output is encoded; None leaves a choice to the codec, and the codec to the output.
+    """Settings of the output's encoder. None leaves a setting to the codec.
 
-    Without a codec, folders get PNG files, `.webm` gets AV1, animations what their name says, and
-    all else x264. `lossless` is FFV1
-    in RGB (a PNG folder is lossless anyway). Smaller `crf` is better quality and a larger file.
+    Without a codec, the output's name decides: a folder gets PNG files, `.webm` AV1, an animation
+    its own codec, and everything else x264. `lossless` selects FFV1 in RGB (a PNG folder is
+    lossless anyway). A smaller `crf` gives better quality and a larger file.
     """
 
     codec: str | None = None
@@ -170,7 +170,7 @@ def pixel_format(
     wanted = (1 if width % 2 else columns, 1 if height % 2 else rows)
 
     def distance(pix_fmt: str) -> tuple[int, int, int, int]:
-        """What the format lacks in depth and in chroma, and what it has too much."""
+        """Missing depth, missing chroma, unneeded depth and unneeded chroma, worst first."""
         more = depth_of(pix_fmt) - depth
         coarser = [a - b for a, b in zip(chroma_of(pix_fmt), wanted, strict=True)]
         missing, spare = (sum(max(0, sign * n) for n in coarser) for sign in (1, -1))
@@ -190,7 +190,7 @@ def wanted_chroma(source: str) -> tuple[int, int]:
 
 
 def losses(encoder: Encoder, source: str, pix_fmt: str, *, hdr: HdrMetadata) -> list[str]:
-    """What of the source's pixel format and HDR metadata the output does not hold, in words."""
+    """One message for each property of the source's pixels or HDR metadata that is lost."""
     found: list[str] = []
     if depth_of(pix_fmt) < depth_of(source):
         found.append(f"its {depth_of(source)} bits a colour are rounded to {depth_of(pix_fmt)}")
@@ -255,7 +255,7 @@ def output_color(source: ColorTags, codec: str, pix_fmt: str, height: int) -> Co
 
 
 def holds_exact_times(path: Path) -> bool:
-    """Whether the file type keeps any time base, or rounds to 1 ms."""
+    """True if the file type keeps any time base; others round times to 1 ms."""
     return path.suffix.lower() in _EXACT_TIME_SUFFIXES
 
 

@@ -1,4 +1,4 @@
-"""How the pictures of one output are encoded: what all its parts have in common."""
+"""The encoding of an output's pictures, which all its parts share."""
 
 import logging
 import os
@@ -34,10 +34,10 @@ _USUAL_RATE = Fraction(25)
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """Everything that an encoder is told before the first frame; times in units of `time_base`.
+    """Everything that an encoder needs before the first frame; times in units of `time_base`.
 
-    Two encoders that are told the same write the same header, so that what one made can follow what
-    the other made in one file.
+    Two encoders of the same encoding write the same header, so their parts can follow each other
+    in one file.
     """
 
     codec: str
@@ -54,7 +54,7 @@ class Encoding:
     def of(
         cls, source: VideoInfo, codec: str, size: tuple[int, int], settings: EncoderSettings
     ) -> "Encoding":
-        """How `codec` (one of ENCODERS) encodes pictures of a size (width, height) for `source`."""
+        """The encoding of `source` by `codec` (one of ENCODERS) at a size (width, height)."""
         encoder = ENCODERS[codec]
         width, height = size
         pix_fmt = pixel_format(encoder, settings, source.pix_fmt, width=width, height=height)
@@ -76,18 +76,18 @@ class Encoding:
 
     @property
     def is_intra(self) -> bool:
-        """Whether every frame is a keyframe, so that parts can be short at no cost."""
+        """True if every frame is a keyframe, so that short parts cost nothing."""
         return self.codec in _INTRA
 
     @property
     def frame_duration(self) -> int:
-        """How long a frame is shown at the average rate."""
+        """Duration of a frame at the average rate, in units of `time_base`."""
         return max(1, round(1 / (self.rate * self.time_base)))
 
     def new_context(self) -> VideoCodecContext:
-        """An encoder of its own, opened, with its header beside the packets.
+        """A new, opened encoder that keeps its header apart from the packets.
 
-        Raises OutputError for settings that it refuses.
+        Raises OutputError for settings that the encoder refuses.
         """
         context = CodecContext.create(ENCODERS[self.codec].name, "w")
         assert isinstance(context, VideoCodecContext)
@@ -101,7 +101,7 @@ class Encoding:
         return context
 
     def configure(self, context: Any) -> None:
-        """Tell an encoder that is not open yet all but its options and its rate."""
+        """Set everything but the options and the rate of an encoder that is not open yet."""
         if self.codec == "av1":
             os.environ.setdefault("SVT_LOG", "1")  # errors only; the library has no other switch
         context.width, context.height = self.width, self.height

@@ -40,7 +40,7 @@ class FlacTrack:
         self._encode = target.encode
 
     def packets(self, packet: Packet | None) -> Iterator[Packet]:
-        """What a packet of the source becomes, perhaps later; None: what is still to come."""
+        """FLAC packets for a packet of the source, possibly delayed; None flushes the encoder."""
         frames: Iterable[AudioFrame] = ()
         try:
             frames = self._decoder.decode(packet)

@@ -30,7 +30,7 @@ from vsr.video.writing.stream_fates import FORMATS, streams_to_copy
 _log = logging.getLogger(__name__)
 
 _MOST_OF_FRAMES = 0.75
-"""Estimated numbers of frames are not exact: fewer than this share of them are a damaged source."""
+"""A source is damaged if it gives less than this share of its estimated number of frames."""
 
 
 class Muxer:
@@ -74,7 +74,7 @@ class Muxer:
             raise
 
     def add(self, part: Part) -> None:
-        """Copy the frames of the next part; OutputError where it was encoded in another way."""
+        """Copy the frames of the next part; OutputError if its encoder or settings differ."""
         if part.header != bytes(self._stream.codec_context.extradata or b""):
             raise OutputError(
                 f"a part of {self._path} was encoded by another {self._encoding.codec}, or with "
@@ -132,9 +132,9 @@ class Muxer:
         return end if end > max(frame.pts for frame in part.frames) else None
 
     def _unusual_durations(self, times: list[int], end: int | None) -> dict[int, int]:
-        """The durations, by pts, of pictures that are shown for another time than the rate says.
+        """Durations by pts of the pictures shown clearly longer or shorter than the rate says.
 
-        FFmpeg gives all others the duration of the rate.
+        FFmpeg gives the other pictures the duration of the rate.
         """
         usual = self._encoding.frame_duration
         ends = times[1:] if end is None else [*times[1:], end]
@@ -142,12 +142,12 @@ class Muxer:
         return {pts: long for pts, long in durations.items() if abs(long - usual) > usual / 2}
 
     def _is_truncated(self) -> bool:
-        """Whether the source announces clearly more frames: its last one is not shown longer."""
+        """True if clearly fewer frames came than the source announces."""
         expected, whole = self._source.frame_count, self._span == TimeRange(None, None)
         return whole and expected is not None and self._frame_count < _MOST_OF_FRAMES * expected
 
     def abort(self) -> None:
-        """Close the file without its end; errors of that do not matter any more."""
+        """Close the unfinished file; errors no longer matter."""
         try:
             self._stack.close()
         except (av.FFmpegError, ValueError) as error:
@@ -196,7 +196,7 @@ class Muxer:
         self._output.start_encoding()
 
     def _add_video(self) -> VideoStream:
-        """A stream whose encoder is never given a frame: it is there for the header."""
+        """The video stream. Its encoder only makes the header: it never gets a frame."""
         source, encoding = self._source, self._encoding
         stream: Any = self._output.add_stream(
             ENCODERS[encoding.codec].name, rate=encoding.rate, options=dict(encoding.options)
@@ -226,11 +226,11 @@ class Muxer:
 
 
 class _DecodeTimes:
-    """When each frame is decoded: at the time at which the frame `delay` places before is shown.
+    """Decode times: each frame is decoded when the frame `delay` places before it is shown.
 
-    Each part's own decode times begin before its first frame is shown, and so would lie among those
-    of the part before. Places do not depend on where parts end, and every frame is still decoded
-    before it is shown: a part needs no more than its own delay.
+    The decode times of a part begin before its first frame is shown, so they would overlap those
+    of the part before. Times taken from places do not depend on the ends of parts, and every frame
+    is still decoded before it is shown, because no part needs more than its own delay.
     """
 
     def __init__(self, first_pts: int, delay: int, step: int) -> None:

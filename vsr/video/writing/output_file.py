@@ -1,4 +1,4 @@
-"""Writing the output: nothing under its name before it is complete."""
+"""Writing the output, which gets its name only once it is complete."""
 
 import logging
 import os
@@ -30,10 +30,10 @@ _log = logging.getLogger(__name__)
 def check_output(
     path: Path, *, source: VideoInfo, settings: EncoderSettings, overwrite: bool
 ) -> None:
-    """Raise OutputError for whatever would keep `path` from being written, before any work.
+    """Raise OutputError, before any work, if `path` could not be written.
 
-    That is: an unfit pair of codec and file type, audio that the type cannot hold, an output that
-    exists or is the source, a folder that is missing or not writable.
+    Reasons: the file type does not hold the codec or the audio, the output exists or is the source,
+    or its folder is missing or not writable.
     """
     codec = check_codec(path, settings)
     folder = path.parent
@@ -76,11 +76,11 @@ class OutputFile:
     ) -> None:
         """Open the output for parts encoded by `encoding` (None: as PNG); `delay` as Muxer's.
 
-        The parts of an animation are PNG too; the ending of `path` says which it is.
+        An animation has PNG parts too; the ending of `path` tells it from a folder.
 
-        `partial`: another name for the time being, on the same disk; `note_whole` is called with it
-        before it is changed for the last one. Without `overwrite`, a file that has meanwhile come
-        to be at `path` is not replaced: an OutputError says so.
+        `partial` replaces the temporary name, on the same disk. `note_whole` is called with the
+        complete file before it gets its final name. Without `overwrite`, a file that has appeared
+        at `path` in the meantime is kept and OutputError is raised.
         """
         self.path = path
         self.frame_count = 0
@@ -184,7 +184,7 @@ class VideoWriter:
 
     @property
     def frame_count(self) -> int:
-        """How many frames were written."""
+        """The number of frames written."""
         return self._file.frame_count + self._pending
 
     def write(self, pixels: Pixels, pts: int) -> None:
@@ -221,9 +221,9 @@ class VideoWriter:
 def encoding_of(
     path: Path, source: VideoInfo, size: tuple[int, int], settings: EncoderSettings
 ) -> Encoding | None:
-    """How the output at `path`, of a size (width, height), is encoded; None for PNG pictures.
+    """The encoding of the output at `path`, of a size (width, height).
 
-    Those make a folder or an animation.
+    None for PNG pictures, which make a folder or an animation.
     """
     codec = settings.codec_for(path)
     return Encoding.of(source, codec, size, settings) if codec in ENCODERS else None

@@ -18,7 +18,7 @@ from vsr.video.pixels import Pixels
 from vsr.video.writing.encoding import Encoding
 
 PART_FRAMES = 240
-"""A part of so many frames is closed: keyframes at this distance cost next to nothing."""
+"""The longest part in frames: keyframes at this distance cost next to nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class EncodedFrame:
 @dataclass(frozen=True, slots=True)
 class Part:
     """Frames in the order in which they are decoded; the first is a keyframe, and none refers to
-    another part. `header` is what a decoder is told before (FFmpeg's extradata).
+    another part. `header` is FFmpeg's extradata, which a decoder needs first.
     """
 
     frames: tuple[EncodedFrame, ...]
@@ -42,12 +42,12 @@ class Part:
 
     @property
     def delay(self) -> int:
-        """How many frames decoding runs ahead of showing; it takes a part as long to tell."""
+        """Decode delay in frames (B-frame reordering)."""
         first = min(frame.pts for frame in self.frames)
         return sum(frame.dts < first for frame in self.frames)
 
     def to_bytes(self) -> bytes:
-        """The content of a file (safetensors) that `load` reads."""
+        """Serialize to safetensors, which `load` reads."""
         table = [[len(f.data), f.pts, f.dts, f.is_keyframe] for f in self.frames]
         return save(
             {
@@ -59,7 +59,7 @@ class Part:
 
     @classmethod
     def load(cls, path: Path) -> "Part":
-        """Read a part; OutputError where the file is none or is damaged."""
+        """Read a part; OutputError if the file is damaged or is not a part."""
         try:
             with safe_open(path, framework="numpy") as file:
                 data, header, table = (file.get_tensor(k) for k in ("data", "header", "frames"))
@@ -81,7 +81,7 @@ class PartEncoder(Protocol):
         ...
 
     def finish(self) -> Part:
-        """The part of all frames that were written: at least one."""
+        """Return the part of all frames written, at least one."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""What becomes of the streams beside the video: copied, carried in another form, or refused."""
+"""The fate of each stream beside the video: copied, converted or left out."""
 
 import logging
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from vsr.video.probe import StreamInfo, VideoInfo
 _log = logging.getLogger(__name__)
 
 FORMATS = {".mkv": "matroska", ".mp4": "mp4", ".mov": "mov", ".m4v": "mp4", ".webm": "webm"}
-"""FFmpeg's muxer for each file type; that which it takes for .m4v holds next to nothing."""
+"""FFmpeg's muxer for each file type; its own choice for .m4v holds hardly any codec."""
 
 _FLAC_SUFFIXES = (".mkv", ".mp4", ".mov", ".m4v")
 _COVER_CODECS = ("mjpeg", "png", "bmp")
@@ -27,7 +27,7 @@ _COVER_CODECS = ("mjpeg", "png", "bmp")
 
 @dataclass(frozen=True, slots=True)
 class StreamFate:
-    """What becomes of one stream beside the video; `reason`: why it is left out, None if kept."""
+    """The fate of one stream beside the video; `reason` says why it is left out, None if kept."""
 
     stream: StreamInfo
     reason: str | None
@@ -36,14 +36,14 @@ class StreamFate:
 
     @property
     def is_kept(self) -> bool:
-        """Whether the output has it."""
+        """True if the output has the stream."""
         return self.reason is None
 
 
 def stream_fates(source: VideoInfo, path: Path) -> tuple[StreamFate, ...]:
-    """What becomes of every stream beside the video in an output at `path`.
+    """The fate of every stream beside the video in an output at `path`.
 
-    Raises OutputError for an audio stream that it cannot hold.
+    Raises OutputError for an audio stream that the output cannot hold.
     """
     if source.is_image_folder:
         return ()
@@ -73,10 +73,10 @@ def check_audio(source: VideoInfo, container: InputContainer, path: Path) -> Non
 
 
 def streams_to_copy(source: VideoInfo, container: InputContainer, path: Path) -> list[Stream]:
-    """The streams beside the video of which the output at `path` gets the packets or the content.
+    """The streams beside the video that the output at `path` gets as packets or attached files.
 
-    Raises OutputError for an audio stream that it cannot hold; other streams that it cannot hold
-    are named in the log.
+    Raises OutputError for an audio stream that the output cannot hold. The log names the other
+    streams that are left out.
     """
     check_audio(source, container, path)
     copied: list[Stream] = []
@@ -97,10 +97,10 @@ def streams_to_copy(source: VideoInfo, container: InputContainer, path: Path) ->
 
 
 def refusal(path: Path, stream: Stream) -> str | None:
-    """Why the output at `path` does not get a stream; None: it does.
+    """The reason why the output at `path` does not get a stream; None if it does.
 
-    Titles of chapters are written anew with them, a time code goes along as a tag, and sound that
-    nothing can hold as FLAC.
+    Some streams change their form: chapter titles are written with the chapters, a time code
+    becomes a tag, and sound that no file type can hold becomes FLAC.
     """
     suffix = path.suffix.lower()
     if _is_silent(stream):
@@ -119,7 +119,7 @@ def refusal(path: Path, stream: Stream) -> str | None:
 
 
 def is_converted(stream: Stream) -> bool:
-    """Whether a stream is sound that can be decoded but not copied into any file type."""
+    """True for sound that can be decoded but that no file type can hold as it is."""
     context = codec_context(stream)
     return (
         isinstance(context, av.AudioCodecContext)
@@ -129,7 +129,7 @@ def is_converted(stream: Stream) -> bool:
 
 
 def fullest_suffix(source: Path, suffixes: Sequence[str]) -> str:
-    """The first of some file types that holds as much as any: sound counts first."""
+    """The file type that holds the most streams, sound first; the first one of equals."""
     with open_video(source) as (container, video):
         others = [stream for stream in container.streams if stream.index != video.index]
 
@@ -141,9 +141,9 @@ def fullest_suffix(source: Path, suffixes: Sequence[str]) -> str:
 
 
 def _must_be_kept(stream: Stream) -> bool:
-    """Whether a film is refused rather than written without the stream: sound that plays.
+    """True for sound that plays: a film is refused rather than written without it.
 
-    Sound without a decoder, or that is announced and never sends anything, plays nowhere.
+    Sound without a decoder plays nowhere, nor does a stream without packets.
     """
     context = codec_context(stream)
     known = isinstance(context, av.AudioCodecContext) and context.sample_rate > 0
@@ -151,7 +151,7 @@ def _must_be_kept(stream: Stream) -> bool:
 
 
 def _is_silent(stream: Stream) -> bool:
-    """Whether a stream of a joinable container has no packet in the whole file."""
+    """True for a stream of a joinable container without a packet in the whole file."""
     path = Path(stream.container.name)
     packets = joins_of(path, stream.container, stream.container.streams.video[0].index).packets
     return bool(packets) and stream.index not in packets
@@ -162,9 +162,9 @@ def _others(source: VideoInfo, container: InputContainer) -> list[Stream]:
 
 
 def _holds(suffix: str, stream: Stream) -> bool:
-    """Whether the file type takes the stream's packets, or its content as an attached file.
+    """True if the file type holds the stream's packets, or its content as an attached file.
 
-    Headers are written of data of which then no packet comes out, so one is tried.
+    A header alone proves nothing, because some formats then drop the packets: one is tried.
     """
     if stream.type == "attachment":
         return suffix == ".mkv"

@@ -10,6 +10,7 @@ MILD = {
     "mpeg4": {"qscale": 3},
     "mpeg2video": {"qscale": 3},
     "vp9": {"crf": 20, "b": 0},
+    "av1": {"crf": 20},
 }
 HARSH = {
     "h264": {"crf": 45},
@@ -17,6 +18,7 @@ HARSH = {
     "mpeg4": {"qscale": 31},
     "mpeg2video": {"qscale": 31},
     "vp9": {"crf": 60, "b": 0},
+    "av1": {"crf": 63},
 }
 
 
@@ -55,10 +57,11 @@ def test_the_order_of_frames_survives_b_frames():
     np.testing.assert_allclose(out.mean((1, 2, 3)), levels, atol=2)
 
 
-def test_the_result_depends_on_the_arguments_alone():
+@pytest.mark.parametrize("codec", ["hevc", "av1"])
+def test_the_result_depends_on_the_arguments_alone(codec):
     frames = moving_waves(4, 48, 48)
-    first = recompress(frames, codec="hevc", options={"crf": 30})
-    np.testing.assert_array_equal(first, recompress(frames, codec="hevc", options={"crf": 30}))
+    first = recompress(frames, codec=codec, options={"crf": 30})
+    np.testing.assert_array_equal(first, recompress(frames, codec=codec, options={"crf": 30}))
 
 
 @pytest.mark.parametrize(

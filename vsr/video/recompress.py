@@ -33,6 +33,7 @@ class _Codec:
 # nobody wrote: the same frames came back in up to six versions.
 _STEADY_SIDE = 48
 _X264_STEADY = "".join(f":{parameters}" for parameters in STEADY_X264.values())
+_AV1_STEADY = "lp=1:pred-struct=1:lookahead=0"
 _X265_QUIET = "log-level=error:pools=none:frame-threads=1:wpp=0"
 _CODECS = MappingProxyType(
     {
@@ -58,6 +59,7 @@ _CODECS = MappingProxyType(
         "vp9": _Codec(
             "libvpx-vp9", "vp9", 16, {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0"}
         ),
+        "av1": _Codec("libsvtav1", "libdav1d", 64, {"preset": "10", "svtav1-params": _AV1_STEADY}),
     }
 )
 _TAGS = ColorTags(matrix=MATRIX_BT601, range=LIMITED)
@@ -138,9 +140,11 @@ def _encode(
 
 
 def _joined_parameters(spec: _Codec, given: Mapping[str, str]) -> dict[str, str]:
-    """The options, with the parameters of x264 and x265 after the defaults', not in their place."""
+    """The options, with the encoder's own parameters after the defaults', not in their place."""
     joined = dict(given)
-    for name in {"x264-params", "x265-params"} & given.keys() & spec.defaults.keys():
+    for name in (
+        {"x264-params", "x265-params", "svtav1-params"} & given.keys() & spec.defaults.keys()
+    ):
         joined[name] = f"{spec.defaults[name]}:{given[name]}"
     return joined
 

@@ -15,6 +15,7 @@ from vsr.degradation import (
     DegradationConfig,
     DegradationStageConfig,
     degrade,
+    generated_config,
     published_config,
 )
 from vsr.degradation.config import CODECS
@@ -52,6 +53,21 @@ def test_every_size_becomes_exactly_a_quarter(t: int, h: int, w: int, seed: int)
     lr = degrade(clip(t, 4 * h, 4 * w), config=DegradationConfig(), rng=np.random.default_rng(seed))
     assert lr.shape == (t, h, w, 3)
     assert lr.dtype == np.uint8
+
+
+def test_generated_clips_are_softer_than_their_size() -> None:
+    """Frames that were enlarged by 1.5 or more have little left above two thirds of Nyquist."""
+    sharp = resize(clip(t=1, h=256, w=256), (64, 64), resampling="area")[0]
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        lr = degrade(clip(t=1, h=256, w=256), config=generated_config(), rng=rng)[0]
+        assert top_band(lr / 255) < 0.5 * top_band(sharp)
+
+
+def top_band(frame: np.ndarray) -> float:
+    """Mean magnitude of the frequencies above two thirds of Nyquist, along the rows."""
+    spectrum = np.abs(np.fft.rfft(frame.mean(-1), axis=1))
+    return float(spectrum[:, 2 * spectrum.shape[1] // 3 :].mean())
 
 
 def test_published_ranges_degrade_too() -> None:

@@ -10,6 +10,7 @@ from vsr.degradation.film_config import FilmConfig
 from vsr.degradation.pipeline import degrade
 from vsr.degradation.presets import (
     degradation_preset,
+    generated_config,
     old_film_config,
     preset_fields,
     published_config,
@@ -23,6 +24,7 @@ __all__ = [
     "FilmConfig",
     "degradation_preset",
     "degrade",
+    "generated_config",
     "old_film_config",
     "preset_fields",
     "published_config",

@@ -5,7 +5,12 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, cast
 
-from vsr.degradation.config import CompressionConfig, DegradationConfig, DegradationStageConfig
+from vsr.degradation.config import (
+    CodecConfig,
+    CompressionConfig,
+    DegradationConfig,
+    DegradationStageConfig,
+)
 from vsr.degradation.film_config import FilmConfig
 from vsr.errors import ConfigError
 
@@ -62,13 +67,44 @@ def old_film_config() -> DegradationConfig:
     )
 
 
+def generated_config() -> DegradationConfig:
+    """A generated clip: soft frames enlarged 1.5 to 2 times, then a codec that leaves a mesh."""
+    codecs = (
+        CodecConfig("h264", 0.6, quality=(24.0, 40.0)),
+        CodecConfig("hevc", 0.2, quality=(26.0, 42.0)),
+        CodecConfig("av1", 0.2, quality=(35.0, 60.0)),
+    )
+    first = DegradationStageConfig(
+        blur_probability=0.5,
+        blur_sigma=(0.3, 2.5),
+        resize_probability=1.0,
+        resize_scale=(1 / 6, 1 / 8),
+        noise_probability=0.1,
+        noise_sigma=(0.0, 5.0),
+        compression=CompressionConfig(jpeg_probability=0.0),
+    )
+    second = DegradationStageConfig(
+        blur_probability=0.0,
+        aliased_share=0.6,
+        noise_probability=0.2,
+        noise_sigma=(0.0, 4.0),
+        compression=CompressionConfig(codec_probability=1.0, codecs=codecs, jpeg_probability=0.0),
+    )
+    return DegradationConfig(clean_probability=0.0, first=first, second=second)
+
+
 PRESETS: MappingProxyType[str, Callable[[], DegradationConfig]] = MappingProxyType(
-    {"default": DegradationConfig, "published": published_config, "old_film": old_film_config}
+    {
+        "default": DegradationConfig,
+        "published": published_config,
+        "old_film": old_film_config,
+        "generated": generated_config,
+    }
 )
 
 
 def degradation_preset(name: str) -> DegradationConfig:
-    """Return the config of that name: default, published or old_film; else raise ConfigError."""
+    """Return the config of that name, one of `PRESETS`; else raise ConfigError."""
     if name not in PRESETS:
         raise ConfigError(f"unknown degradation {name!r}; there are {', '.join(PRESETS)}")
     return PRESETS[name]()

@@ -126,7 +126,8 @@ class DataConfig:
     """Batches that each worker prefetches."""
     motion: MotionConfig = field(default_factory=MotionConfig)
     degradation: DegradationConfig = field(default_factory=DegradationConfig)
-    """A preset's name (default, published, old_film), or fields that override its `preset`."""
+    """A preset's name (default, published, old_film, generated), or fields that override its
+    `preset`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ def test_a_chosen_degradation_survives_the_way_through_a_checkpoint() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ("old_flim", "unknown degradation 'old_flim'; there are default, published, old_film"),
+        ("old_flim", "'old_flim'; there are default, published, old_film, generated"),
         ({"preset": "old_film", "flim": {}}, "did you mean film"),
         ({"film": {"dust": {"probability": 2}}}, "probability = 2.0 must lie between 0 and 1"),
         (["old_film"], "must be a mapping"),

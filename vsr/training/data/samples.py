@@ -140,7 +140,7 @@ class TrainingClips(Dataset[dict[str, Tensor]]):
         frames = _random_frames(len(run), self.config.frames + lead, rng)
         if rng.random() < 0.5:
             frames = frames[::-1]
-        clip = _textured_crop(run, frames, self._hr_size, self.config.motion.crop_tries, rng)
+        clip = textured_crop(run, frames, self._hr_size, self.config.motion.crop_tries, rng)
         shape = (len(clip) - 1, *clip.shape[1:3])
         still = MovingClip(clip, np.zeros((2, *shape), np.float32), np.zeros(shape, bool))
         return still, self.videos.captions[video]
@@ -153,9 +153,10 @@ def _random_frames(available: int, wanted: int, rng: np.random.Generator) -> np.
     return start + stride * np.arange(wanted)
 
 
-def _textured_crop(
+def textured_crop(
     run: np.ndarray, frames: np.ndarray, size: int, tries: int, rng: np.random.Generator
 ) -> np.ndarray:
+    """The most detailed of a few crops, of these frames in this order, mirrored at random."""
     height, width = run.shape[1:3]
     tries = tries if rng.random() < 0.8 else 1
     corners = rng.integers((0, 0), (height - size + 1, width - size + 1), (tries, 2))

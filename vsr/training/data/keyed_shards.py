@@ -11,6 +11,8 @@ keys, which are warped when a sample is read. Of a sample (`crop` is the side of
 | `truth` | JPEG: the true large frames a and a + 1 |
 | `flow` | float16 `anchors 2 crop crop`: exact motion from a + 1 to a, in pixels of large frames |
 | `valid` | packed bits `anchors scale*crop scale*crop`: where that motion, enlarged, is exact |
+| `far_flow` | int16 `3 2 crop crop`: exact motion between anchors (`PAIRS`), in 1/64 pixels |
+| `far_valid` | packed bits `3 scale*crop scale*crop`: where that motion, enlarged, is exact |
 | `frames` | int32 `anchors`: the numbers of the anchors in their shot |
 """
 
@@ -32,7 +34,12 @@ ANCHORS = 3
 BEFORE, AFTER = 1, 2
 """Small frames that are stored before and after each anchor."""
 WINDOW = BEFORE + 1 + AFTER
+PAIRS = ((1, 0), (2, 1), (2, 0))
+"""Anchors (from, to) between which the motion is stored."""
 JPEG_QUALITY = 95
+_FLOW_STEPS = 64
+"""Steps of stored motion to a pixel: half precision floats are too coarse far from 0."""
+_NAMES = ("small", "strong", "truth", "flow", "valid", "far_flow", "far_valid", "frames")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +51,8 @@ class KeyedSample:
     truth: UInt8[np.ndarray, "anchors 2 h4 w4 3"]
     flow: Float[np.ndarray, "anchors 2 h w"]
     valid: Bool[np.ndarray, "anchors h4 w4"]
+    far_flow: Float[np.ndarray, "pairs 2 h w"]
+    far_valid: Bool[np.ndarray, "pairs h4 w4"]
     frames: Int[np.ndarray, "anchors"]
 
 
@@ -58,7 +67,7 @@ class KeyedIndex:
     """SHA-256 of the strong network's weights."""
     data: dict[str, Any]
     """The settings of the samples in plain form."""
-    schema: int = 1
+    schema: int = 2
 
     def write(self, folder: Path) -> None:
         """Write `index.json`, complete or not at all."""
@@ -91,6 +100,8 @@ def encode(sample: KeyedSample, row: int) -> dict[str, np.ndarray]:
         "truth": _jpeg(sample.truth),
         "flow": sample.flow.astype(np.float16),
         "valid": np.packbits(sample.valid),
+        "far_flow": np.rint(sample.far_flow * _FLOW_STEPS).clip(-32768, 32767).astype(np.int16),
+        "far_valid": np.packbits(sample.far_valid),
         "frames": sample.frames.astype(np.int32),
     }
     return {f"{row:03d}.{name}": np.ascontiguousarray(value) for name, value in tensors.items()}
@@ -100,13 +111,15 @@ def decode(tensors: Mapping[str, np.ndarray], *, crop: int, scale: int) -> Keyed
     """Return the sample of stored tensors, by their names without the row."""
     large = scale * crop
     small, strong, truth = (_picture(tensors[name]) for name in ("small", "strong", "truth"))
-    bits = np.unpackbits(tensors["valid"], count=ANCHORS * large * large)
+    valid, far_valid = (_bits(tensors[name], large) for name in ("valid", "far_valid"))
     return KeyedSample(
         small=small.reshape(ANCHORS, WINDOW, crop, crop, 3),
         strong=strong.reshape(ANCHORS, large, large, 3),
         truth=truth.reshape(ANCHORS, 2, large, large, 3),
         flow=tensors["flow"].astype(np.float32),
-        valid=bits.reshape(ANCHORS, large, large).astype(bool),
+        valid=valid,
+        far_flow=tensors["far_flow"].astype(np.float32) / _FLOW_STEPS,
+        far_valid=far_valid,
         frames=tensors["frames"],
     )
 
@@ -128,8 +141,7 @@ class KeyedShards:
         """Return sample `number`; raise InputError if its shard is damaged."""
         shard, row = divmod(number, self.index.shard_samples)
         file = self._shard(shard)
-        names = ("small", "strong", "truth", "flow", "valid", "frames")
-        tensors = {name: file.get_tensor(f"{row:03d}.{name}") for name in names}
+        tensors = {name: file.get_tensor(f"{row:03d}.{name}") for name in _NAMES}
         return decode(tensors, crop=self.index.crop, scale=self.index.scale)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -144,6 +156,12 @@ class KeyedShards:
             except (OSError, SafetensorError) as error:
                 raise InputError(f"{path} cannot be read ({error}); remove it") from error
         return self._open[number]
+
+
+def _bits(packed: np.ndarray, large: int) -> Bool[np.ndarray, "n h4 w4"]:
+    assert len(PAIRS) == ANCHORS, "both kinds of masks have as many"
+    bits = np.unpackbits(packed, count=ANCHORS * large * large)
+    return bits.reshape(ANCHORS, large, large).astype(bool)
 
 
 def _webp(frames: np.ndarray) -> UInt8[np.ndarray, "bytes"]:

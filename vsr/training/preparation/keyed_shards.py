@@ -39,6 +39,7 @@ from vsr.training.data.keyed_shards import (
     ANCHORS,
     BEFORE,
     INDEX,
+    PAIRS,
     KeyedIndex,
     KeyedSample,
     encode,
@@ -174,13 +175,18 @@ class ShotSource:
         share = int(rng.choice(len(weights), p=weights / weights.sum()))
         config = self.config.degradations[share].config
         small = degrade(clip.frames.astype(np.float32) / 255, config=config, rng=rng)
-        flow, valid = stored_flow(clip, anchors, size=small.shape[1])
+        size = small.shape[1]
+        near = clip.flow_backward[:, anchors].swapaxes(0, 1), clip.valid[anchors]
+        flow, valid = stored_flow(*near, size=size)
+        far_flow, far_valid = stored_flow(*far_motion(clip, anchors), size=size)
         return KeyedSample(
             small=np.stack([small[a - BEFORE : a + AFTER + 1] for a in anchors]),
             strong=strong_frames(small[anchors], network),
             truth=np.stack([clip.frames[a : a + 2] for a in anchors]),
             flow=flow,
             valid=valid,
+            far_flow=far_flow,
+            far_valid=far_valid,
             frames=anchors,
         )
 
@@ -264,18 +270,27 @@ def strong_frames(
     return rearrange(pixels, "n c h w -> n h w c").contiguous().numpy()
 
 
+def far_motion(
+    clip: MovingClip, anchors: Int[np.ndarray, "anchors"]
+) -> tuple[Float[np.ndarray, "pairs 2 h4 w4"], Bool[np.ndarray, "pairs h4 w4"]]:
+    """Return the motion between the `PAIRS` of anchors, and where it is exact."""
+    found = [
+        _composed(clip, int(anchors[later]), int(anchors[earlier])) for later, earlier in PAIRS
+    ]
+    return np.stack([flow for flow, _ in found]), np.stack([valid for _, valid in found])
+
+
 def stored_flow(
-    clip: MovingClip, anchors: Int[np.ndarray, "anchors"], *, size: int
-) -> tuple[Float[np.ndarray, "anchors 2 h w"], Bool[np.ndarray, "anchors h4 w4"]]:
-    """Return the motion into each anchor at the small `size`, and where it is exact if enlarged.
+    exact: Float[np.ndarray, "n 2 h4 w4"], valid: Bool[np.ndarray, "n h4 w4"], *, size: int
+) -> tuple[Float[np.ndarray, "n 2 h w"], Bool[np.ndarray, "n h4 w4"]]:
+    """Return motion at the small `size`, and where it is still exact when it is enlarged.
 
     The values stay in pixels of large frames.
     """
-    exact = clip.flow_backward[:, anchors].swapaxes(0, 1)
-    reduced = np.stack([_resized(flow, size) for flow in exact]).astype(np.float16)
-    enlarged = np.stack([_resized(flow, exact.shape[-1]) for flow in reduced.astype(np.float32)])
+    reduced = np.stack([_resized(flow, size) for flow in exact])
+    enlarged = np.stack([_resized(flow, exact.shape[-1]) for flow in reduced])
     close = np.abs(enlarged - exact).max(axis=1) < _FLOW_ERROR
-    return reduced.astype(np.float32), clip.valid[anchors] & close
+    return reduced, valid & close
 
 
 def index_of(config: KeyedShardConfig, network: ImageNetwork) -> KeyedIndex:
@@ -296,6 +311,18 @@ def index_of(config: KeyedShardConfig, network: ImageNetwork) -> KeyedIndex:
         network=digest.hexdigest(),
         data=json.loads(json.dumps(values, default=str)),
     )
+
+
+def _composed(clip: MovingClip, later: int, earlier: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the motion from one frame to an earlier one, by way of all those between them."""
+    y, x = np.mgrid[: clip.frames.shape[1], : clip.frames.shape[2]].astype(np.float32)
+    to_x, to_y, valid = x.copy(), y.copy(), np.ones(x.shape, bool)
+    for frame in range(later - 1, earlier - 1, -1):
+        places = (to_x.copy(), to_y.copy())
+        valid &= cv2.remap(clip.valid[frame].astype(np.float32), *places, cv2.INTER_LINEAR) > 0.99
+        to_x += cv2.remap(clip.flow_backward[0, frame], *places, cv2.INTER_LINEAR)
+        to_y += cv2.remap(clip.flow_backward[1, frame], *places, cv2.INTER_LINEAR)
+    return np.stack([to_x - x, to_y - y]), valid
 
 
 def _claim(folder: Path, index: KeyedIndex) -> None:

@@ -81,7 +81,7 @@ def init_from_srvgg(unet: UNetVideoModel, path: Path) -> None:
     start `SMALL`. Raises ModelError unless the level's chain of convolutions has the width and the
     depth of the network.
     """
-    layers = _srvgg_layers(path)
+    layers = srvgg_layers(path)
     convs = [layer for layer in layers if isinstance(layer, nn.Conv2d)]
     slopes = [layer for layer in layers if isinstance(layer, nn.PReLU)]
     levels = cast("tuple[Level, Level]", (unet.down_blocks[0], unet.up_blocks[-1]))
@@ -116,7 +116,8 @@ def init_from_srvgg(unet: UNetVideoModel, path: Path) -> None:
     logger.info("spatial layers start from %s", path.name)
 
 
-def _srvgg_layers(path: Path) -> list[nn.Module]:
+def srvgg_layers(path: Path) -> list[nn.Module]:
+    """Returns the layers of an SRVGG network that enlarges RGB 4 times; else raises ModelError."""
     network = ImageNetwork.load(path).descriptor
     body = getattr(network.model, "body", None)
     if network.architecture.id != "Compact" or not isinstance(body, nn.ModuleList):

@@ -7,6 +7,7 @@ start from the confidences, as the fusion by formula, and the network corrects t
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -51,7 +52,7 @@ class JoinNetwork(ModelMixin, ConfigMixin):
         self.conv_in = FrameConv2d(3, width, 3, padding=1)
         self.act_in = nn.PReLU(width)
         self.key_in = FrameConv2d(key_channels + 1, width, 3, padding=1)
-        self.body = nn.ModuleList(_Layer(width) for _ in range(layers))
+        self.body = nn.ModuleList(ChainLayer(width) for _ in range(layers))
         self.time = nn.ModuleDict({str(n): TimeConv3d(width, 3) for n in time_after})
         self.windows = (
             _HalfSizeWindows(width, window_width, window=(window[0], window[1], window[2]))
@@ -97,6 +98,11 @@ class JoinNetwork(ModelMixin, ConfigMixin):
         detail = (shares[:, 1:] * (_fine_keys(packed) - own[:, None]) * known).sum(dim=1)
         return _unpacked(base + detail + correction)
 
+    @property
+    def chain(self) -> list["ChainLayer"]:
+        """The layers that an image network's chain starts, in their order."""
+        return [cast(ChainLayer, layer) for layer in self.body]
+
     def _features(self, lr: Tensor, maps: Tensor) -> Tensor:
         x = self.act_in(self.conv_in(lr) + self.key_in(maps))
         for number, layer in enumerate(self.body, start=1):
@@ -109,18 +115,23 @@ class JoinNetwork(ModelMixin, ConfigMixin):
 
     @torch.no_grad()
     def _start_small(self) -> None:
-        for layer in (self.key_in, self.head, *self.time.values()):
+        times = [cast(TimeConv3d, layer) for layer in self.time.values()]
+        for layer in (self.key_in, self.head, *times):
             layer.weight.mul_(_SMALL)
+            assert layer.bias is not None, "these layers are made with a bias"
             layer.bias.zero_()
 
 
-class _Layer(nn.Module):
+class ChainLayer(nn.Module):
+    """A convolution and its PReLU, as SRVGG has them."""
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.conv = FrameConv2d(width, width, 3, padding=1)
         self.act = nn.PReLU(width)
 
     def forward(self, x: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b c t h w"]:
+        """Return the next map."""
         return self.act(self.conv(x))
 
 

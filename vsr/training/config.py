@@ -7,7 +7,7 @@ from vsr.degradation import DegradationConfig
 from vsr.errors import ConfigError
 from vsr.training.data.motion import MotionConfig
 from vsr.training.losses.gan import AdversarialConfig
-from vsr.training.recipe_config import DistillConfig, VaeDecoderConfig
+from vsr.training.recipe_config import DistillConfig, JoinConfig, VaeDecoderConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +220,7 @@ class TrainConfig:
     """A whole run: a recipe, its networks, its material and its stages."""
 
     stages: tuple[StageConfig, ...]
-    recipe: Literal["compact", "temporal", "vae_decoder", "distill"] = "compact"
+    recipe: Literal["compact", "temporal", "vae_decoder", "distill", "join"] = "compact"
     run: str = "runs/compact"
     seed: int = 0
     device: Literal["auto", "cpu"] = "auto"
@@ -249,6 +249,7 @@ class TrainConfig:
     adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
     vae_decoder: VaeDecoderConfig = field(default_factory=VaeDecoderConfig)
     distill: DistillConfig = field(default_factory=DistillConfig)
+    join: JoinConfig = field(default_factory=JoinConfig)
     log_every: int = 20
     save_every: int = 500
     keep: int = 2

@@ -1,7 +1,7 @@
 """Options of single recipes."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from vsr.errors import ConfigError
 
@@ -31,6 +31,26 @@ class VaeDecoderConfig:
             raise ConfigError(
                 f"vae_decoder.temporal_kernel is {self.temporal_kernel}; its sizes must be odd"
             )
+
+
+@dataclass(frozen=True, slots=True)
+class JoinConfig:
+    """The samples and the network of the recipe `join`, which learns from keyed shards."""
+
+    shards: str = "data/shards/train"
+    """A folder that data_prep/keyed_shards.py makes."""
+    held_out: str = "data/shards/validation"
+    """The same of photographs that are held out."""
+    no_keys: float = 0.2
+    """Share of the samples without keys."""
+    one_key: float = 0.1
+    """Share of the samples with one key."""
+    cutoff_sigma: float = 1.5
+    """Sigma, in pixels of large frames, below which the target has the tones of the truth."""
+    strong_share: float = 1.0
+    """Share of the strong network's fine detail in the target, against that of the truth."""
+    network: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Shape of the network, as `JoinNetwork` takes it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ def completed(config: TrainConfig) -> TrainConfig:
 
     What is complete already stays as it is.
     """
+    if config.recipe == "join":
+        return config
     if config.recipe == "vae_decoder":
         from vsr.training.recipes.vae_decoder import with_wider_decoder
 
@@ -34,6 +36,10 @@ def make_recipe(config: TrainConfig, device: torch.device) -> Recipe:
             from vsr.training.recipes.distill import DistillRecipe
 
             return DistillRecipe(config, device)
+        case "join":
+            from vsr.training.recipes.join import JoinRecipe
+
+            return JoinRecipe(config, device)
         case _:
             from vsr.training.recipes.compact import CompactRecipe
 

@@ -1,0 +1,97 @@
+"""The recipe of the joining network: it trains, goes on, and its target is what it says."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.networks import compact, saved
+from vsr.checkpoints.join import join_from_srvgg
+from vsr.errors import ModelError
+from vsr.models.image import ImageNetwork
+from vsr.models.join import JoinNetwork
+from vsr.training.config_file import build_train_config
+from vsr.training.loop import run_training
+from vsr.training.losses.join import joined_target
+from vsr.training.preparation.keyed_shards import KeyedShardConfig, ShotSource, write_shards
+from vsr.training.recipes.join import build_network
+
+NETWORK = {"width": 8, "layers": 2, "time_after": [1], "window_after": 2, "window_width": 32}
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return saved(compact(), tmp_path_factory.mktemp("chain") / "small.safetensors")
+
+
+@pytest.fixture(scope="module")
+def shards(photos: Path, chain: Path) -> Path:
+    config = KeyedShardConfig(
+        photos=(photos,), crop=32, shard_samples=2, distance=(1, 3), held_out_every=3
+    )
+    folder = chain.parent / "shards"
+    write_shards(ShotSource(config), ImageNetwork.load(chain), folder, numbers=range(1))
+    return folder
+
+
+def values(shards: Path, run: Path, **changes: Any) -> dict[str, Any]:
+    weights = {"gradient": 0.5, "temporal": 0.5, "perceptual": 0.1}
+    return {
+        "recipe": "join",
+        "run": str(run),
+        "device": "cpu",
+        "precision": "no",
+        "join": {"shards": str(shards), "held_out": str(shards), "network": NETWORK},
+        "data": {"workers": 0},
+        "validation": {"every": 2, "samples": 1, "crop": 32, "frames": 2, "pictures": 1},
+        "stages": [
+            {"name": "join", "steps": 2, "crop": 32, "frames": 3, "batch": 2, "weights": weights}
+        ],
+        "log_every": 1,
+        **changes,
+    }
+
+
+def test_a_run_trains_and_another_starts_from_it(shards: Path, chain: Path, tmp_path: Path) -> None:
+    first = run_training(build_train_config(values(shards, tmp_path / "a", init=str(chain))))
+    assert list((first / "pictures").glob("*_alone_*.png"))
+    config = build_train_config(values(shards, tmp_path / "b", init=str(first)))
+    trained, fresh = build_network(config), JoinNetwork(**config.join.network)
+    assert not torch.equal(trained.key_in.weight, fresh.key_in.weight)
+
+
+@torch.no_grad()
+def test_without_keys_the_network_starts_as_the_image_network(chain: Path) -> None:
+    network = JoinNetwork(**{**NETWORK, "time_after": (), "window_after": 0}).eval()
+    join_from_srvgg(network, chain)
+    for layer in (network.key_in, network.head):
+        layer.weight.zero_()
+    lr = torch.rand(1, 3, 1, 16, 16) * 2 - 1
+    nothing = torch.zeros(1, 2, 1, 16, 16), torch.ones(1, 2, 1)
+    own = network(lr, torch.zeros(1, 2, 3, 1, 64, 64), *nothing, torch.zeros(1))
+    expected = ImageNetwork.load(chain).descriptor.model.eval()(lr[:, :, 0] / 2 + 0.5) * 2 - 1
+    # the padding of the first layer is black for the image network and grey for this one
+    inside = np.s_[..., 16:-16, 16:-16]
+    torch.testing.assert_close(own[:, :, 0][inside], expected[inside], atol=1e-4, rtol=0)
+
+
+def test_a_chain_of_another_width_is_refused(chain: Path) -> None:
+    with pytest.raises(ModelError, match="of 8 channels"):
+        join_from_srvgg(JoinNetwork(width=16, layers=2), chain)
+
+
+def test_the_target_has_the_tones_of_the_truth_and_the_detail_of_the_strong_network() -> None:
+    torch.manual_seed(0)
+    truth = torch.rand(1, 3, 32, 32) - 0.5
+    lr = torch.nn.functional.avg_pool2d(truth, 4)
+    shifted = truth + 0.02  # another tone only: no detail differs
+    torch.testing.assert_close(joined_target(shifted, truth, lr), truth, atol=1e-5, rtol=0)
+
+
+def test_where_the_strong_network_is_wrong_the_target_is_the_truth() -> None:
+    torch.manual_seed(0)
+    truth = torch.rand(1, 3, 32, 32) * 0.1
+    lr = torch.nn.functional.avg_pool2d(truth, 4)
+    assert torch.equal(joined_target(torch.rand(1, 3, 32, 32) * 4, truth, lr), truth)

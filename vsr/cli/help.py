@@ -58,6 +58,7 @@ EXAMPLES = {
         vsr data caption clips.parquet         describe the clips in words
         vsr data degrade clips.parquet PAIRS   write pairs of good and bad clips
         vsr data precompute clips.parquet OUT  store the latents of samples
+        vsr data shards SHARDS ...             store shots with a strong network's frames
     """,
     "evaluate": """
         vsr evaluate large.mkv --gt truth.mkv

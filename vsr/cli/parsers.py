@@ -194,7 +194,7 @@ def _export_parser() -> ArgumentParser:
 def _data_parser() -> ArgumentParser:
     """Return the parser whose help names the data commands; each of these has its own parser."""
     parser = _parser("data", "STEP ARGUMENTS ...", "Prepare training data; vsr data STEP --help.")
-    steps = "probe, split, filter, caption, degrade or precompute"
+    steps = "probe, split, filter, caption, degrade, precompute or shards"
     parser.add_argument("step", type=str, metavar="STEP", help=steps)
     _add_common(parser, parser)
     return parser

@@ -38,7 +38,7 @@ class JoinConfig:
     """The samples and the network of the recipe `join`, which learns from keyed shards."""
 
     shards: str = "data/shards/train"
-    """A folder that data_prep/keyed_shards.py makes."""
+    """A folder that `vsr data shards` makes."""
     held_out: str = "data/shards/validation"
     """The same of photographs that are held out."""
     no_keys: float = 0.2

@@ -85,7 +85,7 @@ def read_index(folder: Path) -> KeyedIndex:
     """Return the index of a folder of shards; raise InputError if it has none."""
     path = folder / INDEX
     if not path.is_file():
-        raise InputError(f"{folder} has no {INDEX}; data_prep/keyed_shards.py makes such folders")
+        raise InputError(f"{folder} has no {INDEX}; `vsr data shards` makes such folders")
     try:
         return KeyedIndex(**json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
@@ -131,7 +131,7 @@ class KeyedShards:
         self.folder, self.index = folder, read_index(folder)
         self.shards: tuple[Path, ...] = tuple(sorted(folder.glob("shard_*.safetensors")))
         if not self.shards:
-            raise InputError(f"{folder} has no shards yet; data_prep/keyed_shards.py makes them")
+            raise InputError(f"{folder} has no shards yet; `vsr data shards` makes them")
         self._open: dict[int, Any] = {}
 
     def __len__(self) -> int:

@@ -47,14 +47,11 @@ from vsr.training.data.keyed_shards import (
     shard_name,
 )
 from vsr.training.data.motion import MotionConfig, MovingClip, detail_map, moving_clip
+from vsr.training.data.photos import PhotoLibrary
 from vsr.training.data.samples import textured_crop
-from vsr.training.data.sources import (
-    PhotoLibrary,
-    VideoLibrary,
-    VideoSource,
-    photo_files,
-    video_files,
-)
+from vsr.training.data.samples_config import TrainingClipsConfig
+from vsr.training.data.selection import select_sources
+from vsr.training.data.videos import VideoLibrary
 
 _log = logging.getLogger(__name__)
 _SOURCE_TRIES = 32
@@ -107,13 +104,13 @@ class KeyedShardConfig:
     """The material of the shards and their samples.
 
     `crop` is the side of the small frames; `distance` bounds the frames between neighbouring
-    anchors. `split` takes the photographs for training or, with no videos, those held out. Videos
-    whose names are in `leave_out` are not used.
+    anchors. `split` takes the material for training or, with no videos, photographs held out. Files
+    whose names without suffix match a pattern of `exclude` are not used.
     """
 
     photos: tuple[Path, ...]
     videos: tuple[Path, ...] = ()
-    leave_out: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
     split: Literal["train", "validation"] = "train"
     held_out_every: int = 16
     crop: int = 64
@@ -142,9 +139,10 @@ class ShotSource:
 
     def __init__(self, config: KeyedShardConfig) -> None:
         self.config = config
-        self.photos = PhotoLibrary(_photographs(config), memory=config.photo_memory)
+        photos, videos = select_sources(_selection(config))
+        self.photos = PhotoLibrary([*photos], memory=config.photo_memory)
         self.videos = VideoLibrary(
-            [VideoSource(path) for path in _videos(config)],
+            videos,
             cache=config.cache,
             scale=config.video_scale,
             parts=5,
@@ -233,9 +231,12 @@ def write_shards(
 ) -> int:
     """Write the shards of these numbers that the folder lacks; return how many were written.
 
-    Raises InputError if the folder holds shards of other settings.
+    Raises InputError if the folder holds shards of other settings, ConfigError for a network that
+    does not enlarge 4 times.
     """
     config = source.config
+    if network.scale != 4:
+        raise ConfigError(f"{network.name} enlarges {network.scale} times; shards need 4")
     folder.mkdir(parents=True, exist_ok=True)
     _claim(folder, index_of(config, network))
     written = 0
@@ -299,8 +300,9 @@ def index_of(config: KeyedShardConfig, network: ImageNetwork) -> KeyedIndex:
     for name in ("cache", "photo_memory"):
         values.pop(name)
     # file names instead of folders: another machine may keep the same files elsewhere
-    values["photos"] = _names_digest(_photographs(config))
-    values["videos"] = _names_digest(_videos(config))
+    photos, videos = select_sources(_selection(config))
+    values["photos"] = _names_digest([*photos])
+    values["videos"] = _names_digest([video.path for video in videos])
     digest = hashlib.sha256()
     for name, weight in sorted(network.descriptor.model.state_dict().items()):
         digest.update(name.encode() + weight.float().cpu().numpy().tobytes())
@@ -331,15 +333,14 @@ def _claim(folder: Path, index: KeyedIndex) -> None:
     index.write(folder)
 
 
-def _photographs(config: KeyedShardConfig) -> list[Path]:
-    every, files = config.held_out_every, photo_files(config.photos)
-    held_out = config.split == "validation"
-    return [path for i, path in enumerate(files) if (i % every == every - 1) == held_out]
-
-
-def _videos(config: KeyedShardConfig) -> list[Path]:
-    files = video_files(config.videos) if config.split == "train" else []
-    return [path for path in files if path.name not in config.leave_out]
+def _selection(config: KeyedShardConfig) -> TrainingClipsConfig:
+    return TrainingClipsConfig(
+        photos=config.photos,
+        videos=config.videos,
+        split=config.split,
+        held_out_every=config.held_out_every,
+        exclude=config.exclude,
+    )
 
 
 def _names_digest(files: list[Path]) -> str:

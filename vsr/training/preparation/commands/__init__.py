@@ -13,6 +13,7 @@ COMMANDS = {
     "caption": "describe the kept clips in words, by an image-to-text model",
     "degrade": "write fixed pairs of good and bad clips, or a picture of examples",
     "precompute": "store the latents of training samples and the embeddings of captions",
+    "shards": "store shots with the frames of a strong network, for the recipe join",
 }
 """Help lines by command, in the order in which the commands are used."""
 

@@ -16,10 +16,6 @@ MAX_FILE_LINES, MAX_FUNCTION_LINES = 400, 60
 # A docstring says what its object does or returns: it does not open as a question would.
 OPENERS = ("what", "whether", "which", "who", "whose", "where", "when", "how")
 
-# Rooms that do not follow the rule on docstrings yet. The list only shrinks: take a room out once
-# it follows.
-OPENING_AS_QUESTIONS = ("vsr/training/",)
-
 # The command line, and the frame of the scripts in data_prep/.
 MAY_PRINT = ("vsr/cli/", "vsr/training/preparation/command.py")
 
@@ -44,8 +40,6 @@ def docstrings(path: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("path", FILES, ids=name)
 def test_no_docstring_opens_as_a_question_does(path: Path) -> None:
-    if name(path).startswith(OPENING_AS_QUESTIONS):
-        pytest.skip("not yet")
     first = [re.split(r"\W", text.strip(), maxsplit=1)[0].lower() for text in docstrings(path)]
     assert not [word for word in first if word in OPENERS]
 

@@ -28,7 +28,7 @@ from vsr.video.reading.reader import VideoReader
 _log = logging.getLogger(__name__)
 
 EVERY = 4
-"""Networks see one frame in so many, by default."""
+"""Default distance of the frames that perceptual networks see."""
 
 SMALLEST = 64
 """Pixels: the networks cannot look at less."""
@@ -82,7 +82,7 @@ def evaluate(
 ) -> Evaluation:
     """Measure a video, a folder of pictures, or a folder of these, against `truth` if given.
 
-    `every`: networks see one frame in so many. `jobs`: clips at the same time.
+    `every`: perceptual networks see every Nth frame. `jobs`: clips at the same time.
     """
     for name, value in (("every", every), ("jobs", jobs)):
         if value < 1:

@@ -93,7 +93,7 @@ class ImageUpscalePipeline:
     ) -> Self:
         """Returns the pipeline of the network in a .safetensors or .pth file.
 
-        Raises ModelError where there is none, ConfigError for a `torch_dtype` it cannot compute in.
+        Raises ModelError if the file is missing or broken, ConfigError for an unfit `torch_dtype`.
         """
         return cls(ImageNetwork.load(path).to(device, torch_dtype))
 

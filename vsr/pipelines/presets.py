@@ -20,7 +20,7 @@ def preset_names() -> list[str]:
 def read_preset(name: str) -> dict[str, Any]:
     """The values of a preset of the package, or of a YAML file of the user's.
 
-    Raises ConfigError where there is none, or where the file holds anything but keys and values.
+    Raises ConfigError if it does not exist, or if the file is not a mapping of keys to values.
     """
     file = Path(name) if name.endswith(_SUFFIX) else _FOLDER / f"{name}{_SUFFIX}"
     if not file.is_file():

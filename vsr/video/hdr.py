@@ -38,7 +38,7 @@ class MasteringDisplay:
         )
 
     def decimals(self) -> str:
-        """As SVT-AV1 is told it."""
+        """Returns the metadata in the form of SVT-AV1's option."""
         return self._written(
             [
                 tuple(f"{float(value):.5f}" for value in point)

@@ -108,7 +108,7 @@ class ClipRow:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """Rows in the order of their sources and frames, each once, and the folder they lie in."""
+    """Rows in the order of their sources and frames, each once, and the folder that holds them."""
 
     root: Path
     rows: tuple[ClipRow, ...]

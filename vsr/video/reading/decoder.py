@@ -35,7 +35,7 @@ class PictureDecoder:
     def pictures(self, start: Fraction, context: int) -> Iterator[VideoFrame]:
         """Decoded frames from the last keyframe at or before `start` (seconds from the first).
 
-        With `context`, from the last keyframe at or before so many frames earlier.
+        With `context`, from the last keyframe at least that many frames earlier.
         """
         info = self._info
         if start:

@@ -221,7 +221,7 @@ class VideoReader:
         return streams[self.info.stream_index].metadata if streams else {}
 
     def _note_side_data(self, picture: VideoFrame) -> None:
-        """Say in the log, once, what lies in the pictures and cannot go along."""
+        """Log once which data inside the pictures cannot be kept."""
         side_data = side_data_of(picture)
         for kind, name in _LOST_SIDE_DATA.items():
             if kind in side_data and kind not in self._noted:

@@ -27,7 +27,7 @@ _MOST_FRAMES, _ENOUGH_FRAMES = 500, 100
 """Frames are analysed until `_ENOUGH_FRAMES` of them move, `_MOST_FRAMES` at most."""
 _MOVED_LEVELS = 8
 _FEWEST_MOVED = 20
-"""Least share of pixels that differ from the frame before, and by how much, for combs to count."""
+"""Combs count only where this many pixels differ by that many levels from the frame before."""
 _COMBED_SHARE, _COMBED_SHARE_OF_TELECINE = 0.25, 0.15
 _FLAGGED_COMB = 0.75
 """Photographed progressive frames comb by 0.35 to 0.6, interlaced ones by 0.8 to 1.6."""

@@ -12,7 +12,7 @@ from vsr.errors import ConfigError
 Color = Literal["none", "wavelet", "adain"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Flow = Literal["auto", "dis", "raft"]
-Attention = Literal["sdpa", "xformers"]
+AttentionBackend = Literal["sdpa", "xformers"]
 Deinterlace = Literal["off", "auto", "on"]
 Codec = Literal["x264", "x265", "av1", "prores", "ffv1", "png", "gif", "apng"]
 
@@ -148,7 +148,7 @@ class UpscaleConfig:
         ),
     ] = "auto"
     attention: Annotated[
-        Attention,
+        AttentionBackend,
         Flag("speed and memory", "NAME", "attention backend: sdpa or xformers (default: sdpa)"),
     ] = "sdpa"
     tile: Annotated[

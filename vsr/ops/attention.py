@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from vsr.config import Attention, nearest
+from vsr.config import AttentionBackend, nearest
 from vsr.errors import ConfigError, DependencyError, DeviceError, install_extra
 
-BACKENDS: tuple[str, ...] = get_args(Attention)
+BACKENDS: tuple[str, ...] = get_args(AttentionBackend)
 
 # CUDA kernels put the batch on a grid axis of 16 bits; temporal attention has one entry per pixel.
 _MAX_BATCH = 65535

@@ -40,14 +40,14 @@ _BLACK, _SEEN = 2 / 255, 16 / 255
 """An output frame darker than `_BLACK` is a failure if its source is brighter than `_SEEN` (means,
 fractions of white)."""
 
-Pixels = UInt8[np.ndarray, "_ _ _ 3"] | UInt16[np.ndarray, "_ _ _ 3"]
+Frames = UInt8[np.ndarray, "_ _ _ 3"] | UInt16[np.ndarray, "_ _ _ 3"]
 
 
 @dataclass(frozen=True, slots=True)
 class UpscaledClip:
     """The finished frames of a clip, and when each is shown."""
 
-    pixels: Pixels
+    pixels: Frames
     pts: tuple[int, ...]
     fallback: Fallback = AS_ASKED
     """The reductions with which the clip was made, if memory ran out."""
@@ -96,7 +96,7 @@ class UpscalePipeline(Protocol):
 
     def __call__(
         self,
-        frames: Pixels,
+        frames: Frames,
         *,
         first_frame: int,
         state: PropagationState | None,
@@ -161,12 +161,12 @@ class Upscaler:
         self.fallback = Fallback(**json.loads(fallback))
         self._state = PropagationState.from_bytes(state, self._device) if state else None
 
-    def _frames(self, clip: Clip) -> tuple[Pixels, PropagationState | None]:
+    def _frames(self, clip: Clip) -> tuple[Frames, PropagationState | None]:
         state = None if clip.starts_shot else self._state
         settings = self.settings
         if self.fallback.tile is not None:
             settings = replace(settings, tile=self.fallback.tile)
-        done: list[Pixels] = []
+        done: list[Frames] = []
         for part in parts_of(len(clip.frames), self.fallback.clip_frames):
             first = clip.first_frame_index + part.start
             frames = np.stack([frame.pixels for frame in clip.frames[part]])
@@ -243,7 +243,7 @@ def dtype_name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def _check_light(frames: Pixels, result: Pixels) -> None:
+def _check_light(frames: Frames, result: Frames) -> None:
     """Raise NumericalError for frames that are black where those of the source are not."""
     seen, shown = (
         images.mean(axis=(1, 2, 3), dtype=np.float32) / np.iinfo(images.dtype).max

@@ -33,7 +33,7 @@ class VideoSource:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class SourcePart:
     """A part that is decoded at once; times in seconds."""
 
     start: float
@@ -41,19 +41,19 @@ class Part:
     bars: Bars = (0, 0, 0, 0)
 
 
-def choose_parts(source: VideoSource, *, duration: float, count: int) -> list[Part]:
+def choose_parts(source: VideoSource, *, duration: float, count: int) -> list[SourcePart]:
     """At most `count` parts, a pure function of the file's name, its shots and its duration."""
     if source.shots:
         return _parts_of_shots(source, count)
-    return [Part(start, _PART_SECONDS) for start in _starts(source.path, duration, count)]
+    return [SourcePart(start, _PART_SECONDS) for start in _starts(source.path, duration, count)]
 
 
-def _parts_of_shots(source: VideoSource, count: int) -> list[Part]:
+def _parts_of_shots(source: VideoSource, count: int) -> list[SourcePart]:
     """Parts spread over the shots as if these were one film; no part leaves its shot."""
     lengths = np.cumsum([float(shot.end - shot.start) for shot in source.shots])
     count = min(count, max(len(lengths), int(lengths[-1] / _PART_SECONDS)))
     rng = _generator(source.path)
-    found: dict[float, Part] = {}
+    found: dict[float, SourcePart] = {}
     for place in (np.arange(count) + rng.random(count)) * lengths[-1] / count:
         number = min(int(np.searchsorted(lengths, place, "right")), len(lengths) - 1)
         shot = source.shots[number]
@@ -61,7 +61,7 @@ def _parts_of_shots(source: VideoSource, count: int) -> list[Part]:
         first, end = float(shot.start) - _TOLERANCE, float(shot.end) - _TOLERANCE
         start = float(shot.end) - (float(lengths[number]) - place)
         start = max(first, min(start, end - _PART_SECONDS), 0.0)
-        found[start] = Part(start, min(_PART_SECONDS, end - start), shot.bars)
+        found[start] = SourcePart(start, min(_PART_SECONDS, end - start), shot.bars)
     return list(found.values())
 
 

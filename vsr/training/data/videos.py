@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 
 from vsr.errors import InputError, VsrError
 from vsr.runtime.files import atomic_new_folder
-from vsr.training.data.parts import Part, VideoSource, choose_parts
+from vsr.training.data.parts import SourcePart, VideoSource, choose_parts
 from vsr.training.data.random_access import Access, read_part
 from vsr.video.reading.reader import Frame, VideoReader
 from vsr.video.reading.shots import ShotDetector
@@ -104,7 +104,12 @@ class VideoLibrary:
         return f"{path.stem}-{hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]}"
 
     def _fill(
-        self, source: VideoSource, folder: Path, *, size: tuple[int, int], parts: Sequence[Part]
+        self,
+        source: VideoSource,
+        folder: Path,
+        *,
+        size: tuple[int, int],
+        parts: Sequence[SourcePart],
     ) -> None:
         """Write the runs of the parts; the folder appears complete or not at all."""
         self._cache.mkdir(parents=True, exist_ok=True)
@@ -114,7 +119,7 @@ class VideoLibrary:
                 np.save(partial / f"{number:04d}.npy", run)
 
     def _decode_runs(
-        self, source: VideoSource, part: Part, size: tuple[int, int]
+        self, source: VideoSource, part: SourcePart, size: tuple[int, int]
     ) -> list[UInt8[np.ndarray, "t h w 3"]]:
         """The frames of a part without its black bars, split at cuts if these are not known yet."""
         top, bottom, left, right = part.bars

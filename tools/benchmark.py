@@ -35,7 +35,8 @@ from vsr.runtime.memory import keep_freed_memory
 from vsr.runtime.timing import StageTimer
 from vsr.video.probe import probe
 from vsr.video.reading.reader import VideoReader
-from vsr.video.writing.output_file import EncoderSettings, VideoWriter
+from vsr.video.writing.encoders import EncoderSettings
+from vsr.video.writing.output_file import write_video
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +134,9 @@ def _prepared(options: Namespace, folder: Path) -> Path:
     path = folder / "source.mp4"
     step = round(1 / (info.average_rate * info.time_base)) if info.average_rate else 1
     settings = EncoderSettings(codec="x264", crf=10)
-    with VideoWriter(path, source=info, width=width, height=height, settings=settings) as writer:
-        for number, pixels in enumerate(islice(there_and_back, options.frames or len(frames))):
-            writer.write(pixels, info.start_pts + number * step)
+    chosen = islice(there_and_back, options.frames or len(frames))
+    timed = ((pixels, info.start_pts + number * step) for number, pixels in enumerate(chosen))
+    write_video(timed, path, source=info, size=(width, height), settings=settings)
     return path
 
 

@@ -15,7 +15,7 @@ from vsr.errors import InputError, OutputError
 from vsr.jobs.target import default_output
 from vsr.video.reading.reader import VideoReader
 from vsr.video.writing.encoders import EncoderSettings
-from vsr.video.writing.output_file import VideoWriter
+from vsr.video.writing.output_file import write_video
 
 MILLISECOND = Fraction(1, 1000)
 RGB = 0
@@ -29,10 +29,9 @@ def enlarged(source: Path, case: Case) -> Path:
     settings = EncoderSettings(preset=FAST.get(output.suffix, "ultrafast"))
     with VideoReader(source, tolerant=case.damaged, deinterlace="auto") as reader:
         info = reader.info
-        size = {"width": 2 * info.width, "height": 2 * info.height}
-        with VideoWriter(output, source=info, settings=settings, **size) as writer:
-            for frame in reader:
-                writer.write(frame.pixels.repeat(2, 0).repeat(2, 1), frame.pts)
+        size = (2 * info.width, 2 * info.height)
+        frames = ((frame.pixels.repeat(2, 0).repeat(2, 1), frame.pts) for frame in reader)
+        write_video(frames, output, source=info, size=size, settings=settings)
     return output
 
 

@@ -1,6 +1,6 @@
 """Comparison of versions of one film: a picture, a video and a page in a folder."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from vsr.reporting.pictures import (
 from vsr.runtime.files import write_atomically
 from vsr.video.images import encode_png
 from vsr.video.writing.encoders import EncoderSettings
-from vsr.video.writing.output_file import VideoWriter
+from vsr.video.writing.output_file import write_video
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,34 @@ class _Moment:
     number: int
     frames: tuple[Picture, ...]
     previous: tuple[Picture, ...]
+
+
+@dataclass(slots=True)
+class _Watch:
+    """Finds the moment to show and collects a row of pixels of each film, as frames go by.
+
+    `wanted` is the number of the frame to show; None: the one that differs most.
+    """
+
+    wanted: int | None
+    row: int
+    rows: list[list[Picture]]
+    moment: _Moment | None = None
+
+    def sheets(self, films: Films) -> Iterator[tuple[Picture, int]]:
+        """The films side by side with their pts; InputError if the wanted frame does not exist."""
+        worst, number, wanted = -1.0, -1, self.wanted
+        previous: tuple[Picture, ...] | None = None
+        for number, (pts, frames) in enumerate(films.frames()):
+            for lines_of, picture in zip(self.rows, frames, strict=True):
+                lines_of.append(picture[self.row].copy())
+            score = float(difference(frames).mean()) if wanted is None else float(number == wanted)
+            if score > worst and (wanted is None or number == wanted):
+                self.moment, worst = _Moment(number, frames, previous or frames), score
+            previous = frames
+            yield side_by_side(frames, films.labels), pts
+        if self.moment is None:
+            raise InputError(f"frame {wanted} does not exist: the films have {number + 1} frames")
 
 
 def compare(
@@ -98,33 +126,20 @@ def _watch(
     films: Films, video: Path, wanted: int | None, row: int
 ) -> tuple[_Moment, list[Picture]]:
     """Write the video; return the moment to show, and a row of pixels over time for each film."""
-    moment, worst, number = None, -1.0, -1
-    previous: tuple[Picture, ...] | None = None
-    rows: list[list[Picture]] = [[] for _ in films.infos]
     columns, lines = len(films.infos), films.size[1]
     blank = np.zeros((lines, films.size[0], 3), np.uint8)
     height, width = side_by_side([blank] * columns, films.labels).shape[:2]
-    settings = EncoderSettings(codec="x264", crf=18, pix_fmt="yuv420p")
-    writing = VideoWriter(
+    watch = _Watch(wanted, row, rows=[[] for _ in films.infos])
+    write_video(
+        watch.sheets(films),
         video,
         source=films.canvas_info(),
-        width=width,
-        height=height,
-        settings=settings,
+        size=(width, height),
+        settings=EncoderSettings(codec="x264", crf=18, pix_fmt="yuv420p"),
         overwrite=True,
     )
-    with writing as writer:
-        for number, (pts, frames) in enumerate(films.frames()):
-            writer.write(side_by_side(frames, films.labels), pts)
-            for lines_of, picture in zip(rows, frames, strict=True):
-                lines_of.append(picture[row].copy())
-            score = float(difference(frames).mean()) if wanted is None else float(number == wanted)
-            if score > worst and (wanted is None or number == wanted):
-                moment, worst = _Moment(number, frames, previous or frames), score
-            previous = frames
-        if moment is None:
-            raise InputError(f"frame {wanted} does not exist: the films have {number + 1} frames")
-    return moment, [np.stack(lines_of) for lines_of in rows]
+    assert watch.moment is not None
+    return watch.moment, [np.stack(lines_of) for lines_of in watch.rows]
 
 
 def _sections(

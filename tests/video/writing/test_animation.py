@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from tests.video.conftest import pictures
-from tests.video.writing.test_output_file import enlarge, leftovers
+from tests.video.writing.test_output_file import broken_off, enlarge, leftovers
 from vsr.video.probe import probe
 from vsr.video.reading.reader import VideoReader
 from vsr.video.writing.animation import play_count
 from vsr.video.writing.encoders import EncoderSettings
-from vsr.video.writing.output_file import VideoWriter
+from vsr.video.writing.output_file import write_video
 
 DELAYS = (4, 9, 3, 20)
 """In hundredths of a second."""
@@ -114,14 +114,9 @@ def test_pictures_are_upright_since_they_have_no_tag_for_a_rotation(
 
 def test_an_animation_broken_off_leaves_nothing(make_video, tmp_path):
     info = probe(make_video(frames=2))
-    with (
-        pytest.raises(KeyboardInterrupt),
-        VideoWriter(
-            tmp_path / "o.gif", source=info, width=64, height=48, settings=EncoderSettings()
-        ) as writer,
-    ):
-        writer.write(next(pictures(1)), 0)
-        raise KeyboardInterrupt
+    output, settings = tmp_path / "o.gif", EncoderSettings()
+    with pytest.raises(KeyboardInterrupt):
+        write_video(broken_off(), output, source=info, size=(64, 48), settings=settings)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["source.mp4"]
 
 

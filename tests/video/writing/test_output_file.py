@@ -1,5 +1,6 @@
 import logging
 import os
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,24 +14,53 @@ from vsr.video.pixels import as_uint8
 from vsr.video.probe import probe
 from vsr.video.reading.reader import VideoReader
 from vsr.video.writing.encoders import EncoderSettings
-from vsr.video.writing.output_file import VideoWriter, check_output
+from vsr.video.writing.output_file import check_output, write_video
+from vsr.video.writing.stream_copier import source_range
 
 DEFAULT = EncoderSettings()
 LOSSLESS = EncoderSettings(lossless=True)
 
 
-def enlarge(source: Path, output: Path, settings: EncoderSettings = DEFAULT, **options) -> list:
+def enlarge(
+    source: Path,
+    output: Path,
+    settings: EncoderSettings = DEFAULT,
+    *,
+    overwrite: bool = False,
+    **range_options,
+) -> list[Fraction]:
     """Write the source's frames twice as large; returns their times."""
-    spans = {key: options[key] for key in ("start", "duration") if key in options}
-    times = []
-    with VideoReader(source, **spans) as reader:
+    times: list[Fraction] = []
+
+    def doubled(reader: VideoReader) -> Iterator[tuple[np.ndarray, int]]:
+        for frame in reader:
+            yield frame.pixels.repeat(2, 0).repeat(2, 1), frame.pts
+            times.append(frame.seconds)
+
+    with VideoReader(source, **range_options) as reader:
         info = reader.info
-        size = {"width": 2 * info.width, "height": 2 * info.height}
-        with VideoWriter(output, source=info, settings=settings, **size, **options) as writer:
-            for frame in reader:
-                writer.write(frame.pixels.repeat(2, 0).repeat(2, 1), frame.pts)
-                times.append(frame.seconds)
+        write_video(
+            doubled(reader),
+            output,
+            source=info,
+            size=(2 * info.width, 2 * info.height),
+            settings=settings,
+            span=source_range(info, reader.start, reader.duration),
+            overwrite=overwrite,
+        )
     return times
+
+
+def at_rate(pictures: Iterable[np.ndarray], first: int = 0) -> Iterator[tuple[np.ndarray, int]]:
+    """Pictures with the times of `make_video`, from the place `first` on."""
+    for number, picture in enumerate(pictures, first):
+        yield picture, 512 * number
+
+
+def broken_off() -> Iterator[tuple[np.ndarray, int]]:
+    """One frame, then an interrupt from the keyboard."""
+    yield next(pictures(1)), 0
+    raise KeyboardInterrupt
 
 
 def times_of(path: Path) -> list[Fraction]:
@@ -189,9 +219,7 @@ def test_lossless_output_is_exact(tmp_path, make_video, size):
     height, width = size
     noise = np.random.default_rng(0).integers(0, 256, (3, height, width, 3), dtype=np.uint8)
     output = tmp_path / "out.mkv"
-    with VideoWriter(output, source=info, width=width, height=height, settings=LOSSLESS) as writer:
-        for number, pixels in enumerate(noise):
-            writer.write(pixels, number * 512)
+    write_video(at_rate(noise), output, source=info, size=(width, height), settings=LOSSLESS)
     with VideoReader(output) as reader:
         np.testing.assert_array_equal([frame.pixels for frame in reader], noise)
     assert probe(output).codec == "ffv1"
@@ -225,9 +253,8 @@ def test_odd_sizes_are_encoded_at_their_size(make_video, tmp_path, codec, name, 
     info = probe(make_video(frames=4))
     output = tmp_path / name
     settings = EncoderSettings(codec=codec)
-    with VideoWriter(output, source=info, width=67, height=65, settings=settings) as writer:
-        for number, pixels in enumerate(pictures(4, 65, 67)):
-            writer.write(pixels, number * 512)
+    frames = at_rate(pictures(4, 65, 67))
+    write_video(frames, output, source=info, size=(67, 65), settings=settings)
     with VideoReader(output) as reader:
         assert (reader.info.width, reader.info.height) == (67, 65)
         assert reader.info.pix_fmt == pix_fmt
@@ -238,10 +265,13 @@ def test_odd_sizes_are_encoded_at_their_size(make_video, tmp_path, codec, name, 
 def test_nothing_is_under_the_name_before_the_end(make_video, tmp_path):
     info = probe(make_video(frames=2))
     output = tmp_path / "out.mp4"
-    with VideoWriter(output, source=info, width=64, height=48, settings=DEFAULT) as writer:
-        for number, pixels in enumerate(pictures(2)):
-            writer.write(pixels, number * 512)
+
+    def watched() -> Iterator[tuple[np.ndarray, int]]:
+        for frame in at_rate(pictures(2)):
+            yield frame
             assert not output.exists()
+
+    write_video(watched(), output, source=info, size=(64, 48), settings=DEFAULT)
     assert output.exists()
     assert leftovers(tmp_path) == []
 
@@ -250,23 +280,16 @@ def test_nothing_is_under_the_name_before_the_end(make_video, tmp_path):
 def test_an_exception_leaves_nothing_behind(make_video, tmp_path, name):
     info = probe(make_video(frames=2, audio=["aac"]))
     output = tmp_path / name
-    with (
-        pytest.raises(KeyboardInterrupt),
-        VideoWriter(output, source=info, width=64, height=48, settings=EncoderSettings()) as writer,
-    ):
-        writer.write(next(pictures(1)), 0)
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        write_video(broken_off(), output, source=info, size=(64, 48), settings=DEFAULT)
     assert not output.exists()
     assert leftovers(tmp_path) == []
 
 
 def test_an_output_without_frames_is_an_error(make_video, tmp_path):
     info = probe(make_video())
-    with (
-        pytest.raises(OutputError, match="no frame to write"),
-        VideoWriter(tmp_path / "out.mp4", source=info, width=64, height=48, settings=DEFAULT),
-    ):
-        pass
+    with pytest.raises(OutputError, match="no frame to write"):
+        write_video([], tmp_path / "out.mp4", source=info, size=(64, 48), settings=DEFAULT)
     assert [path.name for path in tmp_path.iterdir()] == ["source.mp4"]
 
 
@@ -365,9 +388,8 @@ def test_a_truncated_source_with_sound_gives_what_decodes(make_video, tmp_path):
 @pytest.mark.parametrize("name", ["out.mp4", "out.mkv"])
 def test_times_before_zero_are_moved_so_that_no_frame_is_lost(make_video, tmp_path, name):
     info = probe(make_video(frames=4))
-    with VideoWriter(tmp_path / name, source=info, width=64, height=48, settings=DEFAULT) as writer:
-        for number, pixels in enumerate(pictures(4)):
-            writer.write(pixels, 512 * (number - 2))
+    frames = at_rate(pictures(4), first=-2)
+    write_video(frames, tmp_path / name, source=info, size=(64, 48), settings=DEFAULT)
     assert times_of(tmp_path / name) == [Fraction(n, 25) for n in range(4)]
 
 

@@ -15,10 +15,9 @@ from vsr.video.probe import VideoInfo, probe
 from vsr.video.reading.reader import VideoReader
 from vsr.video.writing.encoders import EncoderSettings
 from vsr.video.writing.output_file import OutputFile, encoding_of
-from vsr.video.writing.parts import Part, part_encoder
-from vsr.video.writing.stream_copier import TimeRange
+from vsr.video.writing.parts import PART_FRAMES, Part, encoded_parts, part_encoder
+from vsr.video.writing.stream_copier import WHOLE
 
-WHOLE = TimeRange(None, None)
 SIZE = (64, 48)
 OUTPUTS = [
     ("x264", "out.mp4"),
@@ -92,6 +91,15 @@ def test_a_part_comes_back_from_its_file(make_video, tmp_path, codec):
     [part] = encoded(tmp_path / "out.mkv", source, codec, [[512 * n for n in range(9)]])
     (tmp_path / "part").write_bytes(part.to_bytes())
     assert Part.load(tmp_path / "part") == part
+
+
+def test_a_long_film_becomes_parts_of_bounded_length_and_none_without_frames():
+    times = list(range(2 * PART_FRAMES + 1))
+    black = np.zeros((2, 2, 3), np.uint8)
+    parts = list(encoded_parts(((black, pts) for pts in times), None))
+    assert [len(part.frames) for part in parts] == [PART_FRAMES, PART_FRAMES, 1]
+    assert [frame.pts for part in parts for frame in part.frames] == times
+    assert list(encoded_parts([], None)) == []
 
 
 def test_a_damaged_part_is_an_error(tmp_path):

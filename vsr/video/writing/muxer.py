@@ -20,6 +20,7 @@ from vsr.video.writing.encoders import ENCODERS, holds_exact_times
 from vsr.video.writing.encoding import Encoding
 from vsr.video.writing.parts import Part
 from vsr.video.writing.stream_copier import (
+    WHOLE,
     StreamCopier,
     TimeRange,
     kept_tags,
@@ -143,7 +144,7 @@ class Muxer:
 
     def _is_truncated(self) -> bool:
         """True if clearly fewer frames came than the source announces."""
-        expected, whole = self._source.frame_count, self._span == TimeRange(None, None)
+        expected, whole = self._source.frame_count, self._span == WHOLE
         return whole and expected is not None and self._frame_count < _MOST_OF_FRAMES * expected
 
     def abort(self) -> None:

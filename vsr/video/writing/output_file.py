@@ -3,8 +3,7 @@
 import logging
 import os
 import shutil
-from collections.abc import Callable
-from fractions import Fraction
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,13 +14,12 @@ from vsr.video.container import open_video
 from vsr.video.images import decode_image, encode_png, upright
 from vsr.video.pixels import Pixels
 from vsr.video.probe import VideoInfo
-from vsr.video.times import exact_seconds
 from vsr.video.writing.animation import AnimationFile
 from vsr.video.writing.encoders import ENCODERS, PNG, EncoderSettings, check_codec
 from vsr.video.writing.encoding import Encoding
 from vsr.video.writing.muxer import Muxer
-from vsr.video.writing.parts import PART_FRAMES, Part, part_encoder
-from vsr.video.writing.stream_copier import TimeRange, source_range
+from vsr.video.writing.parts import Part, encoded_parts
+from vsr.video.writing.stream_copier import WHOLE, TimeRange
 from vsr.video.writing.stream_fates import check_audio
 
 _log = logging.getLogger(__name__)
@@ -153,69 +151,26 @@ class OutputFile:
         _remove(self._partial)
 
 
-class VideoWriter:
-    """Writes frames with the source's times and all that the source holds beside its video.
+def write_video(
+    frames: Iterable[tuple[Pixels, int]],
+    path: Path,
+    *,
+    source: VideoInfo,
+    size: tuple[int, int],
+    settings: EncoderSettings,
+    span: TimeRange = WHOLE,
+    overwrite: bool = False,
+) -> int:
+    """Write frames to `path` with all that the source holds beside its video; return their number.
 
-    A context manager, as OutputFile, to which it gives a part now and then.
+    A frame is RGB `h w 3` of a size (width, height) and its pts in the source's units, ascending.
     """
-
-    def __init__(
-        self,
-        path: str | Path,
-        *,
-        source: VideoInfo,
-        width: int,
-        height: int,
-        settings: EncoderSettings,
-        overwrite: bool = False,
-        start: float | Fraction = 0,
-        duration: float | Fraction | None = None,
-    ) -> None:
-        self.path = Path(path)
-        check_output(self.path, source=source, settings=settings, overwrite=overwrite)
-        self._shape = (height, width, 3)
-        self._last_pts: int | None = None
-        self._pending = 0
-        self._encoding = encoding_of(self.path, source, (width, height), settings)
-        length = None if duration is None else exact_seconds(duration)
-        span = source_range(source, exact_seconds(start), length)
-        self._file = OutputFile(self.path, source=source, encoding=self._encoding, span=span)
-        self._encoder = part_encoder(self._encoding)
-
-    @property
-    def frame_count(self) -> int:
-        """The number of frames written."""
-        return self._file.frame_count + self._pending
-
-    def write(self, pixels: Pixels, pts: int) -> None:
-        """Add one frame: RGB `h w 3` of the output's size, and its pts in the source's units."""
-        assert pixels.shape == self._shape, f"{pixels.shape = }, expected {self._shape}"
-        assert self._last_pts is None or pts > self._last_pts, f"{pts = } after {self._last_pts}"
-        self._last_pts = pts
-        if self._pending == PART_FRAMES:
-            self._close_part()
-            self._encoder = part_encoder(self._encoding)
-        self._encoder.write(pixels, pts)
-        self._pending += 1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        with self._file:
-            if error is not None:
-                raise error
-            if self._pending:
-                self._close_part()
-
-    def _close_part(self) -> None:
-        self._file.add(self._encoder.finish())
-        self._pending = 0
+    check_output(path, source=source, settings=settings, overwrite=overwrite)
+    encoding = encoding_of(path, source, size, settings)
+    with OutputFile(path, source=source, encoding=encoding, span=span) as output:
+        for part in encoded_parts(frames, encoding):
+            output.add(part)
+    return output.frame_count
 
 
 def encoding_of(

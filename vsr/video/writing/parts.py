@@ -1,6 +1,8 @@
 """Parts: closed runs of encoded frames, each made by itself, that join to one film unchanged."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Protocol
 
@@ -88,6 +90,18 @@ class PartEncoder(Protocol):
 def part_encoder(encoding: Encoding | None) -> PartEncoder:
     """An encoder of one part; without an `encoding`, of PNG pictures."""
     return PngPartEncoder() if encoding is None else VideoPartEncoder(encoding)
+
+
+def encoded_parts(
+    frames: Iterable[tuple[Pixels, int]], encoding: Encoding | None
+) -> Iterator[Part]:
+    """Parts of PART_FRAMES frames each, the last one shorter, made of frames and their pts."""
+    frames = iter(frames)
+    for first in frames:
+        encoder = part_encoder(encoding)
+        for pixels, pts in chain([first], islice(frames, PART_FRAMES - 1)):
+            encoder.write(pixels, pts)
+        yield encoder.finish()
 
 
 class VideoPartEncoder:

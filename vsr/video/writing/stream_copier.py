@@ -47,6 +47,10 @@ class TimeRange:
         return after_begin and (self.end is None or seconds < self.end)
 
 
+WHOLE = TimeRange(None, None)
+"""All of a source."""
+
+
 def source_range(source: VideoInfo, start: Fraction, duration: Fraction | None) -> TimeRange:
     """The range of `start` and `duration` (seconds from the first frame) on the source's clock."""
     first = source.start_pts * source.time_base

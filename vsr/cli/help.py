@@ -32,7 +32,7 @@ EXAMPLES = {
     """,
     "compare": """
         vsr compare film.mkv film_x4.mkv
-        vsr compare a.mp4 b.mp4 c.mp4 --frame 20 --crop 100,80,160,120 --output OUT_FOLDER
+        vsr compare a.mp4 b.mp4 c.mp4 --frame 20 --crop 100,80,160,120
     """,
     "models": """
         vsr models                               list all models
@@ -58,7 +58,7 @@ EXAMPLES = {
         vsr data caption clips.parquet         describe the clips in words
         vsr data degrade clips.parquet PAIRS   write pairs of good and bad clips
         vsr data precompute clips.parquet OUT  store the latents of samples
-        vsr data shards SHARDS ...             store shots with a strong network's frames
+        vsr data shards SHARDS ...             store shots with their key frames
     """,
     "evaluate": """
         vsr evaluate large.mkv --gt truth.mkv

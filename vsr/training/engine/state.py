@@ -89,6 +89,10 @@ class TrainingState:
         """The critic, in stages in which it learns."""
         return self.critic if stage.critic is not None else None
 
+    def samples_per_step(self, stage: StageConfig) -> int:
+        """Samples that all processes draw for one optimiser step."""
+        return stage.batch * stage.accumulate * self.accelerator.num_processes
+
     def save(self) -> Path:
         """Write a checkpoint; returns its folder (in other processes than the main one: the run's).
 

@@ -1,10 +1,10 @@
-"""Times decord against PyAV at what training asks of them: a few frames at random places of 720p.
+"""Times decord and PyAV reading a few frames at random positions of 720p videos, as training does.
 
     python data_prep/benchmark_readers.py FOLDER_OF_VIDEOS --clips 40
 
-The first videos of the folder are encoded anew at 1280x720, once with a key frame every 12 frames
-and once every 250, since seeking costs what lies between key frame and place. Both readers get the
-same places in turn, each on one thread; every clip opens its file, as training does.
+The first videos of the folder are re-encoded at 1280x720 with a key frame every 12 frames and every
+250 frames, since seeking decodes all frames from the previous key frame. Both readers read the same
+positions in turn, on one thread each, and open the file for every clip.
 """
 
 import argparse
@@ -31,14 +31,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--files", type=int, default=3, help="videos taken from the folder: 3")
-    parser.add_argument("--clips", type=int, default=40, help="random clips a table row: 40")
-    parser.add_argument("--frames", type=int, default=8)
-    parser.add_argument("--codec", default="libx264", help="encoder of the files: libx264")
+    parser.add_argument("folder", type=Path, help="folder of videos")
+    parser.add_argument("--files", type=int, default=3, help="number of videos (default: 3)")
+    parser.add_argument("--clips", type=int, default=40, help="clips per table row (default: 40)")
+    parser.add_argument("--frames", type=int, default=8, help="frames per clip (default: 8)")
+    parser.add_argument("--codec", default="libx264", help="encoder (default: libx264)")
     options = parser.parse_args(argv)
     videos = [p for p in list_media(options.folder) if p.suffix.lower() in VIDEO_SUFFIXES]
-    print("| key frames every | reader | ms a clip, median | 90 % below | ms of CPU a clip |")
+    print(
+        "| key frame interval | reader | median ms per clip | 90th percentile | CPU ms per clip |"
+    )
     print("|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         for interval in (12, 250):
@@ -49,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             for reader, seconds in time_readers(files, options.clips, options.frames).items():
                 print(f"| {interval} frames | {reader} | {row(seconds)} |")
     print(
-        f"\n{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {options.frames} frames a clip"
+        f"\n{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {options.frames} frames per clip"
     )
     return 0
 
@@ -67,20 +69,20 @@ def encode(source: Path, target: Path, interval: int, codec: str) -> Path:
 def time_readers(
     files: Sequence[Path], clips: int, frames: int
 ) -> dict[Access, list[tuple[float, float]]]:
-    """Seconds of the clock and of all threads' CPU, by reader and clip."""
+    """Wall-clock and CPU seconds of each clip, by reader."""
     rng = np.random.default_rng(0)
     seconds: dict[Access, list[tuple[float, float]]] = {reader: [] for reader in READERS}
     infos = {file: probe(file) for file in files}
     for number in range(clips + 1):
         file = files[int(rng.integers(len(files)))]
         length = frames / float(infos[file].average_rate or 25)
-        # Not on a frame's time, where rounding decides which frame is the first.
+        # Not exactly at the time of a frame, where rounding would decide the first frame.
         start = float(rng.uniform(0, float(infos[file].duration or 1) - 2 * length))
         for reader in READERS if number % 2 else READERS[::-1]:
             began, began_cpu = time.perf_counter(), time.process_time()
             found = len(list(read_part(file, start=start, seconds=length, access=reader)))
             taken = time.perf_counter() - began, time.process_time() - began_cpu
-            if number:  # the first clip loads libraries
+            if number:  # the first clip also loads the libraries
                 seconds[reader].append(taken)
             assert abs(found - frames) <= 1, f"{reader} gave {found} frames"
     return seconds

@@ -1,10 +1,10 @@
-"""Print the memory that training the published U-Net (691 M parameters) needs on each GPU, in GB.
+"""Print the GPU memory for training the published U-Net (691 M parameters), in GB per GPU.
 
     python tools/training_memory.py --frames 8 --size 80
 
-Nothing is computed: the networks are on the meta device. Weights, gradients, the two moments of
-Adam and the average are counted in float32, activations in bfloat16. Autocast keeps norms in
-float32, which can double the activations.
+The networks are on the meta device, so nothing is computed. Weights, gradients, Adam's two moments
+and the average are counted in float32, activations in bfloat16. Autocast keeps norms in float32,
+which can double the activations.
 """
 
 import argparse
@@ -23,8 +23,8 @@ UNIT = 2 * 3e7
 """Bytes of the largest layer that FSDP gathers, in bfloat16: a temporal block of 1024 channels."""
 
 
-class Held:
-    """Counts the bytes of tensors; several views of one tensor count once."""
+class TensorBytes:
+    """Counts the bytes of tensors; views of the same tensor count once."""
 
     def __init__(self, parameters: set[int]) -> None:
         self._seen: dict[int, Tensor] = {}
@@ -42,10 +42,10 @@ class Held:
 def activations(unet: UNetVideoModel, frames: int, size: int, *, again: bool) -> float:
     """Return the GB that the forward pass of one sample keeps for the backward pass."""
     parameters = {p.untyped_storage()._cdata for p in unet.parameters()}
-    held, largest = Held(parameters), [0]
+    held, largest = TensorBytes(parameters), [0]
 
     def remember(layer: nn.Module, *inputs: Any) -> Tensor:
-        inner = Held(parameters)
+        inner = TensorBytes(parameters)
         with torch.autograd.graph.saved_tensors_hooks(inner.keep, lambda t: t):
             layer(*inputs)
         largest[0] = max(largest[0], inner.bytes)
@@ -79,8 +79,10 @@ def states(total: float, trained: float, *, gpus: int, shard: bool) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--frames", type=int, default=8, help="frames of a sample (default: 8)")
-    parser.add_argument("--size", type=int, default=80, help="side of the latents (default: 80)")
+    parser.add_argument("--frames", type=int, default=8, help="frames per sample (default: 8)")
+    parser.add_argument(
+        "--size", type=int, default=80, help="width and height of the latents (default: 80)"
+    )
     options = parser.parse_args()
     with torch.device("meta"):
         unet = UNetVideoModel().to(torch.bfloat16)
@@ -99,7 +101,7 @@ def main() -> None:
             print(f"  {gpus:3d} GPUs  DDP {ddp:6.2f}  FSDP {fsdp:6.2f}")
         for again in (False, True):
             need = activations(unet, options.frames, options.size, again=again)
-            print(f"  activations of a sample{', recomputed' if again else ''}: {need:.2f}")
+            print(f"  activations of one sample{', recomputed' if again else ''}: {need:.2f}")
 
 
 if __name__ == "__main__":

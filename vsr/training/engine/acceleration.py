@@ -1,4 +1,4 @@
-"""The accelerator that a config asks for; what cannot work is refused before anything starts."""
+"""The accelerator of a config; unsupported settings are refused before the run starts."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from vsr.training.config import TrainConfig
 def make_accelerator(config: TrainConfig) -> Accelerator:
     """The accelerator of a run: devices and processes as launched, the rest as configured.
 
-    Raises `ConfigError` for a way of sharing the work in which this loop cannot run, and
+    Raises `ConfigError` for a distribution method that this loop does not support, and
     `DependencyError` for a tracker that is not installed.
     """
     accelerator = Accelerator(

@@ -31,7 +31,7 @@ MODEL, EMA, CRITIC = "model.safetensors", "ema.safetensors", "critic.safetensors
 OPTIMIZER, STATE = "optimizer.pt", "state.json"
 _PREFIX = "step_"
 
-# Each reader and writer has errors of its own kind for a damaged file and a full disk.
+# Each library raises its own errors for a damaged file or a full disk.
 _WRITE_ERRORS = (OSError, SafetensorError, RuntimeError)
 _READ_ERRORS = (
     *_WRITE_ERRORS,
@@ -208,8 +208,8 @@ def _read(folder: Path) -> Checkpoint:
 def _remove_older(folders: Sequence[Path], newest: Path, *, keep: int) -> None:
     """Remove all but `keep` of the folders up to `newest`.
 
-    Later ones, which a resumed run found damaged, do not count: it replaces them when it gets
-    there.
+    Later ones, which a resumed run found damaged, do not count: the run replaces them when
+    it reaches their steps.
     """
     for old in [folder for folder in folders if folder.name <= newest.name][:-keep]:
         remove_folder(old)

@@ -13,9 +13,10 @@ from vsr.training.config import CriticConfig
 
 
 class CriticOptimizer:
-    """A recipe's critic and its optimiser. Every process holds it whole and averages its gradients.
+    """A recipe's critic and its optimiser.
 
-    It is updated once a step, together with the model: each has seen the other before its update.
+    Every process holds the whole critic, and gradients are averaged over the processes. Model and
+    critic are updated together, once per step, each by gradients through the other's old weights.
     """
 
     def __init__(self, module: nn.Module, accelerator: Accelerator) -> None:
@@ -37,7 +38,7 @@ class CriticOptimizer:
             self.optimizer.load_state_dict(dict(optimizer_state))
 
     def load(self, weights: Mapping[str, Tensor]) -> None:
-        """Take over the saved weights; raises `ConfigError` where they are another critic's."""
+        """Load saved weights; raises `ConfigError` if they belong to another critic."""
         try:
             self.module.load_state_dict(dict(weights))
         except RuntimeError as error:
@@ -48,7 +49,7 @@ class CriticOptimizer:
 
     @contextmanager
     def frozen(self) -> Generator[None]:
-        """Inside, gradients pass through the critic and leave none behind."""
+        """Inside, gradients flow through the critic but are not stored in it."""
         for parameter in self.parameters:
             parameter.requires_grad_(False)
         try:
@@ -68,7 +69,7 @@ class CriticOptimizer:
         return float(nn.utils.clip_grad_norm_(self.parameters, clip_norm))
 
     def step(self, lr: float) -> None:
-        """Move the weights."""
+        """Update the weights."""
         assert self.optimizer is not None, "begin() first"
         for group in self.optimizer.param_groups:
             group["lr"] = lr

@@ -1,4 +1,4 @@
-"""The running average of the weights, which is what a run hands over in the end."""
+"""The running average of the weights, which is the result of a run."""
 
 from collections.abc import Collection, Generator, Mapping
 from contextlib import contextmanager
@@ -47,12 +47,12 @@ class Ema:
             _assign(parameters, own)
 
     def follow(self, model: nn.Module) -> None:
-        """Spread the average over processes as the parameters are spread by now."""
+        """Shard the average over the processes like the parameters."""
         for name, parameter in self._averaged(model).items():
             self.shadow[name] = spread_like(self.shadow[name], parameter.detach())
 
     def load(self, shadow: Mapping[str, Tensor], updates: int) -> None:
-        """Take over a saved average, of whole tensors."""
+        """Load a saved average of unsharded tensors."""
         for name, value in self.shadow.items():
             value.copy_(spread_like(shadow[name], value))
         self.updates = updates

@@ -16,7 +16,7 @@ from vsr.training.config import OptimizerConfig, StageConfig
 def names_that_train(model: nn.Module, stage: StageConfig) -> set[str]:
     """The names of the parameters that train in a stage.
 
-    Raises `ConfigError` for a pattern that matches no parameter, and where nothing trains.
+    Raises `ConfigError` for a pattern that matches no parameter, and if nothing trains.
     """
     names = [name for name, _ in model.named_parameters()]
     for pattern in (*stage.train, *stage.freeze, *stage.lr_scales):
@@ -34,9 +34,9 @@ def names_that_train(model: nn.Module, stage: StageConfig) -> set[str]:
 
 
 def choose_parameters(model: nn.Module, stage: StageConfig) -> int:
-    """Set which parameters need gradients in this stage; returns how many numbers they hold.
+    """Set which parameters need gradients in this stage; returns their total size.
 
-    Raises `ConfigError` as `names_that_train`.
+    Raises `ConfigError` like `names_that_train`.
     """
     chosen = names_that_train(model, stage)
     for name, parameter in model.named_parameters():
@@ -50,7 +50,7 @@ def make_optimizer(
     """AdamW over the parameters that need gradients, grouped by factor on the learning rate.
 
     Vectors and scalars (biases, slopes, gains) do not decay. A group holds its factor as
-    `lr_scale`. Raises `DependencyError` where 8-bit states are asked for and nobody keeps them.
+    `lr_scale`. Raises `DependencyError` if `adamw8bit` is set without bitsandbytes.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():

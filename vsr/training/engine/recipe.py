@@ -13,11 +13,11 @@ Batch = Mapping[str, Any]
 
 
 class Recipe(Protocol):
-    """One way of training: everything that differs between recipes, nothing that does not."""
+    """A training method: its model, samples, loss and validation."""
 
     @property
     def model(self) -> nn.Module:
-        """All that is trained, in one module whose forward makes the prediction."""
+        """All trained networks in one module, whose forward computes the prediction."""
         ...
 
     def dataset(self, stage: StageConfig) -> Dataset[dict[str, Tensor]]:
@@ -38,26 +38,27 @@ class Recipe(Protocol):
 
 @runtime_checkable
 class AdversarialRecipe(Recipe, Protocol):
-    """A recipe with a critic, which learns beside the model in stages that have a `critic` config.
+    """A recipe with a critic, which trains alongside the model in stages with a `critic` config.
 
-    A micro-batch calls `terms` and then `critic_terms`; after the last one both networks move, so
-    that each has seen the other as it was before. The critic is saved and resumed with the model.
+    Each micro-batch calls `terms`, then `critic_terms`. After the last one both networks are
+    updated, each by gradients through the other's old weights. The critic is saved and resumed
+    with the model.
     """
 
     @property
     def critic(self) -> nn.Module | None:
-        """All that judges, in one module (an `nn.ModuleDict` of several, say); None: no stage asks.
+        """All critics in one module (such as an `nn.ModuleDict`); None if no stage has a critic.
 
         Parameters that do not need gradients when the run begins never train. Every process holds
-        it whole and unwrapped: `terms` may use `self.critic` as it is, and gradients pass through
-        it there without staying in it.
+        the whole module, unwrapped: `terms` may call `self.critic` directly, and gradients flow
+        through it there without being stored in it.
         """
         ...
 
     def critic_terms(self, batch: Batch, stage: StageConfig) -> dict[str, Tensor]:
-        """The terms of the critic's loss, which is their plain sum, for the batch of `terms`.
+        """The terms of the critic's loss, their unweighted sum, for the batch of `terms`.
 
-        What the model made in `terms` can be kept from there (detached). Not called under the
-        loop's autocast: use your own.
+        `terms` may keep its detached output for this call. The loop's autocast is not active here:
+        use your own.
         """
         ...

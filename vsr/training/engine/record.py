@@ -18,7 +18,7 @@ from torch import Tensor
 
 
 class MetricsFile:
-    """`metrics.jsonl` of a run: one JSON object a line, flushed at once."""
+    """`metrics.jsonl` of a run: one JSON object per line, flushed at once."""
 
     def __init__(self, run: Path) -> None:
         run.mkdir(parents=True, exist_ok=True)
@@ -47,7 +47,7 @@ class Stopwatch:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
     def read(self) -> dict[str, float]:
-        """The parts' seconds, which start again at zero."""
+        """Return the seconds of each part and reset them."""
         seconds, self.seconds = self.seconds, {}
         return seconds
 
@@ -60,21 +60,21 @@ class Means:
         self._counts: dict[str, int] = {}
 
     def add(self, values: Mapping[str, Tensor]) -> None:
-        """Take in one value of each name, without waiting for a device."""
+        """Add one value for each name, without synchronising the device."""
         for name, value in values.items():
             value = value.detach().float()
             self._sums[name] = self._sums[name] + value if name in self._sums else value.clone()
             self._counts[name] = self._counts.get(name, 0) + 1
 
     def read(self) -> dict[str, Tensor]:
-        """The means, which start again from nothing."""
+        """Return the means and reset them."""
         means = {name: value / self._counts[name] for name, value in self._sums.items()}
         self._sums, self._counts = {}, {}
         return means
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, int | float | str | bool]:
-    """A config in plain form as one mapping of dotted names, as trackers take it."""
+    """A config in plain form as one mapping of dotted names, as trackers expect it."""
     found: dict[str, int | float | str | bool] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):

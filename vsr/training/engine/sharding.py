@@ -1,6 +1,6 @@
-"""Tensors that FSDP spreads over processes, whole again for a checkpoint, and back.
+"""Gathers the tensors that FSDP shards, for checkpoints, and shards loaded ones.
 
-Every process must call these at the same time: each holds a part.
+All processes must call these functions together: each holds one shard.
 """
 
 from typing import Any
@@ -11,15 +11,15 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 
 def whole(value: Any, *, keep: bool = True) -> Any:
-    """A tensor, or a nest of mappings and lists of them, with spread ones gathered on the CPU.
+    """A tensor, or nested dicts and lists of tensors, with sharded ones gathered on the CPU.
 
-    Where not `keep`, a gathered tensor is let go at once, and None stands in its place.
+    With `keep=False`, a gathered tensor is freed at once and replaced by None.
     """
     if isinstance(value, DTensor):
         gathered = value.full_tensor()
         return gathered.cpu() if keep else None
     if isinstance(value, dict):
-        # in one order in all processes: optimisers list their states as gradients came
+        # the same order in all processes: optimisers list states in the order of first gradients
         return {key: whole(value[key], keep=keep) for key in sorted(value, key=str)}
     if isinstance(value, list):
         return [whole(item, keep=keep) for item in value]
@@ -27,7 +27,7 @@ def whole(value: Any, *, keep: bool = True) -> Any:
 
 
 def spread_like(value: Tensor, target: Tensor) -> Tensor:
-    """`value`, which every process holds whole, spread as `target` is (if it is)."""
+    """`value`, which every process holds whole, sharded like `target` (if that is sharded)."""
     if not isinstance(target, DTensor) or isinstance(value, DTensor):
         return value
     return distribute_tensor(
@@ -37,13 +37,13 @@ def spread_like(value: Tensor, target: Tensor) -> Tensor:
 
 @torch.no_grad()
 def load_whole(module: nn.Module, state: dict[str, Tensor]) -> None:
-    """`load_state_dict` of whole tensors into a module whose own may be spread."""
+    """`load_state_dict` of unsharded tensors into a module that may be sharded."""
     own = module.state_dict()
     module.load_state_dict({k: spread_like(v, own[k]) if k in own else v for k, v in state.items()})
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """`load_state_dict` of whole tensors into an optimiser of parameters that may be spread."""
+    """`load_state_dict` of unsharded tensors into an optimiser whose parameters may be sharded."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     numbers = [n for group in state["param_groups"] for n in group["params"]]
     spread = {

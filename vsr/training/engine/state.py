@@ -52,9 +52,9 @@ class TrainingState:
         self._spread: nn.Module | None = None
 
     def begin_stage(self, stage: StageConfig) -> nn.Module:
-        """The model as the stage trains it, wrapped for many processes, beside its optimiser.
+        """Prepare the optimisers of a stage; returns the model wrapped for several processes.
 
-        Optimisers are new, unless the stage resumes from a checkpoint.
+        Optimisers start fresh, unless the stage resumes from a checkpoint.
         """
         count = choose_parameters(self.model, stage)
         fresh = make_optimizer(self.model, stage, self.config.optimizer)
@@ -63,7 +63,8 @@ class TrainingState:
         else:
             wrapped, optimizer = self._spread, self.accelerator.prepare_optimizer(fresh)
         if self.accelerator.is_fsdp2:
-            self._spread = wrapped  # once: accelerate takes empty parts of two parameters for one
+            # Prepared only once: accelerate mistakes two parameters with empty shards for one.
+            self._spread = wrapped
         self.optimizer = optimizer
         self.ema.follow(self.model)
         resumed, self._resumed = self._resumed, None
@@ -78,15 +79,15 @@ class TrainingState:
         return wrapped.train()
 
     def end_stage(self, wrapped: nn.Module) -> None:
-        """Let go of wrappers and optimisers."""
+        """Free the wrappers and the optimisers."""
         self.accelerator.unwrap_model(wrapped, keep_fp32_wrapper=False)
-        # else the next stage's prepare leaves it as it is: in full precision
+        # else `prepare` skips the model in the next stage, which then runs in full precision
         self.model.__dict__.pop("_is_accelerate_prepared", None)
         self.accelerator.free_memory()
         self.optimizer = None
 
     def critic_of(self, stage: StageConfig) -> CriticOptimizer | None:
-        """The critic, in stages in which it learns."""
+        """The critic in stages that train it, else None."""
         return self.critic if stage.critic is not None else None
 
     def samples_per_step(self, stage: StageConfig) -> int:
@@ -94,7 +95,7 @@ class TrainingState:
         return stage.batch * stage.accumulate * self.accelerator.num_processes
 
     def save(self) -> Path:
-        """Write a checkpoint; returns its folder (in other processes than the main one: the run's).
+        """Write a checkpoint; returns its folder, or the run folder in all but the main process.
 
         With FSDP all processes gather the tensors, and the main one alone keeps them.
         """
@@ -161,7 +162,7 @@ class TrainingState:
         }
 
     def _seed_generators(self, states: list[dict[str, Any]]) -> None:
-        """Set this process's generators, by seeding where the saved run had no such process."""
+        """Restore this process's generators; seeds them if the saved run had fewer processes."""
         number = self.accelerator.process_index
         if number >= len(states):
             torch.manual_seed(self.config.seed + number + self.progress.total)
@@ -172,7 +173,7 @@ class TrainingState:
 
 
 def enable_gradient_checkpointing(model: nn.Module) -> None:
-    """Recompute the activations of all diffusers networks inside in the backward pass."""
+    """Make all diffusers networks in a model recompute activations in the backward pass."""
     for module in model.modules():
         if isinstance(module, ModelMixin):
             module.enable_gradient_checkpointing()

@@ -22,7 +22,7 @@ Restore = Callable[[Batch], Float[Tensor, "3 t h w"]]
 
 
 class Validator:
-    """Fixed samples on the CPU, and what bicubic enlargement scores on them.
+    """Scores a model and bicubic enlargement on fixed samples, kept on the CPU.
 
     Figures: `psnr` (RGB, dB), `features` (distance of EfficientNet-Lite0 maps, lower is better),
     `grid` (imbalance of the four pixel phases; 0.02 for photographs, hatching reaches 0.1) and

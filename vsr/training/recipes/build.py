@@ -10,7 +10,7 @@ from vsr.training.recipes.networks import with_shapes_of_init
 def completed(config: TrainConfig) -> TrainConfig:
     """The config with the shapes that its `init` and its recipe give the networks.
 
-    What is complete already stays as it is.
+    Fields that are already complete are kept.
     """
     if config.recipe == "join":
         return config

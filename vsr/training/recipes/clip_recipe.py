@@ -32,7 +32,7 @@ from vsr.training.losses.terms import (
 HELD_OUT = 1 << 40
 """Added to the seed of validation samples."""
 CRITIC_DRAWS = 1 << 41
-"""Added to the seed of what the critic draws."""
+"""Added to the seed of the critic's random draws."""
 
 
 class ClipRecipe(ABC):
@@ -87,10 +87,10 @@ class ClipRecipe(ABC):
     def restore(
         self, model: nn.Module, sample: Batch, generator: torch.Generator
     ) -> Float[Tensor, "3 t h w"]:
-        """The large frames that the model makes of a held-out sample."""
+        """The model's large frames for a held-out sample."""
 
     def dataset(self, stage: StageConfig) -> Dataset[dict[str, Tensor]]:
-        """Endless samples of a stage, in another order in every stage."""
+        """An endless set of samples for a stage; each stage has its own order."""
         seed = self.config.seed + 1000 * self.config.stages.index(stage)
         return self._samples(stage.crop, stage.frames, seed=seed)
 
@@ -123,7 +123,7 @@ class ClipRecipe(ABC):
     def perceptual(
         self, output: Tensor, hr: Tensor, generator: torch.Generator
     ) -> Float[Tensor, ""]:
-        """Distance of the features of a random share of the frames, on crops shifted at random."""
+        """Feature distance on a random share of the frames, cropped with a random shift."""
         made, true = (rearrange(x, "b c t h w -> (b t) c h w") for x in (output, hr))
         fraction = self.config.teacher_fraction
         picks = pick_frames(len(made), fraction=fraction, generator=generator).to(made.device)
@@ -144,9 +144,9 @@ class ClipRecipe(ABC):
 def frame_terms(
     output: Float[Tensor, "b 3 t h w"], batch: Batch, weights: LossWeights
 ) -> dict[str, Tensor]:
-    """The terms between made and true frames that need no other network, where they have a weight.
+    """The weighted terms that compare output and ground truth without another network.
 
-    `pixel` is always there.
+    `pixel` is always included.
     """
     hr = batch["hr"]
     terms = {"pixel": charbonnier(output, hr)}

@@ -59,9 +59,9 @@ class OneStepModel(nn.Module):
     ) -> Float[Tensor, "b 3 t h4 w4"]:
         """The large frames in [-1, 1], not clipped, from one step.
 
-        `noisy`: the small frames with the noise of their level, which the U-Net sees instead.
-        The step starts at the latents of the enlarged small frames plus `kappa` * noise; or, given
-        `sigma` and the `clean` large frames, on the way from those latents to the clean ones.
+        `noisy`: the small frames with noise of `noise_level`, on which the U-Net is conditioned.
+        The step starts at the latents of the enlarged small frames plus `kappa` * noise. Given
+        `sigma` and the `clean` large frames, it starts at a mixture of those and the clean latents.
         """
         base = self.vae.encode_enlarged(lr)
         latents = starting_latents(noise, base=base, strength=self.kappa)
@@ -76,7 +76,7 @@ class OneStepModel(nn.Module):
 
 
 class CompactRecipe(ClipRecipe):
-    """Trains `OneStepModel` by ground truth, frozen features, a frozen teacher and known motion."""
+    """Trains `OneStepModel` with ground truth, frozen features, a teacher and known motion."""
 
     def __init__(self, config: TrainConfig, device: torch.device) -> None:
         super().__init__(config, build_model(config), device)
@@ -110,7 +110,7 @@ class CompactRecipe(ClipRecipe):
         config, (_, _, t, h, w) = self.config.noise, lr.shape
         frames, latents, levels = [], [], []
         for sample, number in zip(lr, index.tolist(), strict=True):
-            # Drawn where it is used: a batch of noise is too much for a CPU that feeds a GPU.
+            # Drawn on the device: a CPU that feeds a GPU is too slow for a batch of noise.
             generator = sample_generator(self.config.seed, number, lr.device)
             latents.append(
                 torch.randn(LATENT_CHANNELS, t, h, w, generator=generator, device=lr.device)
@@ -128,7 +128,7 @@ class CompactRecipe(ClipRecipe):
     def restore(
         self, model: nn.Module, sample: Batch, generator: torch.Generator
     ) -> Float[Tensor, "3 t h w"]:
-        """The large frames that one step makes of the small ones."""
+        """The large frames of a held-out sample, from one step."""
         lr = sample["lr"][None].to(self.device)
         noise = torch.randn(1, LATENT_CHANNELS, *lr.shape[2:], generator=generator)
         level = torch.zeros(1, dtype=torch.long, device=self.device)
@@ -137,7 +137,10 @@ class CompactRecipe(ClipRecipe):
     def _feature_terms(
         self, output: Tensor, batch: Batch, stage: StageConfig, generator: torch.Generator
     ) -> dict[str, Tensor]:
-        """Terms of a random share of the frames, on crops that are shifted at random."""
+        """Feature and teacher terms on a random share of the frames.
+
+        Features are computed on crops with a random shift.
+        """
         frames = rearrange(output, "b c t h w -> (b t) c h w")
         picks = pick_frames(
             len(frames), fraction=self.config.teacher_fraction, generator=generator
@@ -173,7 +176,7 @@ class CompactRecipe(ClipRecipe):
 
 
 def draw_sigmas(config: TrainConfig, index: Int[Tensor, " b"]) -> Float[Tensor, " b"]:
-    """Start of each sample between clean (0) and noise (1): mostly 1, as in the first step."""
+    """Start of each sample between clean (0) and noise (1): mostly 1, as for the first step."""
     generators = [sample_generator(config.seed + 1, number) for number in index.tolist()]
     draws = torch.stack([torch.rand(2, generator=generator) for generator in generators])
     later = draws[:, 0] < config.noise.later_probability

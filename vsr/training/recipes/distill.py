@@ -1,4 +1,4 @@
-"""The recipe of the student: a teacher of many steps becomes a model of one to four."""
+"""The recipe that distils a teacher of many steps into a student of one to four."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ from vsr.training.recipes.networks import initial_networks, named_path
 from vsr.training.recipes.noise import draw_levels, normal_like
 
 FRAME_LOSSES = ("pixel", "gradient", "frequency", "grid", "temporal", "perceptual")
-"""Weights that ask for decoded frames."""
+"""Losses that need decoded frames."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +36,14 @@ class Start:
 
     latents: Float[Tensor, "b c t h w"]
     low_res: Float[Tensor, "b 3 t h w"]
-    """The small frames with their noise, as the U-Net sees them."""
+    """The small frames with added noise, which condition the U-Net."""
     level: Int[Tensor, " b"]
     base: Float[Tensor, "b c t h w"] | None
-    """Latents of the enlarged small frames, where the model starts or predicts from there."""
+    """Latents of the enlarged small frames, for models that start there or predict a residual."""
 
 
 class Student(nn.Module):
-    """The U-Net that learns, whose forward is one call of it."""
+    """The student U-Net; its forward is one call of the network."""
 
     unet: UNetVideoModel
 
@@ -69,11 +69,10 @@ class Student(nn.Module):
 
 
 class DistillRecipe(ClipRecipe):
-    """Trains a student by its teacher's results, ground truth, features and a critic.
+    """Trains a student with its teacher's results, ground truth, features and a critic.
 
-    The weight `latent` asks for the teacher: it samples every clip in full, from the noise that the
-    student gets, which is most of the time of such a stage. Stages without it learn from ground
-    truth alone.
+    With the weight `latent`, the teacher samples every clip in full from the student's noise, which
+    takes most of the time of such a stage. Stages without it train on ground truth alone.
     """
 
     model: Student
@@ -127,10 +126,10 @@ class DistillRecipe(ClipRecipe):
     def predict(
         self, model: nn.Module, start: Start, target: Float[Tensor, "b c t h w"], *, step: int
     ) -> Float[Tensor, "b c t h w"]:
-        """The clean latents that the student sees at one of its steps.
+        """The clean latents that the student predicts at one of its steps.
 
-        The first begins at the start itself; later ones on the straight way from there to `target`,
-        where the steps before would have led a perfect student.
+        The first step begins at `start`. A later one begins at a mixture of `start` and `target`,
+        where the earlier steps would have led a perfect student.
         """
         mixture = self.schedule.mixtures[step]
         latents = start.latents
@@ -147,7 +146,7 @@ class DistillRecipe(ClipRecipe):
         )
 
     def start(self, lr: Float[Tensor, "b 3 t h w"], index: Int[Tensor, " b"]) -> Start:
-        """Noise of a batch by sample number, and what else sampling begins with."""
+        """The start of sampling for a batch; its noise is drawn by sample number."""
         seed, numbers = self.config.seed, index.tolist()
         generators = [sample_generator(seed, number, lr.device) for number in numbers]
         levels = draw_levels(
@@ -169,7 +168,7 @@ class DistillRecipe(ClipRecipe):
 
     @torch.no_grad()
     def teach(self, start: Start) -> Float[Tensor, "b c t h w"]:
-        """The clean latents that the teacher samples, guided, without propagation."""
+        """The clean latents that the teacher samples with guidance, without propagation."""
         steps = self.config.distill.teacher_steps or self.settings.num_inference_steps
         schedule = make_schedule(
             self.teacher.scheduler, steps, device=self.device, kind=self.settings.scheduler
@@ -186,7 +185,7 @@ class DistillRecipe(ClipRecipe):
     def restore(
         self, model: nn.Module, sample: Batch, generator: torch.Generator
     ) -> Float[Tensor, "3 t h w"]:
-        """The frames of a held-out sample, by the pipeline that the student will be."""
+        """The frames of a held-out sample, from the pipeline that is exported."""
         unet, vae, steps = self.model.unet, self.teacher.vae, self.config.distill.steps
         return student_pipeline(self.teacher, unet, vae, steps=steps)(
             sample["lr"][None].to(self.device),
@@ -198,7 +197,7 @@ class DistillRecipe(ClipRecipe):
         ).frames[0]
 
     def _guided(self, latents: Tensor, timestep: Tensor, start: Start) -> Tensor:
-        """n + scale (p - n) where there is text that steers, else p."""
+        """Guided prediction: n + scale (p - n) if the model reads text, else p."""
 
         def predict(text: Tensor | None) -> Tensor:
             text = _repeated(text, len(latents))
@@ -216,7 +215,7 @@ class DistillRecipe(ClipRecipe):
         return positive + (self.guidance_scale - 1) * (positive - predict(self.negative))
 
     def _embed_prompts(self, folder: Path) -> tuple[Tensor | None, Tensor | None]:
-        """Embeddings of the prompt and the negative prompt; the text encoder is dropped then."""
+        """Return embeddings of prompt and negative prompt, and free the text encoder."""
         pipe = self.teacher
         if pipe.unet.config["cross_attention_dim"] is None:
             return None, None
@@ -239,7 +238,7 @@ class DistillRecipe(ClipRecipe):
             return self.teacher.vae.encode_enlarged(lr).float()
 
     def _decode(self, latents: Tensor, lr: Tensor) -> Tensor:
-        """Frames in [-1, 1], not clamped; gradients pass."""
+        """Frames in [-1, 1], not clamped, with gradients."""
         with self.autocast():
             return self.teacher.vae.decode_scaled(latents, lr).float()
 
@@ -260,8 +259,8 @@ def teacher_folder(config: TrainConfig) -> Path:
 def student_scheduler(teacher: Any) -> Any:
     """The teacher's noise schedule for few steps.
 
-    They begin at its noisiest timestep and end without noise (trailing timesteps, Lin et al. 2024);
-    flow matching does so anyway. It is another object: schedulers hold their timesteps.
+    Its steps begin at the noisiest timestep and end without noise (trailing timesteps, Lin et al.
+    2024), as flow matching does anyway. Returns a new object, since schedulers store timesteps.
     """
     if is_flow_matching(teacher):
         return type(teacher).from_config(teacher.config)

@@ -27,10 +27,10 @@ _KINDS: Mapping[str, Any] = {"unet": UNetVideoModel, "vae": AutoencoderKLVideo}
 
 
 def with_shapes_of_init(config: TrainConfig) -> TrainConfig:
-    """The config with the shapes of the networks that `init` holds, where it is a folder.
+    """The config with the shapes of the networks in `init`, if that is a folder.
 
-    From here on the config alone says what the networks are, so that a checkpoint can be opened
-    without the folder. Raises `ConfigError` where the config names other shapes than the folder.
+    The returned config alone describes the networks, so that a checkpoint can be loaded without the
+    folder. Raises `ConfigError` if the config's shapes differ from those of the folder.
     """
     if config.init is None or not named_path(config.init).is_dir():
         return config
@@ -46,12 +46,12 @@ def with_shapes_of_init(config: TrainConfig) -> TrainConfig:
 
 
 def initial_networks(config: TrainConfig) -> Networks:
-    """U-Net and autoencoder of a config with the weights of its `init`, where it has one.
+    """U-Net and autoencoder of a config, with the weights of its `init` if it has one.
 
     `init` is a model folder, a run folder (its newest checkpoint), a checkpoint, or a file with an
-    image network that becomes the spatial layers. Averaged weights are taken where there are some.
-    Raises `ConfigError` for keys that the networks do not have or an `init` that is not there,
-    `ModelError` for weights that do not fit.
+    image network that becomes the spatial layers. Averaged weights are preferred.
+    Raises `ConfigError` for unknown keys or a missing `init`, `ModelError` for weights that do not
+    fit.
     """
     if config.init is None:
         return build_networks(config.model)
@@ -64,7 +64,7 @@ def initial_networks(config: TrainConfig) -> Networks:
 
 
 def build_networks(config: ModelConfig) -> Networks:
-    """U-Net and autoencoder with fresh weights; the embedded model's where the config is empty."""
+    """U-Net and autoencoder with fresh weights, shaped like `compact` if the config is empty."""
     return (
         _build_network(UNetVideoModel, config.unet, "unet") if config.unet else compact_unet(),
         _build_network(AutoencoderKLVideo, config.vae, "vae") if config.vae else compact_vae(),
@@ -74,7 +74,7 @@ def build_networks(config: ModelConfig) -> Networks:
 def load_networks(source: Path) -> Networks:
     """U-Net and autoencoder, in float32, of a model folder, a run or a checkpoint.
 
-    A network that a run did not train is as it was when that run began.
+    A network that a run did not train has the weights with which that run began.
     """
     if (source / INDEX).is_file():
         unet, vae = (load_network(kind, source / name) for name, kind in _KINDS.items())
@@ -92,9 +92,9 @@ def load_networks(source: Path) -> Networks:
 
 
 def model_folder_of(source: Path) -> Path:
-    """The model folder that a chain of runs began with: it has the schedulers and the text.
+    """The model folder at the start of a chain of runs; it has the schedulers and the text encoder.
 
-    Raises `ConfigError` where the chain begins with something else.
+    Raises `ConfigError` if the chain starts with something else.
     """
     if (source / INDEX).is_file():
         return source
@@ -136,14 +136,14 @@ def _shapes(source: Path) -> ModelConfig:
 
 
 def _at_start(config: TrainConfig) -> dict[str, nn.Module]:
-    """The networks with which a run of the config begins: fresh ones come from its seed."""
+    """The networks at the start of a run of the config; fresh weights are drawn from its seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         return dict(zip(_KINDS, initial_networks(config), strict=True))
 
 
 def _in_full(values: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The values of a network's config with all defaults, as yaml would hold them."""
+    """The values of a network's config with all defaults, as YAML stores them."""
     parameters = inspect.signature(_KINDS[name].__init__).parameters.values()
     known = {p.name: p.default for p in parameters if p.name != "self"}
     with torch.device("meta"):

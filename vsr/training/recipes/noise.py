@@ -1,4 +1,4 @@
-"""Noise of training samples, by their numbers: the same in every batch, process and restart."""
+"""Noise of training samples, drawn by sample number, whatever the batch, process and restart."""
 
 from collections.abc import Sequence
 

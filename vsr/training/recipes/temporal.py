@@ -33,11 +33,11 @@ from vsr.training.recipes.noise import draw_levels, normal_like
 EMPTY_PROMPT = "empty"
 """Name of the empty prompt's embedding in a file of embeddings."""
 LOSS_STEPS = 8
-"""Timesteps, spread evenly, at which the validation loss is measured."""
+"""Number of evenly spaced timesteps at which the validation loss is measured."""
 
 
 class Denoiser(nn.Module):
-    """The U-Net as the module that trains, so that its parameters are called `unet.*`."""
+    """The trained module: a U-Net whose parameters are named `unet.*`."""
 
     def __init__(self, unet: UNetVideoModel) -> None:
         super().__init__()
@@ -61,10 +61,11 @@ class Denoiser(nn.Module):
 class TemporalRecipe(ClipRecipe):
     """Trains a U-Net on noised latents of clips, as Upscale-A-Video does (Zhou et al. 2024, 3.1).
 
-    The mean square of the difference from what the scheduler's prediction type asks for (velocity,
-    noise or clean latents), at timesteps drawn evenly; small frames with noise of a drawn level,
-    which the U-Net receives; and the empty prompt now and then, so that guidance works.
-    Which layers train is the stages' choice: `train: ["unet.*temp*"]` are those that see time.
+    The loss is the mean squared error of the prediction (velocity, noise or clean latents, by the
+    scheduler's prediction type) at uniformly drawn timesteps. The small frames get noise of a drawn
+    level, which the U-Net receives too. A share of the samples gets the empty prompt, as
+    classifier-free guidance requires. Each stage selects the layers that train:
+    `train: ["unet.*temp*"]` selects the temporal ones.
     """
 
     def __init__(self, config: TrainConfig, device: torch.device) -> None:
@@ -83,7 +84,7 @@ class TemporalRecipe(ClipRecipe):
         self.empty_prompt = _empty_prompt(config, pipe).to(device) if wants_text else None
 
     def dataset(self, stage: StageConfig) -> Dataset[dict[str, Tensor]]:
-        """Endless samples of a stage; from `data.latents`, where it names a folder."""
+        """An endless set of samples for a stage, from the folder `data.latents` if that is set."""
         folder = self.config.data.latents
         if folder is None:
             return super().dataset(stage)
@@ -93,7 +94,7 @@ class TemporalRecipe(ClipRecipe):
         return Numbered(clips)
 
     def terms(self, model: nn.Module, batch: Batch, stage: StageConfig) -> dict[str, Tensor]:
-        """The one term of this loss, `denoise`."""
+        """The only term of the loss, `denoise`."""
         clean = batch["latents"] if "latents" in batch else self.encode(batch["hr"])
         numbers = batch["index"].tolist()
         generators = [sample_generator(self.config.seed, n, clean.device) for n in numbers]
@@ -125,8 +126,8 @@ class TemporalRecipe(ClipRecipe):
         levels: Int[Tensor, " b"],
         text: Float[Tensor, "b n d"] | None,
     ) -> Float[Tensor, ""]:
-        """Mean square of what the prediction misses at these timesteps."""
-        steps: Any = timesteps.cpu()  # where the schedule's tables lie
+        """Mean squared error of the prediction at these timesteps."""
+        steps: Any = timesteps.cpu()  # the schedule's tables are on the CPU
         noised = self.scheduler.add_noise(clean, noise, steps)
         output = model(noised, timesteps, low_res=low_res, level=levels, text=text)
         kind = self.scheduler.config["prediction_type"]
@@ -160,7 +161,7 @@ class TemporalRecipe(ClipRecipe):
 
     @torch.no_grad()
     def encode(self, frames: Float[Tensor, "b 3 t h4 w4"]) -> Float[Tensor, "b c t h w"]:
-        """The clean latents of large frames, scaled as the U-Net sees them."""
+        """The clean latents of large frames, scaled for the U-Net."""
         with self.autocast():
             return self.vae.encode_scaled(frames).float()
 
@@ -229,7 +230,7 @@ def training_schedulers(
 ) -> tuple[DDIMScheduler, DDPMScheduler]:
     """The noise schedules of latents and of small frames: those of `pipe`, else by `noise`.
 
-    Raises `ConfigError` for a model that samples by flow matching, which this recipe does not.
+    Raises `ConfigError` for a flow-matching model, which this recipe does not support.
     """
     if pipe is None:
         schedule = noise_schedule(config.noise)
@@ -255,7 +256,7 @@ def training_schedulers(
 def fresh_pipeline(
     config: TrainConfig, unet: UNetVideoModel, vae: AutoencoderKLVideo
 ) -> VideoUpscalePipeline:
-    """The pipeline of a run that began with no model folder: it samples as validation does."""
+    """The pipeline of a run without an initial model folder; it samples like validation."""
     return VideoUpscalePipeline(
         unet,
         vae,
@@ -272,7 +273,7 @@ def fresh_pipeline(
 
 
 def noise_schedule(noise: NoiseConfig) -> dict[str, Any]:
-    """Scaled linear betas, as the constructors of schedulers take them."""
+    """Scaled linear betas, as arguments of a scheduler's constructor."""
     return {
         "num_train_timesteps": noise.levels,
         "beta_start": noise.beta_start,
@@ -282,7 +283,7 @@ def noise_schedule(noise: NoiseConfig) -> dict[str, Any]:
 
 
 def _beginning(config: TrainConfig) -> VideoUpscalePipeline | None:
-    """The model folder that a run began with, where it did."""
+    """The pipeline of the model folder that a run starts from; None without `init`."""
     if config.init is None:
         return None
     return load_pipeline(model_folder_of(named_path(config.init)), device="cpu")

@@ -1,4 +1,4 @@
-"""The recipe of the decoder: true latents with small errors to frames that do not flicker."""
+"""The recipe that trains the VAE decoder, on true latents with small errors."""
 
 import dataclasses
 from typing import Any
@@ -17,7 +17,7 @@ from vsr.training.recipes.clip_recipe import ClipRecipe, frame_terms
 from vsr.training.recipes.networks import initial_networks, with_shapes_of_init
 
 NEW_LAYERS = ("norm_3d", "conv_3d", "condition_in", "condition_fuse")
-"""Layers that the decoder of images lacks."""
+"""Layers that an image decoder lacks."""
 
 
 class Decoding(nn.Module):
@@ -32,12 +32,12 @@ class Decoding(nn.Module):
     def forward(
         self, latents: Float[Tensor, "b c t h w"], lr: Float[Tensor, "b 3 t h w"]
     ) -> Float[Tensor, "b 3 t h4 w4"]:
-        """The frames of latents as the U-Net makes them, in [-1, 1] but not clamped."""
+        """The frames of latents in the U-Net's scale; about [-1, 1], not clamped."""
         return self.vae.decode_scaled(latents, lr)
 
 
 class VaeDecoderRecipe(ClipRecipe):
-    """Trains the decoder by ground truth, frozen features, known motion and a critic of clips."""
+    """Trains the decoder with ground truth, frozen features, known motion and a critic."""
 
     model: Decoding
 
@@ -66,7 +66,7 @@ class VaeDecoderRecipe(ClipRecipe):
     def latents(
         self, hr: Float[Tensor, "b 3 t h w"], index: Tensor
     ) -> Float[Tensor, "b c t h4 w4"]:
-        """True latents, with noise of a strength that is drawn for each sample from 0 on."""
+        """True latents with noise; each sample draws its strength from 0 to `latent_error`."""
         latents = self._encode(hr)
         noisy: list[Tensor] = []
         for clean, number in zip(latents, index.tolist(), strict=True):
@@ -83,13 +83,13 @@ class VaeDecoderRecipe(ClipRecipe):
 
 
 def with_wider_decoder(config: TrainConfig) -> TrainConfig:
-    """The config with the shapes of its `init`, and the layers that it asks for in `model.vae`.
+    """The config with the shapes of its `init` and, in `model.vae`, the layers of `vae_decoder`.
 
-    Raises `ConfigError` where the autoencoder has such layers already, but others, or where
-    `model.vae` names another one.
+    Raises `ConfigError` if the autoencoder already has such layers of another shape, or if
+    `model.vae` describes another autoencoder.
     """
     named, asked = config.model.vae, config.vae_decoder
-    if config.init is not None:  # else what is named is all there is
+    if config.init is not None:  # without init, model.vae alone describes it
         unnamed = dataclasses.replace(config.model, vae={})
         config = with_shapes_of_init(dataclasses.replace(config, model=unnamed))
     added = {
@@ -114,9 +114,9 @@ def with_wider_decoder(config: TrainConfig) -> TrainConfig:
 
 
 def initial_decoder(config: TrainConfig) -> AutoencoderKLVideo:
-    """The autoencoder of a config; layers that its `init` lacks start so that they change nothing.
+    """The autoencoder of a config; `NEW_LAYERS` that its `init` lacks start without effect.
 
-    Raises `ModelError` where it lacks others.
+    Raises `ModelError` if other layers are missing.
     """
     _, source = initial_networks(config)
     vae = AutoencoderKLVideo(**config.model.vae)
@@ -124,9 +124,9 @@ def initial_decoder(config: TrainConfig) -> AutoencoderKLVideo:
 
 
 def widened(source: AutoencoderKLVideo, vae: AutoencoderKLVideo) -> AutoencoderKLVideo:
-    """`vae` with the weights of `source`, which it extends by layers that change nothing yet.
+    """`vae` with the weights of `source`; its additional layers have no effect yet.
 
-    Raises `ModelError` where it differs from `source` in more than `NEW_LAYERS`.
+    Raises `ModelError` if it differs from `source` in more than `NEW_LAYERS`.
     """
     fuse: Any = vae.decoder.condition_fuse
     if fuse is not None:

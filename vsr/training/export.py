@@ -1,5 +1,6 @@
 """The networks of a training run as a model folder."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,14 +22,37 @@ from vsr.training.recipes.distill import student_pipeline, teacher_folder
 from vsr.training.recipes.networks import load_networks, model_folder_of, named_path
 from vsr.training.recipes.temporal import fresh_pipeline
 
+ONE_STEP_SAMPLING: Mapping[str, Any] = {
+    "prediction": "residual",
+    "start": "low_res",
+    "num_inference_steps": 1,
+    "guidance_scale": 1.0,
+    "noise_level": 0,
+    "prompt_suffix": "",
+    "negative_prompt": "",
+    "segment_length": 17,
+    "segment_stride": 15,
+    "propagation_steps": [0],
+    "propagation": {
+        "beta": 0.25,
+        "alpha1": 0.01,
+        "alpha2": 0.5,
+        "mode": "bilinear",
+        "padding": "border",
+    },
+    "restore_detail": True,
+    "color": "wavelet",
+}
+"""Sampling settings of an exported `compact` model, besides its `start_strength`."""
+
 
 def export(run: Path, target: Path, *, best: bool = False) -> Path:
-    """Write the model folder of a run; returns the checkpoint it took.
+    """Write the model folder of a run; returns the checkpoint that was used.
 
-    The averaged weights of the newest checkpoint (or of the best one) go out as float16
-    safetensors; what the run did not train comes from the model folder that it began with. What
-    else the target holds, such as its card, is left alone. Raises `InputError` for a run without a
-    checkpoint, `ConfigError` where the run's `init` is no model folder and must be.
+    The averaged weights of the newest checkpoint (or of the best one) are written as float16
+    safetensors; networks that the run did not train come from the model folder that it started
+    from. Other files in the target, such as a model card, are kept. Raises `InputError` for a run
+    without a checkpoint, `ConfigError` if the recipe needs a model folder as `init` and has none.
     """
     folder = find_checkpoint(run / "checkpoints" / BEST if best else run)
     config = build_train_config(load_checkpoint(folder).config)
@@ -58,7 +82,7 @@ def trained_pipeline(
 def one_step_pipeline(
     unet: UNetVideoModel, vae: AutoencoderKLVideo, noise: NoiseConfig
 ) -> VideoUpscalePipeline:
-    """The pipeline that samples as the compact recipe trains: one step from the enlarged frames."""
+    """The pipeline of the compact recipe, which takes one step from the enlarged small frames."""
     return VideoUpscalePipeline(
         unet,
         vae,
@@ -69,26 +93,5 @@ def one_step_pipeline(
             beta_end=noise.beta_end,
             beta_schedule="scaled_linear",
         ),
-        sampling={
-            "prediction": "residual",
-            "start": "low_res",
-            "start_strength": noise.kappa,
-            "num_inference_steps": 1,
-            "guidance_scale": 1.0,
-            "noise_level": 0,
-            "prompt_suffix": "",
-            "negative_prompt": "",
-            "segment_length": 17,
-            "segment_stride": 15,
-            "propagation_steps": [0],
-            "propagation": {
-                "beta": 0.25,
-                "alpha1": 0.01,
-                "alpha2": 0.5,
-                "mode": "bilinear",
-                "padding": "border",
-            },
-            "restore_detail": True,
-            "color": "wavelet",
-        },
+        sampling={**ONE_STEP_SAMPLING, "start_strength": noise.kappa},
     )

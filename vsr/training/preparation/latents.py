@@ -43,7 +43,7 @@ def write_latents(
     """Writes the samples 0 to `samples` of `clips` as shards, on the device of `vae`.
 
     Existing shards are kept, so an interrupted run resumes, and more samples of the same
-    settings are added. Raises InputError where the folder holds shards of other settings.
+    settings are added. Raises InputError if the folder holds shards of other settings.
     """
     index = LatentIndex(
         samples=samples,
@@ -54,14 +54,7 @@ def write_latents(
         data=plain_config(clips),
         captions=clips.captions,
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    _check_same(folder, index)
-    # A shard that was the last, and not full, has fewer samples than it must have now.
-    old = read_index(folder).samples if (folder / INDEX).is_file() else 0
-    if old % shard_samples and old != samples:
-        (folder / index.shard(old // shard_samples)).unlink(missing_ok=True)
-    dataclasses.replace(index, samples=old).write(folder)
-    missing = [n for n in range(index.shards) if not (folder / index.shard(n)).is_file()]
+    missing = _begin(folder, index)
     for done, number in enumerate(missing):
         first = number * shard_samples
         numbers = range(first, min(first + shard_samples, samples))
@@ -96,17 +89,29 @@ def encode_sample(sample: dict[str, Tensor], vae: AutoencoderKLVideo) -> dict[st
 
 
 def stored_frames(lr: Float[Tensor, "3 t h w"]) -> UInt8[Tensor, "t h w 3"]:
-    """Small frames as shards keep them; they were 8-bit before."""
+    """Small frames as shards store them; 8 bits lose nothing, since they were 8-bit before."""
     pixels = ((lr + 1) * 127.5).round().clamp(0, 255).byte()
     return rearrange(pixels, "c t h w -> t h w c").contiguous()
 
 
 def plain_config(clips: TrainingClips) -> dict[str, Any]:
-    """The config of the samples as JSON has it, without what does not change them."""
+    """The config of the samples in plain JSON, without the fields that do not change them."""
     values = dataclasses.asdict(clips.config)
     for name in ("cache", "photo_memory", "length"):
         values.pop(name)
     return json.loads(json.dumps(values, default=str))
+
+
+def _begin(folder: Path, index: LatentIndex) -> list[int]:
+    """Open the folder of shards for `index`; returns the numbers of its missing shards."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _check_same(folder, index)
+    old = read_index(folder).samples if (folder / INDEX).is_file() else 0
+    # The last shard, if it was not full, must now be written with more samples.
+    if old % index.shard_samples and old != index.samples:
+        (folder / index.shard(old // index.shard_samples)).unlink(missing_ok=True)
+    dataclasses.replace(index, samples=old).write(folder)
+    return [n for n in range(index.shards) if not (folder / index.shard(n)).is_file()]
 
 
 def _check_same(folder: Path, index: LatentIndex) -> None:

@@ -40,28 +40,21 @@ def write_pairs(
 ) -> dict[str, Any]:
     """Writes `NAME/hq` and `NAME/lq` as PNG files for each kept clip of a split, and an index.
 
-    The index (`pairs.json`) names each pair's clip and the SHA-256 of the pixels of either side.
+    The index (`pairs.json`) names each pair's clip and the SHA-256 of the pixels of both sides.
     Good frames are the middle of the clip's first `frames`, at most `max_side` wide and high, in
-    multiples of the scale. A pair depends on the clip's key, the seed and the config alone. Pairs
-    that are there stay; one whose pixels are not those of the index is an InputError.
+    multiples of the scale. A pair depends on the clip's key, the seed and the config alone.
+    Existing pairs are kept. Raises InputError if their pixels differ from the index.
     """
     rows = manifest.select(split=split)
     require_rows(rows, manifest.root, f"of the split {split!r}" if split else "at all")
-    index = folder / INDEX
-    known: dict[str, Any] = json.loads(index.read_text()) if index.is_file() else {}
     settings = {
         "degradation": hashlib.sha256(repr(degradation).encode()).hexdigest(),
         "frames": frames,
         "max_side": max_side,
         "seed": seed,
     }
-    if known and known["settings"] != settings:
-        raise InputError(
-            f"{folder} holds pairs of other settings ({known['settings']}); take another folder"
-        )
-    for name, pair in known.get("pairs", {}).items():
-        check_pair(folder / name, pair)
-    done = {pair["clip"] for pair in known.get("pairs", {}).values()}
+    known = _existing_pairs(folder, settings)
+    done = {pair["clip"] for pair in known.values()}
     work = partial(
         _write_pair, manifest=Manifest(manifest.root, ()), folder=folder, degradation=degradation,
         frames=frames, max_side=max_side, seed=seed,
@@ -69,15 +62,15 @@ def write_pairs(
     journal = folder / ".pairs.journal"
     missing = {row.key: row for row in rows if row.key not in done}
     found = work_through(missing, work, journal=journal, settings=settings, workers=workers)
-    pairs = known.get("pairs", {}) | {pair.pop("name"): pair for pair in found.values()}
-    everything = {"settings": settings, "pairs": dict(sorted(pairs.items()))}
-    write_atomically(index, json.dumps(everything, indent=1).encode())
+    pairs = known | {pair.pop("name"): pair for pair in found.values()}
+    index = {"settings": settings, "pairs": dict(sorted(pairs.items()))}
+    write_atomically(folder / INDEX, json.dumps(index, indent=1).encode())
     finished(journal)
-    return everything
+    return index
 
 
 def check_pair(folder: Path, pair: dict[str, Any]) -> None:
-    """Raise InputError where the pixels of a pair are not those of the index any more."""
+    """Raise InputError if the pixels of a pair differ from the index."""
     for side in ("hq", "lq"):
         frames = np.stack([as_uint8(read_image(path)) for path in list_images(folder / side)])
         if pixel_hash(frames) != pair[side]:
@@ -95,15 +88,32 @@ def pixel_hash(frames: Frames) -> str:
 def example_sheet(
     clips: Sequence[Frames], *, config: DegradationConfig, seed: int = 0
 ) -> np.ndarray:
-    """A picture with a row a clip: its first good frame, then what becomes of its first three.
+    """A picture with a row per clip: its first good frame, then its first three bad frames.
 
-    Bad frames are shown as large as the good one, by their pixels; each row says its seed.
+    Bad frames are enlarged to the size of the good one, pixel by pixel; a label shows the seed.
     """
     rows = [_example_row(clip, config, seed + number) for number, clip in enumerate(clips)]
     width = max(row.shape[1] for row in rows)
     return np.concatenate(
         [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows]
     )
+
+
+def _existing_pairs(folder: Path, settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The checked pairs of the folder's index, by name; none if there is no index.
+
+    Raises InputError if the index has other settings.
+    """
+    if not (folder / INDEX).is_file():
+        return {}
+    known = json.loads((folder / INDEX).read_text())
+    if known["settings"] != settings:
+        raise InputError(
+            f"{folder} holds pairs of other settings ({known['settings']}); take another folder"
+        )
+    for name, pair in known["pairs"].items():
+        check_pair(folder / name, pair)
+    return known["pairs"]
 
 
 def _example_row(clip: Frames, config: DegradationConfig, seed: int) -> np.ndarray:

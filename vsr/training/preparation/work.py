@@ -4,7 +4,7 @@ import json
 import logging
 import multiprocessing
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,25 +43,33 @@ def work_through(
     left = {key: item for key, item in items.items() if key not in done}
     if len(left) < len(items):
         _log.info("%d of %d were done before", len(items) - len(left), len(items))
-    failed = 0
     journal.parent.mkdir(parents=True, exist_ok=True)
     with journal.open("a", encoding="utf-8") as file, _progress(len(left)) as advance:
         if file.tell() == 0:
             _write_line(file, {"settings": dict(settings)})
-        for key, result, error in _results(left, work, workers):
-            if error is None:
-                done[key] = result
-                _write_line(file, {"key": key, "result": result})
-            else:
-                failed += 1
-                _log.warning("%s: skipped (%d skipped): %s", key, failed, error)
-            advance()
+        for key, result in _successes(_results(left, work, workers), advance):
+            done[key] = result
+            _write_line(file, {"key": key, "result": result})
     return {key: done[key] for key in items if key in done}
 
 
 def finished(journal: Path) -> None:
     """Remove the journal of work whose results are written."""
     journal.unlink(missing_ok=True)
+
+
+def _successes(
+    results: Iterable[tuple[str, Result, str | None]], advance: Callable[[], None]
+) -> Iterator[tuple[str, Result]]:
+    """The results without errors; each error is logged. Calls `advance` after every result."""
+    failed = 0
+    for key, result, error in results:
+        if error is None:
+            yield key, result
+        else:
+            failed += 1
+            _log.warning("%s: skipped (%d skipped): %s", key, failed, error)
+        advance()
 
 
 def _results(
@@ -107,7 +115,7 @@ def _read_journal(journal: Path, settings: Mapping[str, Any]) -> dict[str, Resul
         _log.info("%s has other settings: beginning again", journal)
         journal.unlink()
         return {}
-    # What a kill left of the last line must not run into the next one.
+    # Removes an incomplete last line, which a killed run leaves.
     write_atomically(journal, "".join(json.dumps(line) + "\n" for line in found).encode())
     return {line["key"]: line["result"] for line in found[1:]}
 
@@ -116,7 +124,7 @@ def _last_line(lines: Sequence[str]) -> list[dict[str, Any]]:
     try:
         return [json.loads(line) for line in lines[-1:]]
     except ValueError:
-        return []  # it was being written
+        return []  # a killed run left it incomplete
 
 
 def _write_line(file: Any, line: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import pairwise
 
 import av
 from av.container.input import InputContainer
@@ -20,7 +21,9 @@ from vsr.video.reading.loss import Loss
 
 _log = logging.getLogger(__name__)
 
-_LOOKAHEAD, _LATE_FRAMES = 2, 2
+_LOOKAHEAD = 2
+_LONGEST_STEP = 1.5
+"""In durations of a frame: if one is lost, the next comes after two."""
 
 
 class PictureDecoder:
@@ -132,10 +135,11 @@ class PictureDecoder:
         """Count a packet that lacks a part, unless two recordings are joined after it.
 
         Transport packets are numbered, and the numbers jump at a join too. FFmpeg then marks one of
-        the last two frames before it, which is complete.
+        the last two frames before it, which is complete. A gap in the times shows that frames are
+        lost beside a keyframe: there is no join then.
         """
         keyframe = next((other for other in following if other.is_keyframe), None)
-        if keyframe is None:
+        if keyframe is None or _has_gap((packet, *following)):
             self.loss.corrupt_packets += 1
             return
         self._complete.add(packet.pts)
@@ -165,6 +169,17 @@ def _with_next(packets: Iterator[Packet]) -> Iterator[tuple[Packet, Sequence[Pac
             yield window.popleft(), tuple(window)
     while window:
         yield window.popleft(), tuple(window)
+
+
+def _has_gap(packets: Sequence[Packet]) -> bool:
+    """True if a packet is decoded clearly later than the duration of the one before it allows."""
+    return any(
+        bool(packet.duration)
+        and packet.dts is not None
+        and after.dts is not None
+        and after.dts - packet.dts > _LONGEST_STEP * packet.duration
+        for packet, after in pairwise(packets)
+    )
 
 
 def _repeats_a_frame(packet: Packet) -> bool:

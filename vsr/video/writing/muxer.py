@@ -106,7 +106,7 @@ class Muxer:
         assert self._decode_times is not None
         time_base = self._source.time_base
         shift = round(self._shift / time_base)
-        durations = self._unusual_durations(times, end)
+        durations = self._unusual_durations(part, times, end)
         try:
             for frame, dts in zip(part.frames, self._decode_times.after(times), strict=True):
                 self._note_rounding((frame.pts - shift) * time_base)
@@ -132,15 +132,20 @@ class Muxer:
             end = min(end, round(self._span.end / source.time_base))
         return end if end > max(frame.pts for frame in part.frames) else None
 
-    def _unusual_durations(self, times: list[int], end: int | None) -> dict[int, int]:
+    def _unusual_durations(self, part: Part, times: list[int], end: int | None) -> dict[int, int]:
         """Durations by pts of the pictures shown clearly longer or shorter than the rate says.
 
-        FFmpeg gives the other pictures the duration of the rate.
+        FFmpeg gives the other pictures the duration of the rate. MP4 and MOV end with the picture
+        that is decoded last, which therefore lasts until `end`.
         """
         usual = self._encoding.frame_duration
         ends = times[1:] if end is None else [*times[1:], end]
         durations = {pts: after - pts for pts, after in zip(times, ends, strict=False)}
-        return {pts: long for pts, long in durations.items() if abs(long - usual) > usual / 2}
+        unusual = {pts: long for pts, long in durations.items() if abs(long - usual) > usual / 2}
+        if end is not None and times[-1] in unusual and holds_exact_times(self._path):
+            last_decoded = part.frames[-1].pts
+            unusual[last_decoded] = end - last_decoded
+        return unusual
 
     def _is_truncated(self) -> bool:
         """True if clearly fewer frames came than the source announces."""

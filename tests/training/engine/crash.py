@@ -1,6 +1,7 @@
 """Kill a forked process at one of the steps by which it changes files."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -13,6 +14,7 @@ from vsr.training.engine import checkpoint
 
 CALLS = ("fsync", "link", "mkdir", "rename", "replace", "rmdir", "unlink")
 CRASHED = 77
+_PATIENCE = 120
 
 
 class CrashPoints:
@@ -68,6 +70,7 @@ def crashes(
         child = os.fork()
         if child == 0:
             code = 1
+            signal.alarm(_PATIENCE)  # a child that hangs fails the test
             try:
                 CrashPoints(number).install()
                 work(folder)

@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -87,7 +87,17 @@ def test_a_kill_at_any_instant_of_saving_leaves_the_old_checkpoint_or_the_new_on
     assert not caplog.records, "nothing was damaged"
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """A forked process lacks the other threads of OpenMP, and would wait for them for ever."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @FORKS
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("every", [29, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_run_that_is_killed_at_any_instant_resumes_to_the_same_weights(
     tmp_path: Path, every: int

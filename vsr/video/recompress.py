@@ -14,6 +14,7 @@ from av.video.codeccontext import VideoCodecContext
 from numpy.typing import NDArray
 
 from vsr.errors import ConfigError
+from vsr.runtime.scheduling import ordinary_threads
 from vsr.video.color import LIMITED, MATRIX_BT601, ColorTags, frame_from_rgb, rgb_from_frame
 from vsr.video.pixels import as_uint8
 from vsr.video.writing.encoders import STEADY_X264
@@ -128,6 +129,8 @@ def _encode(
     encoder.options = {**spec.defaults, **_joined_parameters(spec, given)}
     packets: list[Packet] = []
     try:
+        with ordinary_threads():
+            encoder.open()
         for number, pixels in enumerate(frames):
             frame = frame_from_rgb(pixels, "yuv420p", _TAGS, threads=1)
             frame.pts = number

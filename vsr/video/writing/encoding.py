@@ -12,6 +12,7 @@ from av.codec.context import CodecContext, Flags
 from av.video.codeccontext import VideoCodecContext
 
 from vsr.errors import OutputError
+from vsr.runtime.scheduling import ordinary_threads
 from vsr.video.color import ColorTags
 from vsr.video.container import reason_of
 from vsr.video.probe import VideoInfo
@@ -95,7 +96,8 @@ class Encoding:
         context.options = dict(self.options)
         try:
             self.configure(context)
-            context.open()
+            with ordinary_threads():
+                context.open()
         except (av.FFmpegError, ValueError) as error:
             raise OutputError(f"{self.codec} cannot be set up so: {reason_of(error)}") from error
         return context

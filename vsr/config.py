@@ -22,6 +22,8 @@ NETWORK_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
 """Suffixes of a model that is one file: an image network."""
 
 
+NAME_FIELDS = ("stem", "scale", "ending")
+"""The fields of `UpscaleConfig.name`: `film`, `x4` and `mkv` for film.mkv."""
 _LOWEST_RATE, _HIGHEST_RATE = Fraction(1, 100), Fraction(1000)
 
 GROUPS = (
@@ -81,6 +83,17 @@ class UpscaleConfig:
             "frame rate of a folder of pictures, as 18 or 24000/1001 (default: 25)",
         ),
     ] = None
+    name: Annotated[
+        str | None,
+        Flag(
+            "input and output",
+            "PATTERN",
+            'name of outputs, as "{stem}_4k" or "{stem}.large.mkv" (default: "{stem}_{scale}")',
+        ),
+    ] = None
+    recursive: Annotated[
+        bool, Flag("input and output", "", "with a folder: upscale the videos of subfolders too")
+    ] = False
     overwrite: Annotated[bool, Flag("input and output", "", "replace an output that exists")] = (
         False
     )
@@ -248,6 +261,7 @@ class UpscaleConfig:
             )
         _parse_steps(self.propagation_steps)
         _parse_rate(self.fps)
+        _check_pattern(self.name)
 
     @property
     def propagation(self) -> tuple[int, ...] | None:
@@ -304,6 +318,22 @@ def _parse_rate(value: str | None) -> Fraction | None:
             f"as 24000/1001, from {_LOWEST_RATE} to {_HIGHEST_RATE}"
         )
     return rate
+
+
+def _check_pattern(pattern: str | None) -> None:
+    """Raise ConfigError for a pattern of names with a folder, or with other fields."""
+    if pattern is None:
+        return
+    try:
+        name = pattern.format(**dict.fromkeys(NAME_FIELDS, "film"))
+    except (LookupError, ValueError, AttributeError):
+        name = ""
+    if not name or name in (".", "..") or any(mark in name for mark in "/\\\0"):
+        fields = ", ".join(f"{{{field}}}" for field in NAME_FIELDS)
+        raise ConfigError(
+            f'name = {pattern!r} is no pattern of file names; it can be as "{{stem}}_4k", with the '
+            f"fields {fields}; give a folder as the output"
+        )
 
 
 def _parse_steps(value: str | int | Sequence[int] | None) -> tuple[int, ...] | None:

@@ -1,5 +1,11 @@
 """The errors that a user or a file can cause; each message says in one line what to do."""
 
+import errno
+import os
+from pathlib import Path
+
+_SHOWN_NAME = 60  # characters of a file name that is too long
+
 
 class VsrError(Exception):
     """Base of every error that is not a bug of vsr; the command line prints it as one line."""
@@ -43,3 +49,15 @@ class DependencyError(VsrError):
 def install_extra(extra: str) -> str:
     """Return the command that installs an extra, for the message of a DependencyError."""
     return f'pip install -e ".[{extra}]" in a clone of vsr, or pip install "FILE.whl[{extra}]"'
+
+
+def explained_os_error(error: OSError) -> OutputError:
+    """Return an error of the system in words that name the file and say what to do."""
+    name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
+    if error.errno == errno.ENAMETOOLONG:
+        longest = max(Path(name).parts, key=len, default="")
+        return OutputError(
+            f"the name {longest[:_SHOWN_NAME]}... is too long for this file system, which allows "
+            "255 bytes in most cases; give a shorter one"
+        )
+    return OutputError(f"{name + ': ' if name else ''}{error.strerror or error}")

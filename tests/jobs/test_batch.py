@@ -7,8 +7,9 @@ import pytest
 from tests.jobs.resume.kills import CLIP_FRAMES, finish, make_film, start
 from tests.jobs.resume.standin import EchoModel
 from vsr.config import UpscaleConfig
-from vsr.errors import InputError, OutputError
-from vsr.jobs.batch import batch_of, upscale_batch
+from vsr.errors import InputError
+from vsr.jobs.batch import upscale_batch
+from vsr.jobs.films import batch_of
 from vsr.video.reading.clips import Clip
 
 CONFIG = UpscaleConfig(max_clip_frames=CLIP_FRAMES)
@@ -104,38 +105,34 @@ def test_a_film_that_was_put_in_place_before_a_kill_is_done(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["films", "out"]
 
 
-def test_a_list_names_films_beside_it(tmp_path: Path, folder: Path) -> None:
+def test_a_batch_run_again_skips_what_is_made_and_makes_what_is_new(
+    tmp_path: Path, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / "b.mp4").unlink()
+    for again in (False, True):
+        batch = batch_of(folder, tmp_path / "out", CONFIG)
+        assert batch is not None
+        with caplog.at_level("INFO"):
+            report = upscale_batch(batch, CONFIG, model=EchoModel())
+        report.check()
+        if not again:
+            make_film(folder / "d.mp4", (4,))
+    assert [done.output.name for done in report.done] == ["d_x4.mp4"]
+    assert str(report).endswith("1 of 3 done, 2 skipped")
+    assert f"{folder / 'a.mp4'} is skipped: " in caplog.text
+    assert "a_x4.mp4 exists; --overwrite makes it again" in caplog.text
+    replaced = UpscaleConfig(max_clip_frames=CLIP_FRAMES, overwrite=True)
+    assert len(upscale_batch(batch, replaced, model=EchoModel()).done) == 3
+
+
+def test_a_name_that_no_file_can_have_fails_alone_and_in_words(
+    tmp_path: Path, folder: Path
+) -> None:
     names = folder / "list.txt"
-    names.write_text("# mine\na.mp4\n\nc.mkv\n")
-    batch = batch_of(names, None, CONFIG)
+    names.write_text(f"a.mp4\n{'x' * 300}.mkv\nb\0.mp4\nc.mkv\n")
+    batch = batch_of(names, tmp_path / "out", CONFIG)
     assert batch is not None
-    assert [film.source.name for film in batch.films] == ["a.mp4", "c.mkv"]
-    assert [film.output.name for film in batch.films] == ["a_x4.mp4", "c_x4.mkv"]
-    assert {film.output.parent for film in batch.films} == {folder}
-
-
-def test_a_folder_of_pictures_and_a_file_are_one_film(tmp_path: Path, folder: Path) -> None:
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
-    (pictures / "1.png").touch()
-    assert batch_of(pictures, None, CONFIG) is None
-    assert batch_of(folder / "a.mp4", None, CONFIG) is None
-
-
-def test_what_cannot_be_a_batch_is_explained(tmp_path: Path, folder: Path) -> None:
-    with pytest.raises(OutputError, match="has the sources in it"):
-        batch_of(folder, folder, CONFIG)
-    with pytest.raises(OutputError, match="is a file"):
-        batch_of(folder, folder / "a.mp4", CONFIG)
-    (folder / "c.mp4").touch()
-    (folder / "other").mkdir()
-    (folder / "other" / "c.mp4").touch()
-    (folder / "list.txt").write_text("c.mp4\nother/c.mp4\n")
-    with pytest.raises(OutputError, match=r"would both become .*c"):
-        batch_of(folder / "list.txt", tmp_path / "out", CONFIG)
-    (folder / "list.txt").write_text("# nothing\n")
-    with pytest.raises(InputError, match="names no film"):
-        batch_of(folder / "list.txt", None, CONFIG)
-    (folder / "x.png").touch()
-    with pytest.raises(InputError, match=r"holds videos .* and pictures"):
-        batch_of(folder, tmp_path / "out", CONFIG)
+    report = upscale_batch(batch, CONFIG, model=EchoModel())
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.m*")) == ["a_x4.mp4", "c_x4.mkv"]
+    assert len(report.failed) == 2
+    assert "... is too long for this file system" in str(report)

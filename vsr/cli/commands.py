@@ -22,7 +22,8 @@ def _upscale(options: Namespace) -> None:
     if options.preview is not None:
         _preview(options)
         return
-    from vsr.jobs.batch import batch_of, upscale_batch
+    from vsr.jobs.batch import upscale_batch
+    from vsr.jobs.films import batch_of
     from vsr.jobs.progress import show_progress
     from vsr.jobs.upscale import upscale
 

@@ -1,19 +1,14 @@
 """Errors in one line that says what to do: the parser's, and those of Python and the system."""
 
-import errno
-import os
 import re
 from argparse import ArgumentError
 from collections.abc import Sequence
-from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
 from vsr.cli.arguments import option_strings, suggestion, unnamed
 from vsr.config import nearest
-from vsr.errors import ConfigError, DependencyError, DeviceError, OutputError
-
-_SHOWN_NAME = 60  # characters of a file name that is too long
+from vsr.errors import ConfigError, DependencyError, DeviceError, explained_os_error
 
 _KINDS = {"int": "a whole number", "float": "a number", "str": "text", "bool": "true or false"}
 
@@ -75,7 +70,7 @@ def explained(error: Exception) -> Exception:
     if isinstance(error, ImportError):
         return DependencyError(f"{error}{_library_hint(str(error))}")
     if isinstance(error, OSError):
-        return _explained_os_error(error)
+        return explained_os_error(error)
     return error
 
 
@@ -89,14 +84,3 @@ def _library_hint(message: str) -> str:
     if "cannot open shared object file" in message:
         return "; install this library with the packages of your system, or install PyTorch again"
     return "; install vsr again, with its dependencies: pip install -e . in a clone"
-
-
-def _explained_os_error(error: OSError) -> OutputError:
-    name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
-    if error.errno == errno.ENAMETOOLONG:
-        longest = max(Path(name).parts, key=len, default="")
-        return OutputError(
-            f"the name {longest[:_SHOWN_NAME]}... is too long for this file system, which allows "
-            "255 bytes in most cases; give a shorter one"
-        )
-    return OutputError(f"{name + ': ' if name else ''}{error.strerror or error}")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vsr.errors import InputError
-from vsr.jobs.batch import VIDEO_SUFFIXES
-from vsr.video.images import IMAGE_SUFFIXES, list_images
+from vsr.video.images import list_images
+from vsr.video.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
 _TRUTH_ENDING = "_gt"
 _SEPARATORS = ("_", "-", ".")

@@ -1,106 +1,58 @@
-"""Batches: a folder or a list of films, one after the other or split among ranks."""
+"""Batches: many films, one after the other or split among ranks."""
 
 import json
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vsr import __version__
-from vsr.checkpoints.find import native_scale
 from vsr.config import UpscaleConfig
-from vsr.errors import InputError, OutputError, VsrError
+from vsr.errors import InputError, VsrError, explained_os_error
+from vsr.jobs.films import Batch, BatchFilm
 from vsr.jobs.model import ConfiguredModel, Model
 from vsr.jobs.progress import ShowProgress, no_progress
 from vsr.jobs.resume.identity import options_identity
 from vsr.jobs.resume.journal import read_lines, write_error
 from vsr.jobs.resume.own_files import work_path
 from vsr.jobs.resume.run_folder import RunFolder
-from vsr.jobs.target import default_output, named
+from vsr.jobs.resume.work_folder import is_joined
 from vsr.jobs.upscale import UpscaleReport, upscale
 from vsr.runtime.files import append_lines
 from vsr.runtime.launcher import ALONE, Ranks, launched_ranks
 from vsr.upscaling.sizes import Size
-from vsr.video.images import IMAGE_SUFFIXES
 from vsr.video.probe import probe
 
 _log = logging.getLogger(__name__)
 
-LIST_SUFFIX = ".txt"
-VIDEO_SUFFIXES = (
-    *(".3g2", ".3gp", ".asf", ".avi", ".dv", ".f4v", ".flv", ".gif", ".m2ts", ".m2v", ".m4v"),
-    *(".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".ogm"),
-    *(".ogv", ".rm", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class BatchFilm:
-    """One film of a batch: its source and its output."""
-
-    source: Path
-    output: Path
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Films with the same options; the work folder is beside `place`."""
-
-    place: Path
-    films: tuple[BatchFilm, ...]
-
 
 @dataclass(frozen=True, slots=True)
 class BatchReport:
-    """The films that are done, and those that failed with their errors."""
+    """The films that are done, those whose output existed, and those that failed."""
 
     done: tuple[UpscaleReport, ...]
     failed: tuple[tuple[BatchFilm, Exception], ...]
+    skipped: tuple[BatchFilm, ...] = ()
 
     def __str__(self) -> str:
         lines = [str(report) for report in self.done]
+        lines += [f"skipped {film.source}: {film.output} exists" for film in self.skipped]
         lines += [f"FAILED {film.source}: {_one_line(e)}" for film, e in self.failed]
-        total = len(self.done) + len(self.failed)
-        failures = f", {len(self.failed)} failed" if self.failed else ""
-        return "\n".join([*lines, f"{len(self.done)} of {total} done{failures}"])
+        counts = f"{len(self.done)} of {self._total} done"
+        counts += f", {len(self.skipped)} skipped" if self.skipped else ""
+        counts += f", {len(self.failed)} failed" if self.failed else ""
+        return "\n".join([*lines, counts])
 
     def check(self) -> None:
         """Raise InputError if a film failed."""
         if self.failed:
-            total = len(self.done) + len(self.failed)
             raise InputError(
-                f"{len(self.failed)} of {total} films failed, as listed; the same command "
+                f"{len(self.failed)} of {self._total} films failed, as listed; the same command "
                 "continues with them when the causes are gone"
             )
 
-
-def batch_of(source: Path, output: Path | None, config: UpscaleConfig) -> Batch | None:
-    """Return the films of a folder of videos or a list (.txt); None if `source` is one film.
-
-    A folder of pictures is one film. The outputs go into the folder `output`; without one, those of
-    a list go beside their sources and those of a folder into one beside it. Raises InputError for
-    a folder of both videos and pictures and for a list that names nothing, OutputError where two
-    films would have one output.
-    """
-    if source.is_dir():
-        sources = _videos(source)
-        if not sources:
-            return None
-        output = output or named(source).with_name(f"{named(source).name}_upscaled")
-    elif source.suffix.lower() == LIST_SUFFIX and source.is_file():
-        sources = _listed(source)
-    else:
-        return None
-    if output is not None:
-        _make_folder(output)
-    if output is not None and source.is_dir() and output.resolve() == source.resolve():
-        raise OutputError(f"{output} has the sources in it; give another folder for the outputs")
-    scale = native_scale(config.model)
-    films = [BatchFilm(path, _output_of(path, config, scale)) for path in sources]
-    if output is not None:
-        films = [BatchFilm(film.source, output / film.output.name) for film in films]
-    _check_names(films)
-    return Batch(output or source, tuple(films))
+    @property
+    def _total(self) -> int:
+        return len(self.done) + len(self.skipped) + len(self.failed)
 
 
 def upscale_batch(
@@ -113,22 +65,28 @@ def upscale_batch(
 ) -> BatchReport:
     """Upscale all films of a batch; one that fails does not stop the others.
 
-    Called again, it continues with those that are left. The ranks of a launch take films by number,
-    or, where there are fewer films than ranks, the shots of every film.
+    A film whose output exists is skipped, as the log says, unless `config.overwrite`. Called again,
+    it continues with those that are left. The ranks of a launch take films by number, or, where
+    there are fewer films than ranks, the shots of every film.
     """
     config = config or UpscaleConfig()
     model, ranks = model or ConfiguredModel(config), ranks or launched_ranks()
     done: list[UpscaleReport] = []
     failed: list[tuple[BatchFilm, Exception]] = []
+    skipped: list[BatchFilm] = []
     films, film_ranks = batch.films, ranks
     if len(films) >= ranks.world:
         films = tuple(film for i, film in enumerate(films) if ranks.takes(i))
         film_ranks = ALONE
+    batch.make_folders()
     with BatchFolder(batch, config, model, ranks) as folder:
         for film in films:
             try:
                 if folder.is_done(film):
                     done.append(_earlier_report(film))
+                    continue
+                if _is_skipped(film, config):
+                    skipped.append(film)
                     continue
                 _log.info("%s", film.source)
                 folder.note_begun(film)
@@ -144,7 +102,18 @@ def upscale_batch(
                 _log.error("%s: %s", film.source, _one_line(error))
                 _log.debug("%s", film.source, exc_info=error)
                 failed.append((film, error))
-    return BatchReport(tuple(done), tuple(failed))
+    return BatchReport(tuple(done), tuple(failed), tuple(skipped))
+
+
+def _is_skipped(film: BatchFilm, config: UpscaleConfig) -> bool:
+    """Say in the log that the output of a film exists, if it does and is not to be replaced."""
+    if config.overwrite or not film.output.exists() or is_joined(film.output):
+        return False
+    _log.info(
+        "%s is skipped: %s exists; --overwrite makes it again",
+        *(film.source, film.output),
+    )
+    return True
 
 
 def _earlier_report(film: BatchFilm) -> UpscaleReport:
@@ -153,6 +122,8 @@ def _earlier_report(film: BatchFilm) -> UpscaleReport:
 
 
 def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError):
+        error = explained_os_error(error)
     text = " ".join(str(error).split())
     return text if isinstance(error, VsrError) else f"{type(error).__name__}: {text}"
 
@@ -187,7 +158,7 @@ class BatchFolder(RunFolder):
 
         A run that was killed after it had put the film in its place has not noted that.
         """
-        if not film.output.exists() or work_path(film.output).exists():
+        if not _exists(film.output) or _exists(work_path(film.output)):
             return False
         name, inode = str(film.output), _inode(film.output)
         lines = [line for path in self._notes() for line in read_lines(path)]
@@ -209,62 +180,13 @@ class BatchFolder(RunFolder):
         return sorted(self.path.glob("rank*.films.jsonl"))
 
 
+def _exists(path: Path) -> bool:
+    """Return whether a file exists; a name that no file can have is none."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
 def _inode(path: Path) -> int | None:
     return path.stat().st_ino if path.exists() else None
-
-
-def _videos(folder: Path) -> list[Path]:
-    """Return the videos of a folder, sorted; none for a folder of pictures."""
-    files = [path for path in folder.iterdir() if path.is_file() and path.name[0] != "."]
-    kinds = {path: path.suffix.lower() for path in files}
-    videos = [path for path in files if kinds[path] in VIDEO_SUFFIXES]
-    pictures = [path for path in files if kinds[path] in IMAGE_SUFFIXES]
-    if videos and pictures:
-        raise InputError(
-            f"{folder} holds videos ({videos[0].name}, ...) and pictures ({pictures[0].name}, "
-            "...): a folder of pictures is one film, a folder of videos is many; put one kind into "
-            "another folder, or name the videos in a list (.txt)"
-        )
-    for other in sorted(set(files) - set(videos)) if videos else ():
-        _log.info("%s is skipped: not a video", other)
-    return sorted(videos)
-
-
-def _listed(path: Path) -> list[Path]:
-    """Return the films that a list names, one a line, relative to it; # begins a comment."""
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as a list of films: {error}") from error
-    sources = [path.parent / line for line in lines if line and not line.startswith("#")]
-    if not sources:
-        raise InputError(f"{path} names no film; write the path of one on each line")
-    return sources
-
-
-def _output_of(source: Path, config: UpscaleConfig, scale: int) -> Path:
-    try:
-        return default_output(source, config, native=scale)
-    except InputError:
-        return source  # it fails when its turn comes, as it cannot be read
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(exist_ok=True)
-    except FileExistsError as error:
-        raise OutputError(f"{folder} is a file; the outputs of a batch go into a folder") from error
-    except OSError as error:
-        raise OutputError(
-            f"{folder}, for the outputs, cannot be made: {error.strerror or error}"
-        ) from error
-
-
-def _check_names(films: Sequence[BatchFilm]) -> None:
-    by_output: dict[Path, Path] = {}
-    for film in films:
-        other = by_output.setdefault(film.output, film.source)
-        if other != film.source:
-            raise OutputError(
-                f"{other} and {film.source} would both become {film.output}; rename one of them"
-            )

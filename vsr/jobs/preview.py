@@ -1,5 +1,6 @@
 """A few seconds of the output and a picture to compare, before a whole film is made."""
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -17,6 +18,9 @@ from vsr.jobs.upscale import UpscaleReport, upscale
 from vsr.video.images import encode_png
 from vsr.video.pixels import Pixels
 from vsr.video.reading.reader import VideoReader
+
+PREVIEWS = ".vsr_previews"
+"""The folder beside an output that holds its previews."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,22 +42,32 @@ def preview(
     seconds: float,
     progress: ShowProgress = no_progress,
 ) -> Preview:
-    """Upscale the first seconds from `config.start` on, as `NAME.preview.EXT` beside the output.
+    """Upscale the first seconds from `config.start` on, as `.vsr_previews/NAME.preview.EXT`.
 
-    A frame of their middle is shown enlarged by bicubic interpolation and as it came out, in
+    The folder is beside the output, and hidden: a preview is no film of the folder. A frame of
+    their middle is shown enlarged by bicubic interpolation and as it came out, in
     `NAME.preview.png`. Both replace those of an earlier preview.
     """
     config = config or UpscaleConfig()
     output = output or default_output(source, config, native=native_scale(config.model))
     short = replace(config, duration=seconds, overwrite=True, restart=True)
-    report = upscale(source, _beside(output, output.suffix), short, progress=progress)
+    film, picture = (_preview_path(output, suffix) for suffix in (output.suffix, ".png"))
+    try:
+        film.parent.mkdir(exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{film.parent} cannot be made: {error.strerror or error}") from error
+    try:
+        report = upscale(source, film, short, progress=progress)
+    except BaseException:
+        with suppress(OSError):
+            film.parent.rmdir()  # only an empty one
+        raise
     middle = report.frames // 2
     with (
         Job.of(source, report.output, short).reader() as small,
         VideoReader(report.output) as large,
     ):
         frames = [next(islice(reader, middle, None)).pixels for reader in (small, large)]
-    picture = _beside(output, ".png")
     try:
         picture.write_bytes(encode_png(side_by_side(*frames)))
     except OSError as error:
@@ -70,8 +84,8 @@ def side_by_side(small: Pixels, large: Pixels) -> Pixels:
     return np.concatenate([np.asarray(cubic, large.dtype), large], axis=1)
 
 
-def _beside(output: Path, suffix: str) -> Path:
-    return output.with_name(f"{output.stem}.preview{suffix}")
+def _preview_path(output: Path, suffix: str) -> Path:
+    return output.parent / PREVIEWS / f"{output.stem}.preview{suffix}"
 
 
 def _white(pixels: Pixels) -> int:

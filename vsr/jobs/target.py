@@ -5,12 +5,13 @@ from pathlib import Path
 
 from vsr.checkpoints.find import native_scale
 from vsr.config import NATIVE_SCALE, UpscaleConfig
-from vsr.video.images import IMAGE_SUFFIXES
+from vsr.video.suffixes import IMAGE_SUFFIXES, ending
 from vsr.video.writing.encoders import ANIMATIONS, ENCODERS, PNG, EncoderSettings
 from vsr.video.writing.stream_fates import fullest_suffix
 
 _log = logging.getLogger(__name__)
 
+_NAME = "{stem}_{scale}"
 _ANY_CODEC = ".mkv"
 _ANY_STREAMS = (_ANY_CODEC, ".mov")
 
@@ -18,27 +19,42 @@ _ANY_STREAMS = (_ANY_CODEC, ".mov")
 def default_output(source: Path, config: UpscaleConfig, *, native: int = NATIVE_SCALE) -> Path:
     """Return the path beside `source` for an output that was not named.
 
-    Its container is the source's where that holds the codec and the other streams, else one that
-    does, Matroska first, and the log says so. A picture becomes a PNG file.
+    Its container is that of `config.name`, if this has an ending, else the source's where that
+    holds the codec and the other streams, else one that does, Matroska first, and the log says so.
+    A picture becomes a PNG file.
     """
     source = named(source)
-    scale = f"{config.height}p" if config.height else f"x{config.scale or native:g}"
-    if config.codec == PNG:
-        return source.with_name(f"{_stem(source)}_{scale}")
-    codec = encoder_settings(config).codec_for(Path(source.name).with_suffix(_suffix(source)))
+    output = source.with_name(output_name(source, config, native=native))
+    if config.codec == PNG or _names_container(config.name):
+        return output
+    codec = encoder_settings(config).codec_for(Path(f"film{_suffix(source)}"))
     allowed = ANIMATIONS[codec] if codec in ANIMATIONS else ENCODERS[codec].suffixes
     fitting = [suffix for suffix in (_suffix(source), *_ANY_STREAMS) if suffix in allowed]
     suffix = fitting[0] if fitting else allowed[0]
-    reason = f"{source.suffix or 'a folder'} does not hold {codec}"
+    reason = f"{ending(source) or 'a name without an ending'} does not hold {codec}"
+    if source.is_dir():
+        reason = f"a folder does not hold {codec}"
     if codec in ENCODERS and source.is_file():
         fullest = fullest_suffix(source, fitting)
         if fullest != suffix:
             reason = f"{suffix} does not hold all streams of {source.name}"
         suffix = fullest
-    output = source.with_name(f"{_stem(source)}_{scale}{suffix}")
-    if suffix != source.suffix.lower():
+    output = output.with_name(f"{output.name}{suffix}")
+    if suffix != ending(source):
         _log.info("%s: writing %s", reason, output)
     return output
+
+
+def output_name(source: Path, config: UpscaleConfig, *, native: int = NATIVE_SCALE) -> str:
+    """Return the name of an output, without the container's ending unless `config.name` has it."""
+    scale = f"{config.height}p" if config.height else f"x{config.scale or native:g}"
+    suffix = "" if source.is_dir() else ending(source)
+    stem = source.name[: len(source.name) - len(suffix)]
+    return (config.name or _NAME).format(stem=stem, scale=scale, ending=suffix.removeprefix("."))
+
+
+def _names_container(pattern: str | None) -> bool:
+    return bool(pattern and ending(Path(pattern.format(stem="film", scale="x4", ending=""))))
 
 
 def film_output(source: Path, output: Path | None, config: UpscaleConfig) -> Path | None:
@@ -61,12 +77,8 @@ def encoder_settings(config: UpscaleConfig) -> EncoderSettings:
     return EncoderSettings(codec=config.codec, crf=config.crf, lossless=config.lossless)
 
 
-def _stem(source: Path) -> str:
-    return source.name if source.is_dir() else source.stem
-
-
 def _suffix(source: Path) -> str:
-    suffix = source.suffix.lower()
-    if source.is_dir() or not suffix:
+    suffix = "" if source.is_dir() else ending(source)
+    if not suffix:
         return _ANY_CODEC
     return ".png" if suffix in IMAGE_SUFFIXES else suffix

@@ -10,10 +10,10 @@ import numpy as np
 
 from vsr.errors import InputError
 from vsr.video.pixels import Pixels
+from vsr.video.suffixes import IMAGE_SUFFIXES
 
 IMAGE_RATE = Fraction(25)
 """Frames per second of a folder of pictures, which says none itself."""
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 
 def list_images(folder: Path) -> tuple[Path, ...]:
@@ -27,7 +27,7 @@ def list_images(folder: Path) -> tuple[Path, ...]:
         raise InputError(
             f"{folder} is a folder without images; it should hold {', '.join(IMAGE_SUFFIXES)}"
         )
-    return tuple(sorted(images, key=_natural_key))
+    return tuple(sorted(images, key=natural_key))
 
 
 def read_image(path: Path) -> Pixels:
@@ -79,6 +79,7 @@ def encode_png(pixels: Pixels) -> bytes:
     return encoded.tobytes()
 
 
-def _natural_key(path: Path) -> tuple[tuple[int, int, str], ...]:
+def natural_key(path: Path) -> tuple[tuple[int, int, str], ...]:
+    """Return the key that sorts `2.png` before `10.png`."""
     parts = re.split(r"(\d+)", path.name.lower())
     return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts)

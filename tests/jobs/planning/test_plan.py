@@ -183,7 +183,8 @@ def test_a_preview_is_a_slice_and_a_picture_to_compare(
     output = tmp_path / "out.mkv"
     for _ in range(2):  # the second replaces the first
         made = preview(source, output, replace(config, start=0.1, lossless=True), seconds=0.2)
-        names = {path.name for path in tmp_path.iterdir()}
+        assert [path.name for path in tmp_path.iterdir()] == [".vsr_previews"]
+        names = {path.name for path in (tmp_path / ".vsr_previews").iterdir()}
         assert names == {"out.preview.mkv", "out.preview.png"}
     assert made.report.size == Size(96, 128)
     with VideoReader(made.report.output) as reader:

@@ -25,7 +25,8 @@ if __name__ == "__main__":
 
 from vsr.config import UpscaleConfig
 from vsr.errors import VsrError
-from vsr.jobs.batch import batch_of, upscale_batch
+from vsr.jobs.batch import upscale_batch
+from vsr.jobs.films import batch_of
 from vsr.jobs.upscale import upscale
 from vsr.runtime.timing import Timer
 from vsr.upscaling.sizes import Size

@@ -31,6 +31,11 @@ def removed_path(output: Path) -> Path:
     return output.with_name(f"{output.name}.vsr.old")
 
 
+def is_work_folder(folder: Path) -> bool:
+    """Return whether a folder has the name of finished work, which is no place for sources."""
+    return folder.name.endswith((".vsr", ".vsr.old"))
+
+
 def require_own(folder: Path) -> None:
     """Raise OutputError if `folder` exists and vsr did not make it: a link, or a person's."""
     if folder.is_symlink() or (folder.exists() and not _is_own(folder)):

@@ -11,6 +11,7 @@ from vsr.errors import ConfigError, OutputError
 from vsr.video.color import FULL, LIMITED, MATRIX_BT601, MATRIX_BT709, MATRIX_RGB, ColorTags
 from vsr.video.hdr import HdrMetadata
 from vsr.video.pixels import chroma_of, depth_of, is_gray, is_rgb
+from vsr.video.suffixes import ending
 
 CONTAINER_SUFFIXES = (".mp4", ".mkv", ".mov", ".m4v", ".webm")
 """The file types that can be written: those that hold any frame time."""
@@ -139,7 +140,7 @@ def check_codec(path: Path, settings: EncoderSettings) -> str:
     codec = settings.codec_for(path)
     suffix = path.suffix.lower()
     if codec == PNG:
-        if suffix:
+        if ending(path):
             raise OutputError(
                 f"{path}: png writes a folder of pictures; give a name without the ending {suffix}"
             )

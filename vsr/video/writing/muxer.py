@@ -15,6 +15,7 @@ from av.video.stream import VideoStream
 
 from vsr.errors import OutputError
 from vsr.video.container import open_video, reason_of
+from vsr.video.mark import MARK, MARK_TAG
 from vsr.video.probe import VideoInfo
 from vsr.video.writing.encoders import ENCODERS, holds_exact_times
 from vsr.video.writing.encoding import Encoding
@@ -199,6 +200,7 @@ class Muxer:
             self._copier = StreamCopier(
                 source, container, self._output, streams=kept, span=self._span
             )
+        self._stream.metadata[MARK_TAG] = MARK
         self._output.start_encoding()
 
     def _add_video(self) -> VideoStream:

@@ -1,108 +1,88 @@
-"""One self-contained HTML page with pictures and a before/after slider."""
+"""Self-contained HTML pages: sections with pictures, charts and tables; they load nothing."""
 
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 
 from vsr.reporting.films import Picture
 from vsr.video.images import encode_png
 
+_HERE = Path(__file__).parent
+
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A heading, a sentence that explains it, and pictures with their captions."""
+    """A heading, a sentence that explains it, and pictures with their captions.
+
+    Pictures stand beside each other; with `is_stacked` they stand below each other, at full width.
+    `stretch` is the width of their pixels over the height.
+    """
 
     title: str
     text: str
     figures: tuple[tuple[str, Picture], ...]
+    is_stacked: bool = False
+    stretch: float = 1.0
+
+    def __str__(self) -> str:
+        return block(self.title, self.text, self.figures_html())
+
+    def figures_html(self) -> str:
+        """Return the pictures alone, for a section that has more to show."""
+        kind = "stack" if self.is_stacked else "grid"
+        figures = "".join(
+            _figure(f"{self.title}: {caption}", caption, picture, self.stretch)
+            for caption, picture in self.figures
+        )
+        return f'<div class="{kind}">{figures}</div>'
 
 
-def comparison_page(
-    title: str, frames: Sequence[Picture], labels: Sequence[str], sections: Sequence[Section]
-) -> str:
-    """Return the page: the slider over `frames` first, then the sections; it loads nothing."""
-    sources = [_data_uri(frame) for frame in frames]
-    body = _slider(sources, labels) + "".join(_section(section) for section in sections)
+def page(title: str, subtitle: str, body: Sequence[str], *, script: bool = False) -> str:
+    """Return a page of blocks of HTML; with `script` for the viewer, which it must contain."""
+    code = f"<script>{_read('viewer.js')}</script>" if script else ""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head>\n"
-        f"<body><main><h1>{escape(title)}</h1>\n{body}</main><script>{_SCRIPT}</script></body></html>\n"
+        f"<title>{escape(title)}</title><style>{_read('page.css')}</style></head>\n"
+        f"<body><main><header><h1>{escape(title)}</h1><p>{escape(subtitle)}</p></header>\n"
+        f"{''.join(body)}</main>{code}</body></html>\n"
     )
 
 
-def _slider(sources: Sequence[str], labels: Sequence[str]) -> str:
-    images = "".join(
-        f'<img src="{source}" alt="{escape(label)}" hidden>'
-        for source, label in zip(sources, labels, strict=True)
-    )
-    return (
-        '<section aria-label="Before and after"><h2>Before and after</h2><div class="choice">'
-        f"{_select('before', labels, 0)}{_select('after', labels, 1)}</div>"
-        f'<div class="slider">{images}</div>'
-        '<label>Divider <input id="divider" type="range" min="0" max="100" value="50" '
-        'aria-label="Position of the divider in percent"></label>'
-        "<p>Drag the divider, or focus it and use the arrow keys.</p></section>\n"
-    )
+def block(title: str, text: str, content: str) -> str:
+    """Return a section of HTML with a heading and a sentence; `content` is HTML."""
+    said = f"<p>{escape(text)}</p>" if text else ""
+    return f"<section><h2>{escape(title)}</h2>{said}{content}</section>\n"
 
 
-def _select(name: str, labels: Sequence[str], chosen: int) -> str:
-    options = "".join(
-        f'<option value="{number}"{" selected" if number == chosen else ""}>'
-        f"{escape(label)}</option>"
-        for number, label in enumerate(labels)
-    )
-    return f'<label>{name.title()} <select id="{name}">{options}</select></label>'
-
-
-def _section(section: Section) -> str:
-    figures = "".join(
-        f'<figure><img src="{_data_uri(picture)}" alt="{escape(section.title)}: '
-        f'{escape(caption)}"><figcaption>{escape(caption)}</figcaption></figure>'
-        for caption, picture in section.figures
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table whose first column names the rows; it scrolls where it is too wide."""
+    head = "".join(f'<th scope="col">{escape(heading)}</th>' for heading in headings)
+    lines = "".join(
+        f'<tr><th scope="row">{escape(first)}</th>'
+        f"{''.join(f'<td>{escape(cell)}</td>' for cell in rest)}</tr>"
+        for first, *rest in rows
     )
     return (
-        f"<section><h2>{escape(section.title)}</h2><p>{escape(section.text)}</p>"
-        f'<div class="grid">{figures}</div></section>\n'
+        f'<div class="wide" tabindex="0" role="region" aria-label="Table"><table><thead><tr>{head}'
+        f"</tr></thead><tbody>{lines}</tbody></table></div>"
     )
 
 
-def _data_uri(picture: Picture) -> str:
-    return f"data:image/png;base64,{base64.b64encode(encode_png(picture)).decode()}"
+def image(picture: Picture, alt: str, attributes: str = "") -> str:
+    """Return an image element with the picture in it, every pixel as it is."""
+    data = base64.b64encode(encode_png(picture)).decode()
+    return f'<img src="data:image/png;base64,{data}" alt="{escape(alt)}"{attributes}>'
 
 
-_STYLE = """
-:root{color-scheme:light dark;--ground:#fff;--text:#1b1b1f;--quiet:#55555e;--accent:#0a58ca}
-@media(prefers-color-scheme:dark){
-:root{--ground:#16161a;--text:#ececf1;--quiet:#a8a8b3;--accent:#7fb2ff}}
-*{box-sizing:border-box}
-body{margin:0;background:var(--ground);color:var(--text);font:16px/1.5 system-ui,sans-serif}
-main{max-width:75rem;margin:auto;padding:1rem}
-h1{font-size:1.5rem;overflow-wrap:anywhere}h2{font-size:1.15rem;margin:2rem 0 .25rem}
-p,figcaption{color:var(--quiet);margin:.25rem 0;overflow-wrap:anywhere}
-img{display:block;max-width:100%;height:auto}
-.grid{display:grid;gap:1rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,20rem),1fr))}
-figure{margin:0;min-width:0}
-.choice{display:flex;flex-wrap:wrap;gap:.5rem 1.5rem;margin:.5rem 0}
-select{font:inherit;max-width:100%}label{display:block;max-width:100%}
-.slider{position:relative}.slider img{width:100%}
-.slider img.after{position:absolute;inset:0}
-.slider img[hidden]{display:none}
-input[type=range]{width:100%;height:2.75rem;accent-color:var(--accent)}
-:focus-visible{outline:3px solid var(--accent);outline-offset:2px}
-"""
+def _figure(alt: str, caption: str, picture: Picture, stretch: float) -> str:
+    height, width = picture.shape[:2]
+    shape = f' style="aspect-ratio:{width * stretch:.4g}/{height};width:100%"'
+    shown = image(picture, alt, shape if stretch != 1 else "")
+    return f"<figure>{shown}<figcaption>{escape(caption)}</figcaption></figure>"
 
-_SCRIPT = """
-const get=name=>document.getElementById(name),images=[...document.querySelectorAll('.slider img')];
-function show(){
-  const before=+get('before').value,after=+get('after').value;
-  images.forEach((image,number)=>{
-    image.hidden=number!==before&&number!==after;
-    image.className=number===after&&after!==before?'after':'';
-    image.style.clipPath=image.className?`inset(0 0 0 ${get('divider').value}%)`:'';
-  });
-}
-for(const name of ['before','after','divider'])get(name).addEventListener('input',show);
-show();
-"""
+
+def _read(name: str) -> str:
+    return (_HERE / name).read_text(encoding="utf-8")

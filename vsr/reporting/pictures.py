@@ -1,4 +1,4 @@
-"""Pictures that show differences: crops, maps, profiles, all from RGB frames of one size."""
+"""Pictures that show differences: crops and maps, all from RGB frames of one size."""
 
 from collections.abc import Sequence
 
@@ -13,24 +13,11 @@ from vsr.reporting.films import Picture
 Box = tuple[int, int, int, int]
 """Left, top, width and height in pixels."""
 
-_BAR = 28
 _GAIN = 4
 """Differences are small: a map shows them this many times larger."""
 
-
-def labelled(picture: Picture, label: str) -> Picture:
-    """Put a dark bar with the label above a picture; letters outside ASCII are shown as `?`."""
-    bar = np.full((_BAR, picture.shape[1], 3), 24, np.uint8)
-    text = label.encode("ascii", "replace").decode()
-    cv2.putText(bar, text, (6, 19), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255,) * 3, 1, cv2.LINE_AA)
-    return np.concatenate([bar, picture])
-
-
-def side_by_side(pictures: Sequence[Picture], labels: Sequence[str]) -> Picture:
-    """Return labelled pictures beside each other, with even sides, as 4:2:0 video needs them."""
-    row = np.concatenate([labelled(*pair) for pair in zip(pictures, labels, strict=True)], axis=1)
-    height, width = row.shape[:2]
-    return np.pad(row, ((0, height % 2), (0, width % 2), (0, 0)))
+_WIDEST_CROP = 480
+"""Pixels: a crop of a large film would show no pixels otherwise."""
 
 
 def difference(pictures: Sequence[Picture]) -> NDArray[np.float32]:
@@ -45,21 +32,26 @@ def difference_map(first: Picture, other: Picture) -> Picture:
     return _rgb(cv2.applyColorMap(gray, cv2.COLORMAP_INFERNO))
 
 
-def flow_maps(before: Sequence[Picture], after: Sequence[Picture]) -> list[Picture]:
-    """Return the flow of each film by DIS: hue is direction, brightness length, on one scale."""
+def flow_maps(before: Sequence[Picture], after: Sequence[Picture]) -> tuple[list[Picture], float]:
+    """Return the flow of each film by DIS, and the length in pixels that is shown brightest.
+
+    Hue is direction and brightness length, on one scale for all films.
+    """
     flows = [_flow(*pair) for pair in zip(before, after, strict=True)]
     lengths = [np.hypot(*flow) for flow in flows]
     scale = max(1.0, *(float(np.percentile(length, 99)) for length in lengths))
-    return [_flow_colors(*pair, scale) for pair in zip(flows, lengths, strict=True)]
+    return [_flow_colors(*pair, scale) for pair in zip(flows, lengths, strict=True)], scale
 
 
-def crops_of_difference(pictures: Sequence[Picture], count: int = 3) -> list[Box]:
-    """Return up to `count` boxes, a quarter as wide and high, that differ most, none overlapping.
+def crops_of_difference(
+    pictures: Sequence[Picture], count: int = 3, *, size: tuple[int, int] | None = None
+) -> list[Box]:
+    """Return up to `count` boxes that differ most, none overlapping.
 
-    The first box is always returned; others only where there is a difference.
+    `size` is their width and height (None: a quarter of the frame's, at most 480 pixels wide). The
+    first box is always returned; others only where there is a difference.
     """
-    height, width = pictures[0].shape[:2]
-    w, h = max(1, width // 4), max(1, height // 4)
+    w, h = size or _crop_size(pictures[0])
     sums = cv2.integral(difference(pictures))
     score = sums[h:, w:] - sums[:-h, w:] - sums[h:, :-w] + sums[:-h, :-w]
     boxes: list[Box] = []
@@ -72,10 +64,16 @@ def crops_of_difference(pictures: Sequence[Picture], count: int = 3) -> list[Box
     return boxes
 
 
-def cropped(picture: Picture, box: Box) -> Picture:
-    """Return the box of a picture at 200 %, each pixel as a square."""
+def cropped(picture: Picture, box: Box, *, zoom: int = 2) -> Picture:
+    """Return the box of a picture enlarged `zoom` times, each pixel as a square."""
     x, y, w, h = box
-    return picture[y : y + h, x : x + w].repeat(2, axis=0).repeat(2, axis=1)
+    return picture[y : y + h, x : x + w].repeat(zoom, axis=0).repeat(zoom, axis=1)
+
+
+def _crop_size(picture: Picture) -> tuple[int, int]:
+    height, width = picture.shape[:2]
+    w = max(1, min(width // 4, _WIDEST_CROP))
+    return w, max(1, round(w * height / width))
 
 
 def _flow(before: Picture, after: Picture) -> NDArray[np.float32]:

@@ -10,7 +10,7 @@ from vsr.cli.arguments import PRINT_CONFIG
 EXAMPLES = {
     "vsr": """
         vsr upscale film.mkv                     make film_x4.mkv beside it
-        vsr upscale film.mkv --preview 2s        make two seconds and a picture to compare
+        vsr upscale film.mkv --preview 2s        make two seconds and a page to compare
         vsr plan film.mkv                        say what will be made, and how long it takes
         vsr COMMAND --help                       list the options of a command
     """,

@@ -61,7 +61,7 @@ def _upscale_parser() -> ArgumentParser:
         "--preview",
         type=str,
         metavar="TIME",
-        help="upscale this much from --start, with a picture to compare, and stop",
+        help="upscale this much from --start, with a page to compare, and stop",
     )
     group.add_argument(
         "--dry-run", action="store_true", help="only say what would be made, as vsr plan does"

@@ -177,7 +177,7 @@ def test_a_plan_without_room_ends_with_an_error(
 # The preview
 
 
-def test_a_preview_is_a_slice_and_a_picture_to_compare(
+def test_a_preview_is_a_slice_with_a_page_and_a_picture_to_compare(
     source: Path, config: UpscaleConfig, tmp_path: Path
 ) -> None:
     output = tmp_path / "out.mkv"
@@ -185,18 +185,21 @@ def test_a_preview_is_a_slice_and_a_picture_to_compare(
         made = preview(source, output, replace(config, start=0.1, lossless=True), seconds=0.2)
         assert [path.name for path in tmp_path.iterdir()] == [".vsr_previews"]
         names = {path.name for path in (tmp_path / ".vsr_previews").iterdir()}
-        assert names == {"out.preview.mkv", "out.preview.png"}
+        assert names == {"out.preview.mkv", "out.preview.png", "out.preview.html"}
     assert made.report.size == Size(96, 128)
     with VideoReader(made.report.output) as reader:
         large = [frame.pixels for frame in reader]
     with VideoReader(source, start=0.1, duration=0.2) as reader:
         small = [frame.pixels for frame in reader]
-    middle = len(small) // 2
     assert len(large) == len(small)
+    cubic = [cv2.resize(one, (128, 96), interpolation=cv2.INTER_CUBIC) for one in small]
     picture = cv2.imread(str(made.picture), cv2.IMREAD_COLOR_RGB)
-    cubic = cv2.resize(small[middle], (128, 96), interpolation=cv2.INTER_CUBIC)
-    assert np.array_equal(picture[:, :128], cubic)
-    assert np.array_equal(picture[:, 128:], large[middle])
+    bar, gap = 28, 8
+    rows = [picture[top : top + 96] for top in range(bar, picture.shape[0], bar + 96 + gap)]
+    assert len(rows) == 3
+    for row in rows:  # left bicubic, right the result, of one frame
+        (number,) = [n for n, one in enumerate(large) if np.array_equal(row[:, 128 + gap :], one)]
+        assert np.array_equal(row[:, :128], cubic[number])
 
 
 @pytest.mark.parametrize("given", ["0.2", "0.2s"])

@@ -117,6 +117,7 @@ class Films:
             container=IMAGE_FOLDER,
             pix_fmt="rgb24",
             color=ColorTags(matrix=MATRIX_RGB, range=FULL),
+            siting=None,
             hdr=HdrMetadata(),
             rotation=0,
             display_matrix=None,

@@ -8,7 +8,8 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace
 
 from vsr.video.pixels import Pixels, depth_of, is_gray, is_rgb
-from vsr.video.planes import SWS_FLAGS, LumaEquations, planes_from_rgb, rgb_from_planes
+from vsr.video.planes import LumaEquations, planes_from_rgb, rgb_from_planes
+from vsr.video.siting import SWS_FLAGS, sited
 
 UNSPECIFIED = 2
 """The number of an unspecified matrix, primaries or transfer (ITU-T H.273)."""
@@ -122,8 +123,9 @@ class ColorTags:
 def rgb_from_frame(frame: VideoFrame, tags: ColorTags, *, threads: int = 0) -> Pixels:
     """The pixels of a decoded frame as RGB `h w 3`, by the matrix and range of `tags` (resolved).
 
-    They are uint8 for a format of 8 bits and uint16 (white is 65535) for a deeper one. `threads` is
-    the number of swscale's threads; 0 lets it choose.
+    They are uint8 for a format of 8 bits and uint16 (white is 65535) for a deeper one. The frame's
+    own chroma siting counts, and the centre if it has none. `threads` is the number of swscale's
+    threads; 0 lets it choose.
     """
     name = frame.format.name
     deep = depth_of(name) > 8
@@ -144,27 +146,32 @@ def rgb_from_frame(frame: VideoFrame, tags: ColorTags, *, threads: int = 0) -> P
 
 
 def frame_from_rgb(
-    pixels: Pixels, pix_fmt: str, tags: ColorTags, *, threads: int = 0
+    pixels: Pixels,
+    pix_fmt: str,
+    tags: ColorTags,
+    *,
+    siting: str | None = None,
+    threads: int = 0,
 ) -> VideoFrame:
     """A frame of the given pixel format, with its tags, from RGB `h w 3`: the inverse of
-    `rgb_from_frame`.
+    `rgb_from_frame`. Its chroma has the `siting`, one of FFmpeg's names; None: the centre.
     """
     full = tags.matrix != MATRIX_RGB and tags.range == FULL
     # swscale knows RGB of 8 bits alone, and truncates the chroma of full range, which tints.
     if full or pixels.dtype == np.uint16 or depth_of(pix_fmt) > 8:
-        frame = planes_from_rgb(pixels, pix_fmt, _equations(tags), threads=threads)
+        frame = planes_from_rgb(pixels, pix_fmt, _equations(tags), siting=siting, threads=threads)
     else:
-        frame = _scaled_from_rgb(pixels, pix_fmt, tags, threads)
+        rgb = VideoFrame.from_ndarray(np.ascontiguousarray(pixels, np.uint8), format="rgb24")
+        frame = _scaled_from_rgb(sited(rgb, siting), pix_fmt, tags, threads)
     frame.color_primaries, frame.color_trc = tags.primaries, tags.transfer  # ProRes writes these
     frame.colorspace, frame.color_range = tags.matrix, tags.range
     return frame
 
 
-def _scaled_from_rgb(pixels: Pixels, pix_fmt: str, tags: ColorTags, threads: int) -> VideoFrame:
+def _scaled_from_rgb(rgb: VideoFrame, pix_fmt: str, tags: ColorTags, threads: int) -> VideoFrame:
     options: dict[str, Any] = {}
     if tags.matrix != MATRIX_RGB:
         options["dst_colorspace"] = _SWS_MATRICES[tags.matrix]
-    rgb = VideoFrame.from_ndarray(np.ascontiguousarray(pixels, np.uint8), format="rgb24")
     return rgb.reformat(
         format=pix_fmt,
         src_color_range=ColorRange.JPEG,

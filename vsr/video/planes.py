@@ -6,18 +6,12 @@ from typing import Any
 import cv2
 import numpy as np
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, Interpolation
+from av.video.reformatter import ColorRange
 from numpy.typing import NDArray
 
 from vsr.video.pixels import Pixels, depth_of, is_gray, is_rgb
+from vsr.video.siting import SWS_FLAGS, sited
 
-SWS_FLAGS = (
-    Interpolation.BICUBIC
-    | Interpolation.ACCURATE_RND
-    | Interpolation.FULL_CHR_H_INT
-    | Interpolation.FULL_CHR_H_INP
-    | Interpolation.BITEXACT
-)
 _SHIFTED = {"src_color_range": ColorRange.MPEG, "dst_color_range": ColorRange.MPEG}
 """With equal limited ranges swscale moves values to another depth by a shift, exactly."""
 
@@ -68,7 +62,12 @@ def rgb_from_planes(frame: VideoFrame, equations: LumaEquations, *, threads: int
 
 
 def planes_from_rgb(
-    pixels: Pixels, pix_fmt: str, equations: LumaEquations, *, threads: int
+    pixels: Pixels,
+    pix_fmt: str,
+    equations: LumaEquations,
+    *,
+    siting: str | None,
+    threads: int,
 ) -> VideoFrame:
     """A frame of any pixel format from RGB `h w 3`, rounded once, to the depth of the format."""
     depth = depth_of(pix_fmt)
@@ -89,6 +88,7 @@ def planes_from_rgb(
     if whole == pix_fmt:
         return frame
     ranges = {} if is_rgb(pix_fmt) else _SHIFTED
+    frame = sited(frame, siting)
     return frame.reformat(format=pix_fmt, interpolation=SWS_FLAGS, threads=threads, **ranges)
 
 

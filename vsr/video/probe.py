@@ -20,7 +20,9 @@ from vsr.video.container import codec_context, codec_name, demuxed, open_video, 
 from vsr.video.hdr import HdrMetadata, hdr_of
 from vsr.video.images import IMAGE_RATE, list_images, read_image
 from vsr.video.joins import joins_of
+from vsr.video.matroska import matroska_tables
 from vsr.video.side_data import side_data_of
+from vsr.video.siting import CENTER, LEFT, assume_siting, has_siting, siting_of
 
 IMAGE_FOLDER = "image folder"
 """The container name of a folder of pictures."""
@@ -55,7 +57,8 @@ class StreamInfo:
 class VideoInfo:
     """The properties of a video; times are exact, in seconds or in units of `time_base`.
 
-    `color` holds the tags of the file; `resolved_color` has the missing ones filled in.
+    `color` holds the tags of the file; `resolved_color` has the missing ones filled in. `siting` is
+    the place of chroma samples with which the pixels are read, None for formats without any.
     Players turn the pixels by `rotation` degrees counter-clockwise; `display_matrix` is the full
     transform. `frame_count` is an estimate.
     """
@@ -71,6 +74,7 @@ class VideoInfo:
     average_rate: Fraction | None
     sample_aspect_ratio: Fraction
     color: ColorTags
+    siting: str | None
     hdr: HdrMetadata
     rotation: int
     display_matrix: tuple[int, ...] | None
@@ -118,6 +122,8 @@ def describe(info: VideoInfo) -> list[tuple[str, str]]:
         ("frames", "unknown" if info.frame_count is None else f"about {info.frame_count}"),
         ("color", f"{info.color} (read as: {info.resolved_color})"),
     ]
+    if info.siting is not None:
+        rows.append(("chroma", f"sited {info.siting}"))
     if info.hdr != HdrMetadata():
         rows.append(("HDR", str(info.hdr)))
     rows += [(f"stream {stream.index}", str(stream)) for stream in info.streams]
@@ -156,6 +162,7 @@ def _probe_stream(path: Path, container: InputContainer, stream: VideoStream) ->
     if duration is not None and duration <= 0:
         duration = None
     matrix = _display_matrix(frame)
+    color = _color_tags(frame)
     return VideoInfo(
         path=path,
         container=container.format.name,
@@ -167,7 +174,8 @@ def _probe_stream(path: Path, container: InputContainer, stream: VideoStream) ->
         time_base=time_base,
         average_rate=rate,
         sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
-        color=_color_tags(frame),
+        color=color,
+        siting=_siting(path, frame, color.resolved(frame.height, frame.format.name)),
         hdr=hdr_of(frame),
         rotation=0 if matrix is None else frame.rotation,
         display_matrix=matrix,
@@ -221,6 +229,24 @@ def _color_tags(frame: VideoFrame) -> ColorTags:
         matrix=int(frame.colorspace),
         range=int(frame.color_range),
     )
+
+
+def _siting(path: Path, frame: VideoFrame, color: ColorTags) -> str | None:
+    """The chroma siting of a file's first frame; the left one if neither file nor codec says it.
+
+    Of full range the centre is meant then, as JPEG has it. The centre of limited range is believed
+    only if the decoder insists on it when told another one.
+    """
+    if not has_siting(frame.format.name):
+        return None
+    siting = siting_of(frame)
+    if siting != CENTER or color.range == FULL:
+        return siting
+    with open_video(path) as (container, stream):
+        if matroska_tables(path).has_centred_chroma(stream.index):
+            return siting
+        assume_siting(stream.codec_context, LEFT)
+        return siting_of(_first_frame(path, container, stream))
 
 
 def _end(container: InputContainer, stream: VideoStream) -> Fraction | None:
@@ -313,6 +339,7 @@ def _probe_images(folder: Path, rate: Fraction) -> VideoInfo:
         average_rate=rate,
         sample_aspect_ratio=Fraction(1),
         color=ColorTags(matrix=MATRIX_RGB, range=FULL),
+        siting=None,
         hdr=HdrMetadata(),
         rotation=0,
         display_matrix=None,

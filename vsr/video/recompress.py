@@ -17,6 +17,7 @@ from vsr.errors import ConfigError
 from vsr.runtime.scheduling import ordinary_threads
 from vsr.video.color import LIMITED, MATRIX_BT601, ColorTags, frame_from_rgb, rgb_from_frame
 from vsr.video.pixels import as_uint8
+from vsr.video.siting import LEFT, assume_siting
 from vsr.video.writing.encoders import STEADY_X264
 
 
@@ -80,11 +81,11 @@ def recompress(
 ) -> NDArray[np.uint8]:
     """The frames (RGB, `t h w 3`) as they look after `codec`, as many and as large as before.
 
-    They are encoded as yuv420p, BT.601 limited range, on one thread: the result depends on nothing
-    but the arguments. `options` are the encoder's own (`crf`, `b` in bit/s, `preset`, `bf`, `qmin`,
-    ...) and win over defaults that avoid B-frames and lookahead; `qscale` (1 best to 31) is the
-    fixed quantiser of mpeg4 and mpeg2video. Raises ConfigError for a codec, an option or a value
-    that does not exist.
+    They are encoded as yuv420p, left-sited, BT.601 limited range, on one thread: the result depends
+    on nothing but the arguments. `options` are the encoder's own (`crf`, `b` in bit/s, `preset`,
+    `bf`, `qmin`, ...) and win over defaults that avoid B-frames and lookahead; `qscale` (1 best to
+    31) is the fixed quantiser of mpeg4 and mpeg2video. Raises ConfigError for a codec, an option or
+    a value that does not exist.
     """
     if codec not in _CODECS:
         raise ConfigError(f"unknown {codec = }; allowed: {', '.join(_CODECS)}")
@@ -132,7 +133,7 @@ def _encode(
         with ordinary_threads():
             encoder.open()
         for number, pixels in enumerate(frames):
-            frame = frame_from_rgb(pixels, "yuv420p", _TAGS, threads=1)
+            frame = frame_from_rgb(pixels, "yuv420p", _TAGS, siting=LEFT, threads=1)
             frame.pts = number
             frame.time_base = 1 / rate
             packets += encoder.encode(frame)
@@ -165,6 +166,7 @@ def _decode(
 ) -> list[NDArray[np.uint8]]:
     decoder = _video_context(spec.decoder, "r")
     decoder.thread_count = 1
+    assume_siting(decoder, LEFT)
     if extradata:
         decoder.extradata = extradata
     pictures = [frame for packet in packets for frame in decoder.decode(packet)]

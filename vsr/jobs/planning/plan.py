@@ -20,7 +20,7 @@ from vsr.upscaling.sizes import Size
 from vsr.video.probe import VideoInfo
 from vsr.video.reading.clips import Clip, clips
 from vsr.video.reading.shots import ShotDetector
-from vsr.video.writing.stream_fates import StreamFate, stream_fates
+from vsr.video.writing.stream_fates import StreamFate, container_losses, stream_fates
 
 _SCAN_SECONDS = 10.0
 """Reading stops after this time; the rest of the film is estimated from its beginning."""
@@ -57,6 +57,7 @@ class Plan:
     pix_fmt: str
     size: Size
     streams: tuple[StreamFate, ...]
+    losses: tuple[str, ...]
     frames: int
     shots: int
     clips: int
@@ -132,6 +133,7 @@ class Plan:
                 }
                 for fate in self.streams
             ],
+            "losses": self.losses,
             "refusal": None if self.refusal is None else str(self.refusal),
             "warning": self.warning,
         }
@@ -145,6 +147,8 @@ class Plan:
         for fate in self.streams:
             what = "is copied" if fate.is_kept else f"is left out: {fate.reason}"
             yield f"stream {fate.stream.index}", f"{fate.stream} {what}"
+        for loss in self.losses:
+            yield "note", loss
         yield "frames", f"{about}{self.frames}"
         yield "shots", f"{about}{self.shots}"
         yield "clips", f"{about}{self.clips}, of at most {self.clip_frames} frames"
@@ -197,6 +201,7 @@ def plan(source: Path, output: Path | None = None, config: UpscaleConfig | None 
         pix_fmt="" if job.encoding is None else job.encoding.pix_fmt,
         size=job.size,
         streams=fates,
+        losses=container_losses(job.info),
         frames=frames,
         shots=shots,
         clips=clip_count,

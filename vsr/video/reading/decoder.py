@@ -18,6 +18,7 @@ from vsr.video.container import demuxed, open_video
 from vsr.video.joins import JOINABLE_FORMATS, JoinedPackets, joins_of
 from vsr.video.probe import VideoInfo
 from vsr.video.reading.loss import Loss
+from vsr.video.siting import assume_siting
 
 _log = logging.getLogger(__name__)
 
@@ -64,6 +65,8 @@ class PictureDecoder:
             joins = joins_of(self._info.path, container, stream.index)
             # Slices only: with frame threads an error in one frame would take others with it.
             stream.thread_type = "SLICE"
+            if self._info.siting is not None:
+                assume_siting(stream.codec_context, self._info.siting)
             for other in container.streams:
                 if other.index != stream.index:
                     other.discard = Discard.all

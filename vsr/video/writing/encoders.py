@@ -11,6 +11,7 @@ from vsr.errors import ConfigError, OutputError
 from vsr.video.color import FULL, LIMITED, MATRIX_BT601, MATRIX_BT709, MATRIX_RGB, ColorTags
 from vsr.video.hdr import HdrMetadata
 from vsr.video.pixels import chroma_of, depth_of, is_gray, is_rgb
+from vsr.video.siting import LEFT, TAGGED_SITINGS, has_siting
 from vsr.video.suffixes import ending
 
 CONTAINER_SUFFIXES = (".mp4", ".mkv", ".mov", ".m4v", ".webm")
@@ -21,6 +22,10 @@ ANIMATIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """The codecs of animated pictures, each with its file types."""
 
+_SITINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"x264": TAGGED_SITINGS, "x265": TAGGED_SITINGS, "av1": (LEFT, "topleft")}
+)
+"""The sitings that a codec can tag."""
 _EXACT_TIME_SUFFIXES = (".mp4", ".mov", ".m4v")
 
 
@@ -253,6 +258,24 @@ def output_color(source: ColorTags, codec: str, pix_fmt: str, height: int) -> Co
     if codec == "prores":
         color_range = LIMITED  # the format has no flag for anything else
     return ColorTags(source.primaries, source.transfer, matrix, color_range)
+
+
+def output_siting(source: str | None, codec: str, pix_fmt: str) -> str | None:
+    """The chroma siting of the output, given the source's; None without chroma to be sited.
+
+    H.264 and H.265 tag any siting of 4:2:0, AV1 two. Without a tag players assume the left.
+    """
+    if not has_siting(pix_fmt):
+        return None
+    allowed = _SITINGS.get(codec, (LEFT,)) if chroma_of(pix_fmt) == (2, 2) else (LEFT,)
+    return source if source in allowed else LEFT
+
+
+def siting_options(siting: str | None, pix_fmt: str) -> dict[str, str]:
+    """The encoder's option that tags a chroma siting: only 4:2:0 has a tag for it."""
+    if siting is None or chroma_of(pix_fmt) != (2, 2):
+        return {}
+    return {"chroma_sample_location": siting}
 
 
 def holds_exact_times(path: Path) -> bool:

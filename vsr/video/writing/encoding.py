@@ -22,7 +22,9 @@ from vsr.video.writing.encoders import (
     encoder_options,
     losses,
     output_color,
+    output_siting,
     pixel_format,
+    siting_options,
 )
 
 _log = logging.getLogger(__name__)
@@ -50,6 +52,7 @@ class Encoding:
     rate: Fraction
     sample_aspect_ratio: Fraction
     options: Mapping[str, str]
+    siting: str | None = None
 
     @classmethod
     def of(
@@ -59,6 +62,7 @@ class Encoding:
         encoder = ENCODERS[codec]
         width, height = size
         pix_fmt = pixel_format(encoder, settings, source.pix_fmt, width=width, height=height)
+        siting = output_siting(source.siting, codec, pix_fmt)
         if (width % 2 or height % 2) and settings.pix_fmt is None:
             _log.info("%dx%d is an odd size: encoded as %s", *size, pix_fmt)
         for loss in losses(encoder, source.pix_fmt, pix_fmt, hdr=source.hdr):
@@ -72,7 +76,11 @@ class Encoding:
             time_base=source.time_base,
             rate=source.average_rate or _USUAL_RATE,
             sample_aspect_ratio=source.sample_aspect_ratio,
-            options=encoder_options(encoder, settings, pix_fmt=pix_fmt, hdr=source.hdr),
+            options={
+                **encoder_options(encoder, settings, pix_fmt=pix_fmt, hdr=source.hdr),
+                **siting_options(siting, pix_fmt),
+            },
+            siting=siting,
         )
 
     @property

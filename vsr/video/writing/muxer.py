@@ -27,7 +27,7 @@ from vsr.video.writing.stream_copier import (
     kept_tags,
     tag_options,
 )
-from vsr.video.writing.stream_fates import FORMATS, streams_to_copy
+from vsr.video.writing.stream_fates import FORMATS, container_losses, streams_to_copy
 
 _log = logging.getLogger(__name__)
 
@@ -196,6 +196,8 @@ class Muxer:
                     "%s: the tag of a stereoscopic film is left out; .mkv holds it", source.path
                 )
             self._stream.disposition = video.disposition
+            for loss in container_losses(source):
+                _log.warning("%s: %s", source.path, loss)
             kept = streams_to_copy(source, container, self._path)
             self._copier = StreamCopier(
                 source, container, self._output, streams=kept, span=self._span

@@ -115,7 +115,7 @@ class VideoPartEncoder:
     def write(self, pixels: Pixels, pts: int) -> None:
         """Encode one frame; see PartEncoder."""
         encoding = self._encoding
-        frame = frame_from_rgb(pixels, encoding.pix_fmt, encoding.color)
+        frame = frame_from_rgb(pixels, encoding.pix_fmt, encoding.color, siting=encoding.siting)
         frame.pts = pts
         frame.time_base = encoding.time_base
         frame.duration = encoding.frame_duration

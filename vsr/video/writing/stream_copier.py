@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 from av.container.input import InputContainer
@@ -14,6 +15,7 @@ from av.stream import Discard, Stream
 
 from vsr.video.container import demuxed, is_cover, open_video, reason_of
 from vsr.video.joins import JoinedPackets, joins_of
+from vsr.video.matroska import matroska_tables
 from vsr.video.probe import VideoInfo
 from vsr.video.writing.flac import FlacTrack
 from vsr.video.writing.packet_order import PacketOrder
@@ -210,21 +212,31 @@ def copy_metadata(
     output.metadata.update(
         {key: value for key, value in source.metadata.items() if key.lower() not in _FILE_TAGS}
     )
+    hidden = matroska_tables(source.path).hidden_chapters()
+    chapters = [chapter for chapter in container.chapters() if _start(chapter) not in hidden]
+    if kept := [part for chapter in chapters if (part := _part_in(span, chapter)) is not None]:
+        output.set_chapters(kept)
+
+
+def _start(chapter: Any) -> Fraction:
+    return chapter["start"] * (chapter["time_base"] or Fraction(1, av.time_base))
+
+
+def _part_in(span: TimeRange, chapter: Any) -> Any:
+    """The part of a chapter that lies in a range, on the clock of the output; None: none of it."""
+    time_base = chapter["time_base"] or Fraction(1, av.time_base)
+    begin, end = _start(chapter), chapter["end"] * time_base
+    if (span.begin is not None and end <= span.begin) or (
+        span.end is not None and begin >= span.end
+    ):
+        return None
     shift = span.begin or Fraction(0)
-    chapters = container.chapters()
-    for chapter in list(chapters):
-        time_base = chapter["time_base"] or Fraction(1, av.time_base)
-        begin, end = chapter["start"] * time_base, chapter["end"] * time_base
-        if (span.begin is not None and end <= span.begin) or (
-            span.end is not None and begin >= span.end
-        ):
-            chapters.remove(chapter)
-            continue
-        last = end if span.end is None else min(end, span.end)
-        chapter["start"] = max(0, round((begin - shift) / time_base))
-        chapter["end"] = round((last - shift) / time_base)
-    if chapters:
-        output.set_chapters(chapters)
+    last = end if span.end is None else min(end, span.end)
+    return {
+        **chapter,
+        "start": max(0, round((begin - shift) / time_base)),
+        "end": round((last - shift) / time_base),
+    }
 
 
 def kept_tags(stream: Stream, output: OutputContainer) -> dict[str, str]:

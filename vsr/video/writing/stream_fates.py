@@ -14,6 +14,7 @@ from av.stream import Stream
 from vsr.errors import OutputError
 from vsr.video.container import codec_context, codec_name, is_cover, open_video
 from vsr.video.joins import joins_of
+from vsr.video.matroska import matroska_tables
 from vsr.video.probe import StreamInfo, VideoInfo
 
 _log = logging.getLogger(__name__)
@@ -54,6 +55,11 @@ def stream_fates(source: VideoInfo, path: Path) -> tuple[StreamFate, ...]:
             StreamFate(source.streams[stream.index], refusal(path, stream), _rate(stream))
             for stream in _others(source, container)
         )
+
+
+def container_losses(source: VideoInfo) -> tuple[str, ...]:
+    """One sentence for each property of the source's container that no output keeps."""
+    return () if source.is_image_folder else matroska_tables(source.path).losses()
 
 
 def check_audio(source: VideoInfo, container: InputContainer, path: Path) -> None:

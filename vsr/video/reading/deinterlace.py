@@ -3,7 +3,7 @@
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain, groupby, islice, takewhile
+from itertools import chain, islice, takewhile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -93,22 +93,22 @@ def recognise_fields(pictures: Iterable[VideoFrame], *, field_order: int) -> Fie
     """
     pictures = iter(pictures)
     first = next(pictures, None)
-    if first is None or first.height < _MIN_HEIGHT or not _may_have_fields(first.format.name):
+    if first is None or not may_have_fields(first):
         return Fields("progressive")
     votes: Counter[str] = Counter()
     repeats: Counter[str] = Counter()
     combs: list[float] = []
-    graph = _Chain(first, [("idet", None)])
+    graph = FilterChain(first, [("idet", None)])
     before: NDArray[np.int16] | None = None
     flagged = False
-    same = takewhile(lambda picture: _form(picture) == _form(first), pictures)
+    same = takewhile(lambda picture: form_of(picture) == form_of(first), pictures)
     for picture in islice(chain((first,), same), _MOST_FRAMES):
         flagged = flagged or picture.interlaced_frame
         for judged in graph.through(picture):
             _count(judged, votes, repeats)
-        luma = _luma(picture)
+        luma = luma_of(picture)
         if before is not None:
-            combs += _comb(luma, before)
+            combs += comb_strength(luma, before)
         before = luma
         if len(combs) >= _ENOUGH_FRAMES:
             break
@@ -118,25 +118,51 @@ def recognise_fields(pictures: Iterable[VideoFrame], *, field_order: int) -> Fie
     return Evidence(votes, repeats, tuple(combs), flagged, bottom_first).verdict()
 
 
-def deinterlaced(
-    pictures: Iterable[tuple[VideoFrame, int]], fields: Fields
-) -> Iterator[tuple[VideoFrame, int]]:
-    """Every picture with its pts, made whole: as many as before, at the same times.
+class Deinterlacer:
+    """Makes pictures whole, with a pts each: as many as before, at the same times.
 
     Interlaced ones get the other field's lines by bwdif. Telecined ones of 8 bits get the fields of
     one film frame matched, and bwdif where none match, so that every fifth repeats another.
     """
-    for _, alike in groupby(pictures, lambda pair: _form(pair[0])):
-        pts_waiting: deque[int] = deque()
-        filters: _Chain | None = None
-        for picture, pts in alike:
-            filters = filters or _Chain(picture, _filters(picture, fields))
-            pts_waiting.append(pts)
-            for whole in filters.through(picture):
-                yield whole, pts_waiting.popleft()
-        for whole in filters.through(None) if filters is not None else ():
-            yield whole, pts_waiting.popleft()
-        assert not pts_waiting, "these filters give as many frames as they take"
+
+    def __init__(self, fields: Fields) -> None:
+        self._fields = fields
+        self._form: tuple[int, int, str] | None = None
+        self._filters: FilterChain | None = None
+        self._waiting: deque[int | None] = deque()
+
+    def push(self, picture: VideoFrame, pts: int | None) -> Iterator[tuple[VideoFrame, int]]:
+        """Add a picture, and give those that are whole; one without a pts is a mere neighbour."""
+        if form_of(picture) != self._form:
+            yield from self.flush()
+            self._form = form_of(picture)
+            self._filters = FilterChain(picture, _filters(picture, self._fields))
+        assert self._filters is not None
+        self._waiting.append(pts)
+        yield from self._timed(self._filters.through(picture))
+
+    def flush(self) -> Iterator[tuple[VideoFrame, int]]:
+        """Give the pictures that are left."""
+        if self._filters is not None:
+            yield from self._timed(self._filters.through(None))
+        self._filters, self._form = None, None
+        assert not self._waiting, "these filters give as many frames as they take"
+
+    def _timed(self, filtered: Iterator[VideoFrame]) -> Iterator[tuple[VideoFrame, int]]:
+        for picture in filtered:
+            pts = self._waiting.popleft()
+            if pts is not None:
+                yield picture, pts
+
+
+def deinterlaced(
+    pictures: Iterable[tuple[VideoFrame, int]], fields: Fields
+) -> Iterator[tuple[VideoFrame, int]]:
+    """Every picture with its pts, made whole as `Deinterlacer` does."""
+    deinterlacer = Deinterlacer(fields)
+    for picture, pts in pictures:
+        yield from deinterlacer.push(picture, pts)
+    yield from deinterlacer.flush()
 
 
 def _filters(picture: VideoFrame, fields: Fields) -> list[tuple[str, str | None]]:
@@ -152,15 +178,19 @@ def _filters(picture: VideoFrame, fields: Fields) -> list[tuple[str, str | None]
     return [("bwdif", f"mode=send_frame:parity={parity}:deint=all"), ("format", name)]
 
 
-def _form(picture: VideoFrame) -> tuple[int, int, str]:
+def form_of(picture: VideoFrame) -> tuple[int, int, str]:
+    """Width, height and pixel format."""
     return picture.width, picture.height, picture.format.name
 
 
-def _may_have_fields(pix_fmt: str) -> bool:
-    return not is_rgb(pix_fmt) and not pix_fmt.startswith(("bayer", "xyz"))
+def may_have_fields(picture: VideoFrame) -> bool:
+    """False for pictures that are too low to be judged, and for formats that no video has."""
+    pix_fmt = picture.format.name
+    is_video = not is_rgb(pix_fmt) and not pix_fmt.startswith(("bayer", "xyz"))
+    return is_video and picture.height >= _MIN_HEIGHT
 
 
-class _Chain:
+class FilterChain:
     """FFmpeg filters one after the other, made for pictures of one form."""
 
     def __init__(self, template: VideoFrame, filters: list[tuple[str, str | None]]) -> None:
@@ -209,13 +239,13 @@ def _count(judged: VideoFrame, votes: Counter[str], repeats: Counter[str]) -> No
     repeats[judged.metadata["lavfi.idet.repeated.current_frame"]] += 1
 
 
-def _luma(picture: VideoFrame) -> NDArray[np.int16]:
+def luma_of(picture: VideoFrame) -> NDArray[np.int16]:
     """Luma in 8 bits, of some 500 columns at most: combs run along the others too."""
     gray = np.asarray(picture.reformat(format="gray").to_ndarray())
     return gray[:, :: max(1, gray.shape[1] // 512)].astype(np.int16)
 
 
-def _comb(luma: NDArray[np.int16], before: NDArray[np.int16]) -> list[float]:
+def comb_strength(luma: NDArray[np.int16], before: NDArray[np.int16]) -> list[float]:
     """Comb strength: how moving lines differ from adjacent lines, over lines two away.
 
     Adjacent lines belong to the other field. They are nearer, so a ratio above 1 shows that they

@@ -19,6 +19,7 @@ from vsr.video.pixels import Pixels, is_gray, is_rgb, scaled
 from vsr.video.probe import VideoInfo, probe
 from vsr.video.reading.decoder import PictureDecoder
 from vsr.video.reading.deinterlace import CONTEXT_FRAMES, Fields, deinterlaced, fields_of
+from vsr.video.reading.field_parts import LOOK_AROUND, deinterlaced_by_part
 from vsr.video.reading.frame_times import FrameClock
 from vsr.video.side_data import has_color_profile, side_data_of
 from vsr.video.times import exact_seconds
@@ -59,8 +60,8 @@ class VideoReader:
     What of a damaged file decodes is delivered. `damage` says afterwards what was lost (None where
     nothing was), and `check_damage` makes an error of it unless the reader is `tolerant`.
 
-    `deinterlace` says what is done with fields: "auto" looks at the first frames; see
-    `vsr.video.reading.deinterlace`. There are as many frames as before, at the same times.
+    `deinterlace` says what is done with fields: "auto" judges every frame with those around it; see
+    `vsr.video.reading.field_parts`. There are as many frames as before, at the same times.
     `source` is a path, or its VideoInfo where it was probed before. `rate` is the frame rate of a
     folder of pictures.
     """
@@ -152,24 +153,34 @@ class VideoReader:
 
     def _video(self) -> Iterator[Frame]:
         info, color = self.info, self.info.resolved_color
-        fields = self._fields()
-        context = 0 if fields is None else CONTEXT_FRAMES
-        pictures = self._timed(context)
-        for picture, pts in pictures if fields is None else deinterlaced(pictures, fields):
+        for picture, pts in self._whole():
             if (pts - info.start_pts) * info.time_base >= self.start:
                 pixels = rgb_from_frame(picture, color)
                 yield Frame(scaled(pixels, info.height, info.width), pts, info.time_base)
 
-    def _fields(self) -> Fields | None:
-        """The fields to be made whole; None: none."""
+    def _whole(self) -> Iterator[tuple[VideoFrame, int]]:
+        """The decoded pictures with their pts, deinterlaced as far as it is asked for."""
         if self._deinterlace == "off":
-            return None
+            return self._timed(0)
         fields = fields_of(self.info.path)
+        if fields.kind != "progressive":
+            how = "its fields are matched" if fields.kind == "telecined" else "it is deinterlaced"
+            _log.info("%s is %s: %s", self.info.path, fields, how)
+        if self._deinterlace == "auto":
+            pictures = self._timed(CONTEXT_FRAMES + LOOK_AROUND)
+            return deinterlaced_by_part(pictures, fields, self._note_mixed)
         if fields.kind == "progressive":
-            return None if self._deinterlace == "auto" else replace(fields, kind="interlaced")
-        how = "its fields are matched" if fields.kind == "telecined" else "it is deinterlaced"
-        _log.info("%s is %s: %s", self.info.path, fields, how)
-        return fields
+            fields = replace(fields, kind="interlaced")
+        return deinterlaced(self._timed(CONTEXT_FRAMES), fields)
+
+    def _note_mixed(self, fields: Fields, pts: int) -> None:
+        """Say in the log once that the kind of the pictures changes."""
+        if "mixed" not in self._noted:
+            self._noted.add("mixed")
+            _log.info(
+                "%s mixes kinds of pictures: from %.3f s on it is %s; each part is read by its own",
+                *(self.info.path, (pts - self.info.start_pts) * self.info.time_base, fields),
+            )
 
     def _timed(self, context: int) -> Iterator[tuple[VideoFrame, int]]:
         """The decoded pictures with their pts, from some `context` frames before the start on."""

@@ -1,3 +1,4 @@
+import logging
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from vsr.video.container import demuxed, open_video
 from vsr.video.joins import joins_of
 from vsr.video.probe import probe
 from vsr.video.reading.reader import VideoReader
+from vsr.video.reading.transport import others_jump
+from vsr.video.writing.packet_order import late_packets
 
 
 def part(path: Path, *, begin: float = 0, seconds: float = 0.8) -> bytes:
@@ -33,7 +36,9 @@ def joined(tmp_path: Path, suffix: str, begin: float) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("suffix", "begin"), [(".ts", 0), (".ts", 3600), (".vob", 0)])
+@pytest.mark.parametrize(
+    ("suffix", "begin"), [(".ts", 0), (".ts", 3600), (".vob", 0), (".vob", 3600)]
+)
 def test_joined_recordings_are_one_film_in_equal_steps(
     suffix: str, begin: float, tmp_path: Path, caplog
 ):
@@ -103,3 +108,75 @@ def test_a_lost_transport_packet_is_damage_beside_a_keyframe_too(tmp_path: Path)
         with VideoReader(lost, tolerant=True) as reader:
             assert len(list(reader)) in (49, 50)
             assert reader.damage == "corrupt frames: 1"
+
+
+X265 = {"x265-params": "log-level=none:keyint=12:min-keyint=12:scenecut=0:bframes=2", "crf": "20"}
+X264 = {"g": "12", "bf": "2", "sc_threshold": "0", "preset": "veryfast", "crf": "20"}
+
+
+@pytest.mark.parametrize(("codec", "options"), [("libx264", X264), ("libx265", X265)])
+def test_a_part_lost_beside_a_keyframe_is_damage_though_the_decoder_hides_it(
+    tmp_path: Path, codec: str, options: dict[str, str]
+):
+    path = tmp_path / "source.ts"
+    noise = np.random.default_rng(0)
+    with av.open(path, "w") as container:
+        stream = container.add_stream(codec, rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = 160, 112, "yuv420p"
+        for _ in range(30):
+            picture = noise.integers(0, 255, (112, 160, 3), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    content = path.read_bytes()
+    with av.open(path) as container:
+        places = [(p.pos, p.is_keyframe) for p in container.demux(video=0) if p.size]
+    keyframe = next(n for n, (_, is_key) in enumerate(places) if is_key and n)
+    for number in range(keyframe - 2, keyframe + 1):
+        begin = places[number][0]
+        lost = begin + (places[number + 1][0] - begin) // 188 // 2 * 188
+        path.write_bytes(content[:lost] + content[lost + 188 :])
+        with VideoReader(path, tolerant=True) as reader:
+            list(reader)
+            assert reader.damage == "corrupt frames: 1"
+
+
+def test_counters_of_other_streams_jump_at_a_join_alone(tmp_path: Path):
+    one = part(tmp_path / "a.ts")
+    path = tmp_path / "joined.ts"
+    path.write_bytes(one + one)
+    with open_video(path) as (_, stream):
+        pid = stream.id
+    assert others_jump(path, len(one) - 2000, len(one) + 2000, stream=pid)
+    path.write_bytes(one)
+    assert not others_jump(path, len(one) // 2, len(one) // 2 + 2000, stream=pid)
+    blu_ray = b"".join(bytes(4) + one[i : i + 188] for i in range(0, len(one), 188))
+    path.write_bytes(2 * blu_ray)
+    assert others_jump(path, len(blu_ray) - 2000, len(blu_ray) + 2000, stream=pid)
+
+
+def test_late_packets_of_sound_are_told_before_the_film_is_made(tmp_path: Path):
+    source = probe(joined(tmp_path, ".ts", 0.77))
+    (line,) = late_packets(source)
+    assert line.startswith("stream 1: the times of 2 packets go back: they are moved by up to 0.0")
+    assert list(late_packets(probe(joined(tmp_path, ".ts", 0.81)))) == []
+
+
+def test_a_pause_of_the_picture_alone_is_kept_and_counts_no_frames(tmp_path: Path, caplog):
+    path = tmp_path / "pause.ts"
+    with av.open(path, "w") as container:
+        stream = container.add_stream("mpeg2video", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        sound = add_audio(container, "mp2")
+        for number, picture in enumerate(pictures(20)):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            for packet in stream.encode(frame):
+                late = round(20 / packet.time_base) if number > 10 else 0
+                packet.pts, packet.dts = packet.pts + late, packet.dts + late
+                container.mux(packet)
+        encode_audio(container, sound, 21)
+    with caplog.at_level(logging.INFO), VideoReader(path) as reader:
+        assert reader.info.frame_count is not None
+        assert reader.info.frame_count <= 20
+        steps = np.diff([float(frame.seconds) for frame in reader])
+    assert steps.max() > 20
+    assert "no picture comes for 20.0" in caplog.text

@@ -43,13 +43,15 @@ class Joins:
 
     `offsets` gives for every stream index the numbers of the packets after a jump, each with the
     seconds to add from there on. `times` are those of the jumps and `end` that of the video's end,
-    in seconds on the closed clock. `packets` counts the packets of every stream index that has any.
+    in seconds on the closed clock. `pauses` are times and lengths of gaps that are kept, as sound
+    does not jump there. `packets` counts the packets of every stream index that has any.
     """
 
     offsets: Mapping[int, tuple[tuple[int, Fraction], ...]]
     times: tuple[Fraction, ...]
     packets: Mapping[int, int]
     end: Fraction | None
+    pauses: tuple[tuple[Fraction, Fraction], ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.times)
@@ -79,13 +81,18 @@ class JoinedPackets:
     def _move(self, packet: Packet) -> None:
         index = packet.stream_index
         number = self._numbers[index] = self._numbers.get(index, -1) + 1
-        seconds = Fraction(0)
-        for first, offset in self._joins.offsets.get(index, ()):
-            seconds = offset if number >= first else seconds
-        if seconds and packet.time_base:
-            ticks = round(seconds / packet.time_base)
-            packet.pts = None if packet.pts is None else packet.pts + ticks
-            packet.dts = None if packet.dts is None else packet.dts + ticks
+        offsets = self._joins.offsets.get(index, ())
+        if not offsets or not packet.time_base:
+            return
+        moves = [0, *(round(offset / packet.time_base) for _, offset in offsets)]
+        ticks = moves[sum(number >= first for first, _ in offsets)]
+        pts, dts = packet.pts, packet.dts
+        if dts is not None:
+            packet.dts = dts + ticks
+            if pts is not None and abs(pts - dts) * packet.time_base > _AHEAD_SECONDS:
+                # FFmpeg counts decode times on, so that they jump one packet later.
+                ticks = min(moves, key=lambda other: abs(pts + other - dts - ticks))
+        packet.pts = None if pts is None else pts + ticks
 
 
 def joins_of(path: Path, container: Container, video: int) -> Joins:
@@ -147,7 +154,7 @@ class _Scan:
         ]
         counts = MappingProxyType({index: last + 1 for index, last in self.numbers.items()})
         if not found:
-            return replace(_NO_JOINS, packets=counts)
+            return replace(_NO_JOINS, packets=counts, pauses=self._pauses(found))
         offset, closed = Fraction(0), list[tuple[_Jump, Fraction]]()
         times: list[Fraction] = []
         for jump in found:
@@ -157,7 +164,13 @@ class _Scan:
         offsets = {index: _followed(jumps, closed) for index, jumps in self.jumps.items()}
         offsets[self.video] = tuple((jump.packet, offset) for jump, offset in closed)
         end = self.last[self.video] + offset + self.step
-        return Joins(MappingProxyType(offsets), tuple(times), counts, end)
+        closed_clock = MappingProxyType(offsets)
+        return Joins(closed_clock, tuple(times), counts, end, self._pauses(found))
+
+    def _pauses(self, closed: Sequence[_Jump]) -> tuple[tuple[Fraction, Fraction], ...]:
+        """The jumps of the video's clock that are not closed."""
+        kept = [jump for jump in self.jumps.get(self.video, []) if jump not in closed]
+        return tuple((jump.before, jump.after - jump.before) for jump in kept)
 
 
 def _partner(jump: _Jump, others: Sequence[_Jump]) -> _Jump | None:

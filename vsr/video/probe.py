@@ -19,7 +19,7 @@ from vsr.video.color import FULL, MATRIX_RGB, ColorTags
 from vsr.video.container import codec_context, codec_name, demuxed, open_video, reason_of
 from vsr.video.hdr import HdrMetadata, hdr_of
 from vsr.video.images import IMAGE_RATE, list_images, read_image
-from vsr.video.joins import joins_of
+from vsr.video.joins import Joins, joins_of
 from vsr.video.matroska import matroska_tables
 from vsr.video.side_data import side_data_of
 from vsr.video.siting import CENTER, LEFT, assume_siting, has_siting, siting_of
@@ -182,9 +182,7 @@ def _probe_stream(path: Path, container: InputContainer, stream: VideoStream) ->
         interlaced=frame.interlaced_frame,
         start_pts=start_pts,
         duration=duration,
-        frame_count=(
-            joins.packets[stream.index] if joins else _frame_count(container, stream, duration)
-        ),
+        frame_count=_frame_count(container, stream, duration, joins),
         streams=tuple(_stream_info(other) for other in container.streams),
         metadata=MappingProxyType(dict(container.metadata)),
         chapter_count=len(container.chapters()),
@@ -280,14 +278,18 @@ def _start(stream: Stream) -> Fraction:
 
 
 def _frame_count(
-    container: InputContainer, stream: VideoStream, duration: Fraction | None
+    container: InputContainer, stream: VideoStream, duration: Fraction | None, joins: Joins
 ) -> int | None:
     """Estimated number of frames shown; frames that an edit list hides do not count."""
+    packets = joins.packets.get(stream.index)
+    if joins and packets is not None:
+        return packets
     if stream.frames and "mp4" in container.format.name:
         return sum(not entry.is_discard for entry in stream.index_entries) or stream.frames
     rate = stream.average_rate or stream.guessed_rate
     if not stream.frames and rate and duration is not None:
-        return round(duration * rate)
+        frames = round(duration * rate)
+        return frames if packets is None else min(frames, packets)  # fewer if the clock pauses
     return stream.frames or None
 
 

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 
 import av
 from av.container.input import InputContainer
@@ -15,9 +16,10 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vsr.video.container import demuxed, open_video
-from vsr.video.joins import JOINABLE_FORMATS, JoinedPackets, joins_of
+from vsr.video.joins import JOINABLE_FORMATS, JoinedPackets, Joins, joins_of
 from vsr.video.probe import VideoInfo
 from vsr.video.reading.loss import Loss
+from vsr.video.reading.transport import others_jump
 from vsr.video.siting import assume_siting
 
 _log = logging.getLogger(__name__)
@@ -79,10 +81,19 @@ class PictureDecoder:
                     return
             elif joins:
                 _log.warning("%s is joined: %s", self._info.path, joins)
+            elif joins.pauses:
+                self._note_pauses(joins)
             else:
                 self._note_late_start(stream)
             packets = JoinedPackets(joins).moved(self._packets(container, stream))
             yield from self._decode(packets, stream, whole=seek_to is None)
+
+    def _note_pauses(self, joins: Joins) -> None:
+        for seconds, length in joins.pauses:
+            _log.info(
+                "%s: no picture comes for %.3f s after %.3f s: the times are kept",
+                *(self._info.path, length, seconds - self._info.start_pts * self._info.time_base),
+            )
 
     def _note_late_start(self, stream: VideoStream) -> None:
         """Say in the log if pictures before the first keyframe are missing: a cut recording."""
@@ -139,10 +150,14 @@ class PictureDecoder:
 
         Transport packets are numbered, and the numbers jump at a join too. FFmpeg then marks one of
         the last two frames before it, which is complete. A gap in the times shows that frames are
-        lost beside a keyframe: there is no join then.
+        lost beside a keyframe, and a jump of the video's numbers alone that a part of one is.
         """
         keyframe = next((other for other in following if other.is_keyframe), None)
-        if keyframe is None or _has_gap((packet, *following)):
+        if (
+            keyframe is None
+            or _has_gap((packet, *following))
+            or not _is_joined(self._info.path, packet, keyframe)
+        ):
             self.loss.corrupt_packets += 1
             return
         self._complete.add(packet.pts)
@@ -183,6 +198,19 @@ def _has_gap(packets: Sequence[Packet]) -> bool:
         and after.dts - packet.dts > _LONGEST_STEP * packet.duration
         for packet, after in pairwise(packets)
     )
+
+
+def _is_joined(path: Path, packet: Packet, keyframe: Packet) -> bool:
+    """True if all counters of transport packets jump between two pictures; also without counters.
+
+    A keyframe has no place if its own beginning is lost.
+    """
+    if packet.stream.container.format.name != "mpegts":
+        return True
+    begin, end = packet.pos, keyframe.pos
+    if begin is None or end is None:
+        return False
+    return others_jump(path, begin, end, stream=packet.stream.id)
 
 
 def _repeats_a_frame(packet: Packet) -> bool:

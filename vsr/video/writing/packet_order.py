@@ -1,10 +1,17 @@
 """Rising decode times of a copied stream, which every muxer demands."""
 
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
 
+import av
 from av.packet import Packet
+
+from vsr.video.container import demuxed, open_video
+from vsr.video.joins import JOINABLE_FORMATS, JoinedPackets, joins_of
+from vsr.video.probe import VideoInfo
 
 _EQUAL_TIMES_FORMATS = ("matroska", "webm")
 """Muxers that take two packets of one time, as rounding to 1 ms makes them."""
@@ -23,6 +30,16 @@ class PacketOrder:
     farthest: Fraction = Fraction(0)
     refused: int = 0
     _last: int | None = None
+
+    @property
+    def note(self) -> str | None:
+        """A sentence on the packets that are moved; None if there are none."""
+        if not self.late:
+            return None
+        return (
+            f"the times of {self.late} packets go back: they are moved by up to "
+            f"{float(self.farthest):.3f} s to follow the packets before"
+        )
 
     def move(self, packet: Packet) -> None:
         """Give a packet of an output stream the earliest times that can follow."""
@@ -45,3 +62,22 @@ class PacketOrder:
         self.farthest = max(self.farthest, (earliest - stamp) * packet.time_base)
         packet.dts = earliest
         packet.pts = earliest if packet.pts is None else max(packet.pts, earliest)
+
+
+def late_packets(source: VideoInfo) -> Iterator[str]:
+    """One sentence for each stream beside the video whose packets have to be moved.
+
+    All packets are read, and only those of containers that can be joined byte by byte.
+    """
+    if not source.container.startswith(JOINABLE_FORMATS):
+        return
+    orders: dict[int, PacketOrder] = {}
+    with open_video(source.path) as (container, video):
+        others = [stream for stream in container.streams if stream.index != video.index]
+        joins = JoinedPackets(joins_of(source.path, container, video.index))
+        with suppress(av.FFmpegError):
+            for packet in joins.moved(demuxed(container, others)):
+                orders.setdefault(packet.stream_index, PacketOrder()).move(packet)
+    for index, order in sorted(orders.items()):
+        if order.note:
+            yield f"stream {index}: {order.note}"

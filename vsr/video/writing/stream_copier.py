@@ -149,12 +149,8 @@ class StreamCopier:
         """Say in the log which streams are not copied to the last packet, at their own times."""
         path = self._source.path
         for index, order in self._order.items():
-            if order.late:
-                _log.warning(
-                    "stream %d of %s: the times of %d packets go back: they are moved by up to "
-                    "%.3f s to follow the packets before",
-                    *(index, path, order.late, order.farthest),
-                )
+            if order.note:
+                _log.warning("stream %d of %s: %s", index, path, order.note)
             if order.refused:
                 _log.warning(
                     "stream %d of %s: %d packets are left out: the output does not take them",

@@ -11,9 +11,12 @@ import pytest
 from tests.evaluation.clips import Clip, changed, truth_clip
 from vsr.cli import main
 from vsr.errors import InputError
-from vsr.evaluation.evaluate import Networks, evaluate_clip
+from vsr.evaluation.clip import evaluate_clip
+from vsr.evaluation.evaluate import Sources, evaluate
 from vsr.evaluation.lossless import loss_of
+from vsr.evaluation.networks import Networks
 from vsr.evaluation.sets import Pair, find_pairs
+from vsr.evaluation.vsreval import VsrevalResults
 from vsr.video.probe import probe
 
 NONE = Networks((), (), {})
@@ -92,3 +95,96 @@ def test_the_truth_with_the_longest_common_name_is_taken(tmp_path: Path) -> None
         write(tmp_path / name, truth_clip(1))
     pairs = find_pairs(tmp_path / "out", tmp_path / "gt")
     assert [pair.truth and pair.truth.name for pair in pairs] == ["city_night", "city"]
+
+
+def vsreval_results(folder: Path, *clips: str) -> Path:
+    """The file that vsreval 0.1.0 writes."""
+    scores = {"dover": 71.5, "fastervqa": 0.8, "ewarp": 2.5, "musiq": 60.0}
+    content = {
+        "protocol": "vsreval-v1",
+        "versions": {"vsreval": "0.1.0", "torch": "2.6.0"},
+        "count": len(clips),
+        "inputs": {},
+        "warnings": [],
+        "average": scores,
+        "per_sample": dict.fromkeys(clips, scores),
+    }
+    path = folder / "results.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_results_of_vsreval_are_merged_with_their_versions(tmp_path: Path) -> None:
+    clip = write(tmp_path / "city", truth_clip(2))
+    file = vsreval_results(tmp_path, "city")
+    found = evaluate(clip, sources=Sources(vsreval=file))
+    wanted = {"dover": 71.5, "fastervqa": 0.8, "ewarp_vsreval": 2.5}
+    assert {name: found.mean[name] for name in wanted} == wanted
+    assert not found.missing.keys() & wanted.keys()
+    assert found.protocol["vsreval"] == {
+        "protocol": "vsreval-v1",
+        "versions": {"vsreval": "0.1.0", "torch": "2.6.0"},
+    }
+
+
+def test_clips_that_vsreval_has_not_seen_are_named(tmp_path: Path) -> None:
+    clip = write(tmp_path / "city", truth_clip(2))
+    file = vsreval_results(tmp_path, "sea")
+    found = evaluate(clip, sources=Sources(vsreval=file))
+    assert found.missing["dover"] == "the results of vsreval lack city"
+
+
+def test_without_vsreval_its_command_is_named(tmp_path: Path) -> None:
+    clip = write(tmp_path / "out" / "city", truth_clip(2))
+    reason = evaluate(clip.parent).missing["dover"]
+    assert f"uvx vsreval eval --pred {clip.parent} --metrics dover,fastervqa,ewarp" in reason
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"per_sample": {"a": 1}, "protocol": ""}'])
+def test_a_file_that_is_not_of_vsreval_is_one_line(tmp_path: Path, content: str) -> None:
+    (tmp_path / "other.json").write_text(content)
+    with pytest.raises(InputError, match="holds no results of vsreval"):
+        VsrevalResults.load(tmp_path / "other.json")
+
+
+def test_an_interrupted_evaluation_goes_on_with_the_clips_that_are_left(tmp_path: Path) -> None:
+    """The record of the first run ends in a line that was cut off."""
+    outputs = tmp_path / "out"
+    for name in ("city", "sea"):
+        write(outputs / name, truth_clip(2 + len(name)))
+    sources = Sources(record=tmp_path / "f.json.partial")
+    whole = evaluate(outputs, sources=sources)
+    assert sources.record is not None
+    first, second = sources.record.read_text().splitlines()
+    content = json.loads(first)
+    content["score"]["findings"] = ["from the record"]
+    sources.record.write_text(f"{json.dumps(content)}\n{second[:40]}")
+    again = evaluate(outputs, sources=sources)
+    kept = [clip.findings[:1] == ("from the record",) for clip in again.clips]
+    assert kept == [True, False]
+    assert again.mean == whole.mean
+    changed_clip = write(tmp_path / "new", truth_clip(4))
+    (outputs / "city").rename(tmp_path / "old")
+    changed_clip.rename(outputs / "city")
+    assert evaluate(outputs, sources=sources).clips[0].findings[:1] != ("from the record",)
+
+
+def test_the_command_leaves_no_record_behind(tmp_path: Path) -> None:
+    clip = write(tmp_path / "city", truth_clip(2))
+    assert main(["evaluate", str(clip), "--json", str(tmp_path / "f.json")]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"city", "f.json"}
+
+
+def test_every_figure_of_the_docs_is_one_of_the_report_or_missing(tmp_path: Path) -> None:
+    truth = truth_clip(3)
+    output = write(tmp_path / "out", truth)
+    found = evaluate(output, write(tmp_path / "gt", truth), every=3)
+    assert found.missing["clip_border"] == (
+        "out: the clip lacks four frames whose motion can be followed"
+    )
+    page = (Path(__file__).parent.parent.parent / "docs" / "evaluation.md").read_text()
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    documented = {name.strip(" `") for row in rows for name in row.split(",")}
+    reported = set(found.mean) | set(found.missing)
+    assert documented - reported == set()
+    assert reported - documented == {"frames"}

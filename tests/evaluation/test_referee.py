@@ -66,3 +66,33 @@ def test_the_fidelity_of_scikit_image_is_the_same() -> None:
     options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
     expected = metrics.structural_similarity(a, b, data_range=255, **options)
     assert ssim(a, b) == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_ssim_of_torchmetrics_is_the_same_over_whole_windows() -> None:
+    """Its own mean also takes windows that reflect the border."""
+    metrics = pytest.importorskip("torchmetrics.functional.image", reason="not needed otherwise")
+    import torch
+
+    from vsr.evaluation.fidelity import psnr, ssim
+
+    a, b = np.random.default_rng(0).uniform(16, 235, (2, 64, 64))
+    first, second = (torch.from_numpy(one)[None, None] for one in (a, b))
+    expected = metrics.peak_signal_noise_ratio(second, first, data_range=255)
+    assert psnr(a, b) == pytest.approx(float(expected), abs=1e-4)
+    _, places = metrics.structural_similarity_index_measure(
+        second, first, data_range=255.0, sigma=1.5, return_full_image=True
+    )
+    assert ssim(a, b) == pytest.approx(float(places[..., 5:-5, 5:-5].mean()), abs=1e-4)
+
+
+def test_the_colour_difference_of_scikit_image_is_the_same() -> None:
+    color = pytest.importorskip("skimage.color", reason="comes with the extra eval")
+    from vsr.evaluation.color_drift import ciede2000
+
+    random = np.random.default_rng(1)
+    ranges = ((0, 100), (-100, 100), (-100, 100))
+    first, second = (
+        np.stack([random.uniform(*ends, 2000) for ends in ranges], axis=-1) for _ in range(2)
+    )
+    expected = color.deltaE_ciede2000(first, second)
+    assert ciede2000(first, second) == pytest.approx(expected, abs=1e-4)

@@ -143,16 +143,30 @@ def _data(options: Namespace) -> None:
 
 
 def _evaluate(options: Namespace) -> None:
-    from vsr.evaluation.evaluate import evaluate
+    from vsr.evaluation.evaluate import Sources, evaluate
     from vsr.evaluation.reports import as_csv, as_json, as_text
     from vsr.runtime.files import write_atomically
 
-    truth = Path(options.gt) if options.gt else None
-    found = evaluate(Path(options.outputs), truth, every=options.every, jobs=options.jobs)
+    truth = _path(options.gt)
+    sources = Sources(
+        reference=_path(options.reference),
+        raft=_path(options.raft),
+        vsreval=_path(options.vsreval),
+        record=_path(f"{options.json}.partial" if options.json else None),
+    )
+    found = evaluate(
+        Path(options.outputs), truth, every=options.every, jobs=options.jobs, sources=sources
+    )
     for file, write in ((options.json, as_json), (options.csv, as_csv)):
         if file:
             write_atomically(Path(file), write(found).encode())
+    if sources.record is not None:
+        sources.record.unlink(missing_ok=True)
     print(as_text(found))
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text) if text else None
 
 
 COMMANDS: dict[str, Callable[[Namespace], None]] = {

@@ -212,9 +212,23 @@ def _evaluate_parser() -> ArgumentParser:
     every, jobs = "networks see every Nth frame (default: 4)", "clips measured at once (default: 1)"
     parser.add_argument("--every", type=int, default=4, metavar="N", help=every)
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help=jobs)
-    parser.add_argument("--json", type=str, metavar="FILE", help="write the figures as JSON")
+    parser.add_argument(
+        "--json",
+        type=str,
+        metavar="FILE",
+        help="write the figures as JSON; FILE.partial lets an interrupted evaluation go on",
+    )
     parser.add_argument(
         "--csv", type=str, metavar="FILE", help="write the figures of every frame as CSV"
+    )
+    parser.add_argument(
+        "--reference", type=str, metavar="SET", help="clean films or pictures for FID (default: GT)"
+    )
+    parser.add_argument(
+        "--vsreval", type=str, metavar="FILE", help="results.json of vsreval, to be merged"
+    )
+    parser.add_argument(
+        "--raft", type=str, metavar="FILE", help="weights of RAFT for EvalCrafter's warping error"
     )
     _add_common(parser, parser)
     return parser

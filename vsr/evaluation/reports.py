@@ -12,18 +12,6 @@ from rich.table import Table
 
 from vsr import __version__
 from vsr.evaluation.evaluate import Evaluation
-from vsr.evaluation.fidelity import BORDER
-
-PROTOCOL = {
-    "name": "vsr-evaluate-1",
-    "pixels": "RGB in 8 bits, as decoded; nothing is resized or cropped but for the border",
-    "luma": "BT.601 studio, not rounded",
-    "border": BORDER,
-    "flow": "OpenCV DIS, preset medium, on luma of the ground truth (without one: of the output)",
-    "ewarp": "vsr-ewarp-1: x 1e-3, mean over valid pixels of (out[t] - warp(out[t-1]))^2, RGB in "
-    "[0, 1]; valid: inside, and |f + b|^2 < 0.01 (|f|^2 + |b|^2) + 0.5",
-}
-"""The definitions that a reader needs to compare figures; a change gets another name."""
 
 PACKAGES = (
     *("numpy", "opencv-python-headless", "torch", "stlpips-pytorch", "efficientnet-lite-pytorch"),
@@ -37,7 +25,7 @@ _ALL, _MEAN = "all", "mean"
 def as_json(evaluation: Evaluation) -> str:
     """Return protocol, versions, inputs, clips, mean and missing figures as JSON."""
     content: dict[str, Any] = {
-        "protocol": {**PROTOCOL, "every": evaluation.every},
+        "protocol": dict(evaluation.protocol),
         "versions": {"vsr": __version__, **{name: _version(name) for name in PACKAGES}},
         "inputs": dict(evaluation.inputs),
         "clips": {clip.name: clip.figures for clip in evaluation.clips},

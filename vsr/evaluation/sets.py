@@ -22,6 +22,11 @@ class Pair:
     output: Path
     truth: Path | None = None
 
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The output, and the truth if there is one."""
+        return (self.output,) if self.truth is None else (self.output, self.truth)
+
 
 def find_pairs(outputs: Path, truth: Path | None = None) -> tuple[Pair, ...]:
     """Return the clips of `outputs`, each with its ground truth from `truth`.
@@ -30,10 +35,10 @@ def find_pairs(outputs: Path, truth: Path | None = None) -> tuple[Pair, ...]:
     In folders an output belongs to the truth of its name: `city_x4.mkv` to `city.mkv` or
     `city_gt.mkv`. Raises InputError for an output without a truth.
     """
-    clips = _clips(outputs)
+    clips = find_clips(outputs)
     if truth is None:
         return tuple(Pair(_name(clip), clip) for clip in clips)
-    truths = _clips(truth)
+    truths = find_clips(truth)
     if clips == [outputs] and truths == [truth]:
         return (Pair(_name(outputs), outputs, truth),)
     marked = [clip for clip in truths if _name(clip).endswith(_TRUTH_ENDING)]
@@ -50,8 +55,8 @@ def content_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _clips(path: Path) -> list[Path]:
-    """The path itself if it is one clip, or else the clips of the folder."""
+def find_clips(path: Path) -> list[Path]:
+    """Return the path itself if it is one clip, or else the clips of the folder."""
     if not path.exists():
         raise InputError(f"{path} does not exist")
     if not path.is_dir() or _holds_pictures(path):

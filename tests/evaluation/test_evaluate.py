@@ -188,3 +188,9 @@ def test_every_figure_of_the_docs_is_one_of_the_report_or_missing(tmp_path: Path
     reported = set(found.mean) | set(found.missing)
     assert documented - reported == set()
     assert reported - documented == {"frames"}
+
+
+def test_clips_of_one_name_are_told_apart_by_their_endings(tmp_path: Path) -> None:
+    for name in ("city.mkv", "city.mp4", "sea.mkv"):
+        (tmp_path / name).touch()
+    assert [pair.name for pair in find_pairs(tmp_path)] == ["city.mkv", "city.mp4", "sea"]

@@ -165,6 +165,20 @@ def _evaluate(options: Namespace) -> None:
     print(as_text(found))
 
 
+def _benchmark(options: Namespace) -> None:
+    from vsr.evaluation.benchmark.benchmark import Settings, benchmark, benchmark_set
+    from vsr.evaluation.benchmark.methods import benchmark_methods
+    from vsr.evaluation.benchmark.tables import as_markdown
+
+    output = Path(options.output)
+    settings = Settings(every=options.every, repeats=options.repeats)
+    models = options.models.split(",") if options.models else ()
+    methods = tuple(benchmark_methods(models, device=options.device))
+    clips = benchmark_set(Path(options.set), _path(options.gt), output)
+    print(as_markdown(benchmark(clips, methods, output, settings)), end="")
+    print(f"\nresults, tables and pages are in {output}")
+
+
 def _path(text: str | None) -> Path | None:
     return Path(text) if text else None
 
@@ -178,6 +192,7 @@ COMMANDS: dict[str, Callable[[Namespace], None]] = {
     "convert": _convert,
     "train": _train,
     "evaluate": _evaluate,
+    "benchmark": _benchmark,
     "export": _export,
     "data": _data,
 }

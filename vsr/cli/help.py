@@ -65,6 +65,10 @@ EXAMPLES = {
         vsr evaluate OUTPUTS --gt TRUTHS --json scores.json --csv frames.csv
         vsr evaluate large.mkv                   measure what needs no ground truth
     """,
+    "benchmark": """
+        vsr benchmark PAIRS/set.json
+        vsr benchmark INPUTS --gt TRUTHS --models compact,my_network.safetensors --repeats 3
+    """,
 }
 """Examples by command, for the end of its help."""
 

@@ -23,6 +23,7 @@ def make_parsers() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
         "convert": _convert_parser(),
         "train": _train_parser(),
         "evaluate": _evaluate_parser(),
+        "benchmark": _benchmark_parser(),
         "export": _export_parser(),
         "data": _data_parser(),
     }
@@ -229,6 +230,36 @@ def _evaluate_parser() -> ArgumentParser:
     )
     parser.add_argument(
         "--raft", type=str, metavar="FILE", help="weights of RAFT for EvalCrafter's warping error"
+    )
+    _add_common(parser, parser)
+    return parser
+
+
+def _benchmark_parser() -> ArgumentParser:
+    parser = _parser(
+        "benchmark", "SET [options]", "Measure models and interpolation side by side on a set."
+    )
+    parser.add_argument(
+        "set", type=str, metavar="SET", help="set.json, its folder, or inputs with --gt"
+    )
+    parser.add_argument(
+        "--gt", type=str, metavar="GT", help="ground truths of the inputs, paired by name"
+    )
+    parser.add_argument(
+        "--models", type=str, metavar="LIST", help="as compact,my.safetensors (default: embedded)"
+    )
+    parser.add_argument(
+        "--output",
+        type=str,
+        default="benchmark",
+        metavar="FOLDER",
+        help="folder for tables, pages and clips (default: benchmark)",
+    )
+    every, repeats = "networks see every Nth frame (default: 4)", "runs of each (default: 1)"
+    parser.add_argument("--every", type=int, default=4, metavar="N", help=every)
+    parser.add_argument("--repeats", type=int, default=1, metavar="N", help=repeats)
+    parser.add_argument(
+        "--device", type=str, default="auto", metavar="NAME", help="as for upscale (default: auto)"
     )
     _add_common(parser, parser)
     return parser

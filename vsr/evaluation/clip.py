@@ -51,7 +51,7 @@ NEEDS = {
     "shift_x": "frames with texture that resemble the truth",
     "shift_y": "frames with texture that resemble the truth",
 }
-"""What a clip must have for the figures that not every clip has."""
+"""Properties that a clip needs for the figures that not every clip has."""
 
 
 def evaluate_clip(pair: Pair, networks: Networks, *, every: int = EVERY) -> ClipScore:

@@ -16,8 +16,9 @@ from vsr.evaluation.meters import Figures, Picture
 from vsr.evaluation.networks import Networks, load_networks
 from vsr.evaluation.protocol import protocol
 from vsr.evaluation.record import ClipScore, Record
-from vsr.evaluation.sets import Pair, content_hash, find_clips, find_pairs
+from vsr.evaluation.sets import Pair, find_clips, find_pairs
 from vsr.evaluation.vsreval import FIGURES, VsrevalResults, command
+from vsr.video.content import content_hash
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,14 @@
 """Sets of clips: which files are measured, and which ground truth belongs to each."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vsr.errors import InputError
-from vsr.video.images import list_images
 from vsr.video.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
 _TRUTH_ENDING = "_gt"
 _SEPARATORS = ("_", "-", ".")
-_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,23 +33,17 @@ def find_pairs(outputs: Path, truth: Path | None = None) -> tuple[Pair, ...]:
     `city_gt.mkv`. Raises InputError for an output without a truth.
     """
     clips = find_clips(outputs)
+    names = _unique_names(clips)
     if truth is None:
-        return tuple(Pair(_name(clip), clip) for clip in clips)
+        return tuple(map(Pair, names, clips))
     truths = find_clips(truth)
     if clips == [outputs] and truths == [truth]:
-        return (Pair(_name(outputs), outputs, truth),)
+        return (Pair(names[0], outputs, truth),)
     marked = [clip for clip in truths if _name(clip).endswith(_TRUTH_ENDING)]
-    return tuple(Pair(_name(clip), clip, _truth_of(clip, marked or truths)) for clip in clips)
-
-
-def content_hash(path: Path) -> str:
-    """Return the SHA-256 of a file, or of the pictures of a folder in their order."""
-    digest = hashlib.sha256()
-    for file in list_images(path) if path.is_dir() else (path,):
-        with file.open("rb") as stream:
-            while chunk := stream.read(_CHUNK_BYTES):
-                digest.update(chunk)
-    return digest.hexdigest()
+    return tuple(
+        Pair(name, clip, _truth_of(clip, marked or truths))
+        for name, clip in zip(names, clips, strict=True)
+    )
 
 
 def find_clips(path: Path) -> list[Path]:
@@ -76,6 +67,15 @@ def _is_clip(path: Path) -> bool:
 def _holds_pictures(path: Path) -> bool:
     suffixes = (one.suffix.lower() for one in path.iterdir() if not one.name.startswith("."))
     return path.is_dir() and any(suffix in IMAGE_SUFFIXES for suffix in suffixes)
+
+
+def _unique_names(clips: Sequence[Path]) -> list[str]:
+    """The names of clips without their endings; with them where several would have one name."""
+    names = [_name(clip) for clip in clips]
+    return [
+        name if names.count(name) == 1 else clip.name
+        for name, clip in zip(names, clips, strict=True)
+    ]
 
 
 def _name(path: Path) -> str:

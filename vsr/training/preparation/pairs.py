@@ -3,7 +3,7 @@
 import hashlib
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from vsr.degradation import DegradationConfig, degrade
+from vsr.degradation.benchmark_set import SET, BenchmarkSet
 from vsr.errors import InputError, OutputError
 from vsr.runtime.files import atomic_folder, write_atomically
 from vsr.training.data.manifest import Manifest, Split, require_rows
@@ -37,10 +38,12 @@ def write_pairs(
     max_side: int = 512,
     seed: int = 0,
     workers: int = 0,
+    degradation_name: str = "custom",
 ) -> dict[str, Any]:
     """Writes `NAME/hq` and `NAME/lq` as PNG files for each kept clip of a split, and an index.
 
-    The index (`pairs.json`) names each pair's clip and the SHA-256 of the pixels of both sides.
+    The index (`pairs.json`) names each pair's clip and the SHA-256 of the pixels of both sides;
+    `set.json` makes them a set for `vsr benchmark`, which shows `degradation_name`.
     Good frames are the middle of the clip's first `frames`, at most `max_side` wide and high, in
     multiples of the scale. A pair depends on the clip's key, the seed and the config alone.
     Existing pairs are kept. Raises InputError if their pixels differ from the index.
@@ -65,6 +68,7 @@ def write_pairs(
     pairs = known | {pair.pop("name"): pair for pair in found.values()}
     index = {"settings": settings, "pairs": dict(sorted(pairs.items()))}
     write_atomically(folder / INDEX, json.dumps(index, indent=1).encode())
+    _write_set(folder, index["pairs"], name=degradation_name, seed=seed)
     finished(journal)
     return index
 
@@ -97,6 +101,12 @@ def example_sheet(
     return np.concatenate(
         [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows]
     )
+
+
+def _write_set(folder: Path, pairs: Iterable[str], *, name: str, seed: int) -> None:
+    clips = [(pair, folder / pair / "lq", folder / pair / "hq") for pair in pairs]
+    found = BenchmarkSet.of(clips, name=folder.name, degradation=name, seed=seed, folder=folder)
+    found.save(folder / SET)
 
 
 def _existing_pairs(folder: Path, settings: dict[str, Any]) -> dict[str, dict[str, Any]]:

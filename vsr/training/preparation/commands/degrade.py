@@ -4,7 +4,7 @@
     vsr data degrade clips.parquet --grid sheet.png --degradation old_film
 
 The same seed gives the same pairs. PAIRS/pairs.json holds the hashes of their pixels, and a second
-run checks them.
+run checks them. PAIRS/set.json makes them a set for vsr benchmark.
 """
 
 from argparse import Namespace
@@ -68,6 +68,7 @@ def _degrade(options: Namespace) -> str:
         max_side=options.max_side,
         seed=options.seed,
         workers=options.workers,
+        degradation_name=options.degradation,
     )
     return f"{len(written['pairs'])} pairs in {options.pairs}"
 

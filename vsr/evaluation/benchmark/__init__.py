@@ -1,0 +1,1 @@
+"""Benchmarks: models and interpolation side by side on a set of clips."""

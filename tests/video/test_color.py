@@ -198,3 +198,40 @@ def test_gray_is_read_by_its_range(pix_fmt, dtype, color_range):
 def test_eight_bits_of_sixteen_are_the_nearest():
     values = np.arange(65536, dtype=np.uint16).reshape(256, 256, 1)
     np.testing.assert_array_equal(as_uint8(values), np.rint(values / 257).astype(np.uint8))
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le", "yuv422p"])
+@pytest.mark.parametrize("color_range", [LIMITED, FULL])
+def test_black_bars_are_black_to_their_edges(pix_fmt, color_range):
+    tags = ColorTags(matrix=6, range=color_range)
+    picture = np.zeros((48, 64, 3), np.uint8)
+    picture[11:38, 7:50] = np.random.default_rng(0).integers(0, 256, (27, 43, 3))
+    frame = frame_from_rgb(picture, pix_fmt, tags, siting="left")
+    found = rgb_from_frame(frame, tags)
+    assert found[:11].max() == found[38:].max() == found[:, :7].max() == found[:, 50:].max() == 0
+    assert found[11:38, 7:50].max() > 0
+
+
+def test_a_dark_picture_that_is_not_black_keeps_its_colours():
+    tags = ColorTags(matrix=6, range=LIMITED)
+    yuv = np.broadcast_to(np.array([17, 135, 125]), (32, 32, 3))
+    assert rgb_from_frame(frame_of(yuv), tags)[..., 2].min() > 10
+
+
+@pytest.mark.parametrize(
+    ("levels", "told"), [((1, 254), True), ((16, 235), False), ((14, 237), False)]
+)
+def test_levels_beyond_white_and_black_are_told_once(tmp_path, caplog, levels, told):
+    path = tmp_path / "source.mkv"
+    luma = np.linspace(*levels, 64).round().astype(np.uint8)
+    planes = [np.broadcast_to(luma, (48, 64)), np.full((24, 64), 128, np.uint8)]
+    with av.open(path, "w") as output:
+        stream = output.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(3):
+            frame = av.VideoFrame.from_ndarray(np.concatenate(planes), format="yuv420p")
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    with VideoReader(path) as reader:
+        list(reader)
+    assert caplog.text.count("has levels beyond white or black") == told

@@ -8,7 +8,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace
 
 from vsr.video.pixels import Pixels, depth_of, is_gray, is_rgb
-from vsr.video.planes import LumaEquations, planes_from_rgb, rgb_from_planes
+from vsr.video.planes import LumaEquations, luma_codes, planes_from_rgb, rgb_from_planes
 from vsr.video.siting import SWS_FLAGS, sited
 
 UNSPECIFIED = 2
@@ -129,8 +129,18 @@ def rgb_from_frame(frame: VideoFrame, tags: ColorTags, *, threads: int = 0) -> P
     """
     name = frame.format.name
     deep = depth_of(name) > 8
-    if tags.matrix != MATRIX_RGB and (deep or is_gray(name)):
-        return rgb_from_planes(frame, _equations(tags), threads=threads)
+    if tags.matrix == MATRIX_RGB:
+        return _scaled_to_rgb(frame, tags, threads)
+    if deep or is_gray(name):
+        rgb = rgb_from_planes(frame, _equations(tags), threads=threads)
+    else:
+        rgb = _scaled_to_rgb(frame, tags, threads)
+    _blacken_bars(rgb, frame, black=0 if tags.range == FULL else 16)
+    return rgb
+
+
+def _scaled_to_rgb(frame: VideoFrame, tags: ColorTags, threads: int) -> Pixels:
+    deep = depth_of(frame.format.name) > 8
     options: dict[str, Any] = {}
     if tags.matrix != MATRIX_RGB:
         options["src_colorspace"] = _SWS_MATRICES[tags.matrix]
@@ -143,6 +153,18 @@ def rgb_from_frame(frame: VideoFrame, tags: ColorTags, *, threads: int = 0) -> P
         **options,
     )
     return np.asarray(rgb.to_ndarray(), dtype=np.uint16 if deep else np.uint8)
+
+
+def _blacken_bars(rgb: Pixels, frame: VideoFrame, *, black: int) -> None:
+    """Make rows and columns black whose luma is black from end to end: `black` in 8 bits.
+
+    Chroma is shared with neighbours, so those at the edge of a black bar would get their tint.
+    """
+    luma = luma_codes(frame)
+    if luma is not None:
+        code = black << (depth_of(frame.format.name) - 8)
+        rgb[luma.max(axis=1) <= code] = 0
+        rgb[:, luma.max(axis=0) <= code] = 0
 
 
 def frame_from_rgb(

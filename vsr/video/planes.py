@@ -41,6 +41,19 @@ class LumaEquations:
         return unit * np.array([219.0, 224.0, 224.0]), np.array([16 * unit, middle, middle])
 
 
+def luma_codes(frame: VideoFrame) -> Pixels | None:
+    """The luma of a frame as it is stored, a view of it; None if it has no plane of its own."""
+    layout = frame.format
+    if is_rgb(layout.name) or not layout.is_planar or layout.is_big_endian:
+        return None
+    luma, plane = layout.components[0], frame.planes[0]
+    dtype = np.dtype(np.uint8 if luma.bits <= 8 else np.uint16)
+    if plane.line_size < plane.width * dtype.itemsize or layout.name.startswith("p0"):
+        return None
+    lines = np.frombuffer(plane, dtype).reshape(-1, plane.line_size // dtype.itemsize)
+    return lines[: frame.height, : frame.width]
+
+
 def rgb_from_planes(frame: VideoFrame, equations: LumaEquations, *, threads: int) -> Pixels:
     """RGB `h w 3` of a frame of luma and chroma, or luma alone: uint16 where it is deep."""
     name = frame.format.name

@@ -13,9 +13,10 @@ from av.video.frame import VideoFrame
 
 from vsr.config import Deinterlace
 from vsr.errors import InputError
-from vsr.video.color import UNSPECIFIED, rgb_from_frame
+from vsr.video.color import LIMITED, UNSPECIFIED, rgb_from_frame
 from vsr.video.images import list_images, read_images
-from vsr.video.pixels import Pixels, is_gray, is_rgb, scaled
+from vsr.video.pixels import Pixels, depth_of, is_gray, is_rgb, scaled
+from vsr.video.planes import luma_codes
 from vsr.video.probe import VideoInfo, probe
 from vsr.video.reading.decoder import PictureDecoder
 from vsr.video.reading.deinterlace import CONTEXT_FRAMES, Fields, deinterlaced, fields_of
@@ -31,6 +32,13 @@ _LOST_SIDE_DATA = {
     "SPHERICAL": "tags of a 360-degree film",
     "STEREO3D": "tags of a stereoscopic film",
 }
+
+
+_SAMPLED = 4
+"""Of so many rows and columns one is looked at."""
+_BELOW_BLACK, _BEYOND_WHITE = 12, 239
+"""In 8 bits: compression alone goes beyond 16 to 235 by about this much."""
+_CLIPPED_SHARE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +201,7 @@ class VideoReader:
                 self._note_first(picture)
             self._note_side_data(picture)
             seconds = (pts - info.start_pts) * info.time_base
+            self._note_levels(picture, seconds)
             size = self._note_size(picture, size, seconds)
             if seconds >= self.start and self._decoder.is_corrupt(picture):
                 self._decoder.loss.corrupt_frames += 1
@@ -230,6 +239,23 @@ class VideoReader:
         """The tags of the video stream."""
         streams = self.info.streams
         return streams[self.info.stream_index].metadata if streams else {}
+
+    def _note_levels(self, picture: VideoFrame, seconds: Fraction) -> None:
+        """Log once if luma lies beyond white or black: RGB holds what lies between them."""
+        if self.info.resolved_color.range != LIMITED or "levels" in self._noted:
+            return
+        luma = luma_codes(picture)
+        if luma is None:
+            return
+        sample = luma[::_SAMPLED, ::_SAMPLED] >> (depth_of(picture.format.name) - 8)
+        share = float(((sample > _BEYOND_WHITE) | (sample < _BELOW_BLACK)).mean())
+        if share > _CLIPPED_SHARE:
+            self._noted.add("levels")
+            _log.warning(
+                "%s has levels beyond white or black (%.0f %% of the picture at %.3f s): they are "
+                "clipped",
+                *(self.info.path, 100 * share, seconds),
+            )
 
     def _note_side_data(self, picture: VideoFrame) -> None:
         """Log once which data inside the pictures cannot be kept."""

@@ -354,12 +354,11 @@ def test_settings_that_the_encoder_refuses_are_an_output_error(make_video, tmp_p
     assert [path.name for path in tmp_path.iterdir()] == ["source.mp4"]
 
 
-def test_subtitles_go_along_where_the_container_holds_them(make_video, tmp_path, caplog):
-    plain = make_video("plain.mkv", frames=50)
-    text = tmp_path / "plain.srt"
-    text.write_text("1\n00:00:00,500 --> 00:00:00,900\nHello\n")
-    source = tmp_path / "source.mkv"
-    with av.open(plain) as film, av.open(text) as lines, av.open(source, "w") as container:
+def with_subtitles(plain: Path, path: Path, text: str) -> Path:
+    """The video with subtitles in SRT."""
+    lines_path = path.with_suffix(".srt")
+    lines_path.write_text(text)
+    with av.open(plain) as film, av.open(lines_path) as lines, av.open(path, "w") as container:
         streams = [film.streams.video[0], lines.streams.subtitles[0]]
         targets = [container.add_stream_from_template(stream, opaque=True) for stream in streams]
         for template, target in zip(streams, targets, strict=True):
@@ -367,12 +366,40 @@ def test_subtitles_go_along_where_the_container_holds_them(make_video, tmp_path,
                 if packet.size:
                     packet.stream = target
                     container.mux(packet)
+    return path
+
+
+def test_subtitles_go_along_where_the_container_holds_them(make_video, tmp_path, caplog):
+    plain = make_video("plain.mkv", frames=50)
+    text = "1\n00:00:00,500 --> 00:00:00,900\nHello\n"
+    source = with_subtitles(plain, tmp_path / "source.mkv", text)
     enlarge(source, tmp_path / "out.mkv")
     assert packets(tmp_path / "out.mkv", "subtitle") == [[(Fraction(1, 2), b"Hello")]]
     assert "left out" not in caplog.text
     enlarge(source, tmp_path / "out.mp4")
     assert "stream 1 of" in caplog.text
     assert "(subtitle, subrip) is left out" in caplog.text
+
+
+def test_a_subtitle_that_is_shown_where_a_part_begins_goes_along(make_video, tmp_path):
+    text = (
+        "1\n00:00:00,100 --> 00:00:00,900\nOver\n\n"
+        "2\n00:00:01,000 --> 00:00:03,000\nShown\n\n"
+        "3\n00:00:02,500 --> 00:00:02,800\nNew\n"
+    )
+    plain = make_video("plain.mkv", frames=100, options={"g": "10"})
+    source = with_subtitles(plain, tmp_path / "source.mkv", text)
+    enlarge(source, tmp_path / "out.mkv", start=2)
+    with av.open(tmp_path / "out.mkv") as container:
+        found = [
+            (packet.pts * packet.time_base, packet.duration * packet.time_base, bytes(packet))
+            for packet in container.demux(subtitles=0)
+            if packet.size
+        ]
+    assert found == [
+        (Fraction(0), Fraction(1), b"Shown"),
+        (Fraction(1, 2), Fraction(3, 10), b"New"),
+    ]
 
 
 def test_a_truncated_source_with_sound_gives_what_decodes(make_video, tmp_path):

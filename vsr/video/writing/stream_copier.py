@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ _MP4_TAGS = _MOV_TAGS | {
 _USUAL_HANDLERS = ("VideoHandler", "SoundHandler", "SubtitleHandler", "DataHandler")
 _MP4_ONLY_TAGS = ("handler_name", "vendor_id", "name")
 _FILE_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder")
+_LONGEST_SUBTITLE_SECONDS = 30
+"""Subtitles that began this long before the range are looked for: they may still be shown."""
 _REORDER_SECONDS = 5
 """Packets this far past the end of the range show that nothing of it is still to come."""
 
@@ -137,6 +140,8 @@ class StreamCopier:
             offset = round(shift / packet.time_base)
             packet.pts = None if packet.pts is None else packet.pts - offset
             packet.dts = None if packet.dts is None else packet.dts - offset
+            if packet.stream.type == "subtitle" and packet.pts is not None and packet.pts < 0:
+                packet.pts = packet.dts = 0  # shown since before the first frame
             order.move(packet)
             try:
                 self._output.mux(packet)
@@ -160,13 +165,19 @@ class StreamCopier:
     def _in_range(self) -> Iterator[Packet]:
         if not self._sources:
             return
-        if self._span.begin is not None and not self._joins:
-            self._container.seek(int(self._span.begin * av.time_base))
+        begin = self._span.begin
+        if begin is not None and not self._joins:
+            has_subtitles = any(stream.type == "subtitle" for stream in self._sources)
+            early = begin - _LONGEST_SUBTITLE_SECONDS if has_subtitles else begin
+            self._container.seek(int(max(early, Fraction(0)) * av.time_base))
         for packet in JoinedPackets(self._joins).moved(self._demuxed()):
             if packet.size == 0 or (packet.pts is None and packet.dts is None):
                 continue
             seconds = _seconds(packet)
-            if seconds in self._span:
+            if begin is not None and _is_shown_at(begin, packet):
+                _begin_at(begin, packet)
+                yield packet
+            elif seconds in self._span:
                 yield packet
             elif self._span.end is not None and seconds > self._span.end + _REORDER_SECONDS:
                 return
@@ -290,6 +301,20 @@ def _converted_stream(source: VideoInfo, output: OutputContainer, template: Stre
     track.stream.metadata.update(kept_tags(template, output))
     track.stream.disposition = template.disposition
     return track
+
+
+def _is_shown_at(seconds: Fraction, packet: Packet) -> bool:
+    """True for a subtitle that begins before a time and ends after it."""
+    begin = _seconds(packet)
+    length = (packet.duration or 0) * packet.time_base
+    return packet.stream.type == "subtitle" and begin < seconds < begin + length
+
+
+def _begin_at(seconds: Fraction, packet: Packet) -> None:
+    """Let a subtitle begin later, and end as before."""
+    late = ceil((seconds - _seconds(packet)) / packet.time_base)
+    packet.pts = packet.dts = round(_seconds(packet) / packet.time_base) + late
+    packet.duration = (packet.duration or 0) - late
 
 
 def _seconds(packet: Packet) -> Fraction:

@@ -16,6 +16,8 @@ from vsr.errors import InputError
 
 _log = logging.getLogger(__name__)
 
+TAG_ERRORS = "surrogateescape"
+"""Tags in an old code page keep their bytes: which one it is, files do not say."""
 _HEADERLESS_FORMATS = ("mpegts", "mpeg")
 _LONG_PROBING = {"probesize": str(64_000_000), "analyzeduration": str(120_000_000)}
 """Bytes and microseconds in which FFmpeg looks for streams that begin after the first picture.
@@ -35,17 +37,22 @@ def open_video(path: Path) -> Generator[tuple[InputContainer, VideoStream], None
         # Absolute, because a relative name such as `take:2.mp4` would be read as a protocol;
         # without patterns, because `%02d` in the name of a picture would open other pictures.
         name, options = str(path.absolute()), {"pattern_type": "none"}
-        container = av.open(name, options=options, metadata_errors="replace")
+        container = av.open(name, options=options, metadata_errors=TAG_ERRORS)
         if container.format.name in _HEADERLESS_FORMATS:
             container.close()
             options |= _LONG_PROBING
-            container = av.open(name, options=options, metadata_errors="replace")
+            container = av.open(name, options=options, metadata_errors=TAG_ERRORS)
     except (av.FFmpegError, OSError) as error:
         raise InputError(
             f"{path} is not a video that can be read, or it is damaged: {reason_of(error)}"
         ) from error
     with container:
         yield container, _main_stream(path, container)
+
+
+def printable(tag: str) -> str:
+    """A tag with a mark in place of bytes that are no UTF-8."""
+    return tag.encode(errors=TAG_ERRORS).decode(errors="replace")
 
 
 def reason_of(error: Exception) -> str:

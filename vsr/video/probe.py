@@ -16,7 +16,14 @@ from av.video.stream import VideoStream
 
 from vsr.errors import ConfigError, InputError
 from vsr.video.color import FULL, MATRIX_RGB, ColorTags
-from vsr.video.container import codec_context, codec_name, demuxed, open_video, reason_of
+from vsr.video.container import (
+    codec_context,
+    codec_name,
+    demuxed,
+    open_video,
+    printable,
+    reason_of,
+)
 from vsr.video.hdr import HdrMetadata, hdr_of
 from vsr.video.images import IMAGE_RATE, list_images, read_image
 from vsr.video.joins import Joins, joins_of
@@ -48,7 +55,9 @@ class StreamInfo:
         if self.duration is not None:
             words.append(f"{float(self.duration):.3f} s")
         words += [
-            f"{key}={self.metadata[key]}" for key in ("language", "title") if key in self.metadata
+            f"{key}={printable(self.metadata[key])}"
+            for key in ("language", "title")
+            if key in self.metadata
         ]
         return " ".join(word for word in words if word)
 
@@ -127,7 +136,7 @@ def describe(info: VideoInfo) -> list[tuple[str, str]]:
     if info.hdr != HdrMetadata():
         rows.append(("HDR", str(info.hdr)))
     rows += [(f"stream {stream.index}", str(stream)) for stream in info.streams]
-    rows += [(f"tag {key}", value) for key, value in info.metadata.items()]
+    rows += [(f"tag {printable(k)}", printable(value)) for k, value in info.metadata.items()]
     if info.chapter_count:
         rows.append(("chapters", str(info.chapter_count)))
     return rows

@@ -14,7 +14,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from vsr.errors import OutputError
-from vsr.video.container import open_video, reason_of
+from vsr.video.container import TAG_ERRORS, open_video, reason_of
 from vsr.video.mark import MARK, MARK_TAG
 from vsr.video.probe import VideoInfo
 from vsr.video.writing.encoders import ENCODERS, holds_exact_times
@@ -182,6 +182,7 @@ class Muxer:
                 "w",
                 format=FORMATS[self._path.suffix.lower()],
                 container_options=options,
+                metadata_errors=TAG_ERRORS,
             )
         )
         self._stream = self._add_video()

@@ -14,7 +14,7 @@ from av.container.output import OutputContainer
 from av.packet import Packet
 from av.stream import Discard, Stream
 
-from vsr.video.container import demuxed, is_cover, open_video, reason_of
+from vsr.video.container import demuxed, is_cover, open_video, printable, reason_of
 from vsr.video.joins import JoinedPackets, joins_of
 from vsr.video.matroska import matroska_tables
 from vsr.video.probe import VideoInfo
@@ -206,7 +206,7 @@ def tag_options(source: VideoInfo, path: Path) -> dict[str, str]:
             "%s: these tags are left out, as %s cannot hold them beside a cover picture: %s",
             source.path,
             path.suffix,
-            ", ".join(others),
+            ", ".join(map(printable, others)),
         )
         return {}
     return {"movflags": "use_metadata_tags"}
@@ -279,8 +279,8 @@ def _attached_cover(source: VideoInfo, output: OutputContainer, stream: Stream) 
     codec = stream.codec_context.codec.canonical_name
     ending = {"mjpeg": "jpg"}.get(codec, codec)
     mimetype = stream.metadata.get("mimetype", f"image/{'jpeg' if ending == 'jpg' else ending}")
-    name = stream.metadata.get("filename", f"cover.{ending}")
-    output.add_attachment(name, mimetype, _cover_content(source, stream))
+    name = printable(stream.metadata.get("filename", f"cover.{ending}"))
+    output.add_attachment(name, printable(mimetype), _cover_content(source, stream))
 
 
 def _copied_stream(output: OutputContainer, template: Stream) -> Stream:

@@ -46,7 +46,8 @@ def luma_codes(frame: VideoFrame) -> Pixels | None:
     layout = frame.format
     if is_rgb(layout.name) or not layout.is_planar or layout.is_big_endian:
         return None
-    luma, plane = layout.components[0], frame.planes[0]
+    luma = layout.components[0]
+    plane: Any = frame.planes[0]  # its type stubs leave out that it is a buffer
     dtype = np.dtype(np.uint8 if luma.bits <= 8 else np.uint16)
     if plane.line_size < plane.width * dtype.itemsize or layout.name.startswith("p0"):
         return None

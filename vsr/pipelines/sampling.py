@@ -11,6 +11,10 @@ from vsr.errors import ConfigError
 from vsr.pipelines.schedule import Mixture, Schedule
 from vsr.pipelines.settings import Prediction
 
+OnStep = Callable[[int, Tensor, Tensor], Tensor | None]
+"""Called after a step with its number, timestep and latents; returns the latents to go on with, or
+None to end with the clean latents that are predicted by now."""
+
 
 def denoise(
     latents: Float[Tensor, "b c t h w"],
@@ -21,6 +25,7 @@ def denoise(
     base: Float[Tensor, "b c t h w"] | None = None,
     propagate: Callable[[Tensor], Tensor] | None = None,
     propagation_steps: Collection[int] = (),
+    on_step: OnStep | None = None,
 ) -> Float[Tensor, "b c t h w"]:
     """Returns a clip's clean latents; all segments step together (Zhou et al. 2024, section 3).
 
@@ -41,12 +46,19 @@ def denoise(
         x0 = clean_latents(output, latents, mixture=now, prediction=prediction, base=base)
         fused = propagate(x0) if propagate is not None and i in propagation_steps else x0
         if after.noise == 0:
-            return fused  # the step below without a clip's worth of temporaries
+            # the step below without a clip's worth of temporaries
+            last = None if on_step is None else on_step(i, timestep, fused)
+            return fused if last is None else last
         noise = predicted_noise(output, latents, mixture=now, prediction=prediction, x0=x0)
         change = None if before is None else x0 - before
         latents = schedule.step(i, latents, x0, noise, change=change)
         if fused is not x0:
             latents = latents + after.signal * (fused - x0)
+        if on_step is not None:
+            stepped = on_step(i, timestep, latents)
+            if stepped is None:
+                return fused
+            latents = stepped
         before = fused
     return latents
 

@@ -1,6 +1,6 @@
 """VideoUpscalePipeline: the whole method, from small frames to large ones."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from jaxtyping import Float, UInt8, UInt16
+from PIL import Image
 from torch import Tensor
 
 from vsr.config import NATIVE_SCALE
@@ -18,7 +19,8 @@ from vsr.models.text import embed_prompt
 from vsr.models.unet import UNetVideoModel
 from vsr.models.vae import AutoencoderKLVideo
 from vsr.ops.flow import Flows
-from vsr.ops.frames import OutputType, as_low_res, collect, match_groups, require_shape
+from vsr.ops.frame_formats import as_low_res, checked_output_type, collect
+from vsr.ops.frames import match_groups, require_shape
 from vsr.ops.noise import frame_noise
 from vsr.ops.tiles import blend_tiles
 from vsr.pipelines.memory import MemoryTraits
@@ -28,6 +30,8 @@ from vsr.pipelines.sampling import denoise, noise_low_res, starting_latents
 from vsr.pipelines.schedule import Schedule, make_schedule
 from vsr.pipelines.settings import SamplingConfig, given
 from vsr.pipelines.steady import clip_propagator
+from vsr.pipelines.streaming import StreamingPipeline
+from vsr.pipelines.switches import DiffusersSwitches, StepCallback, seeded
 from vsr.propagation.propagator import PropagationState, Propagator
 from vsr.runtime.timing import NullTimer, Timer, timed
 
@@ -42,6 +46,7 @@ class VideoUpscaleOutput:
         UInt8[np.ndarray, "t h4 w4 3"]
         | UInt16[np.ndarray, "t h4 w4 3"]
         | Float[Tensor, "1 3 t h4 w4"]
+        | list[Image.Image]
     )
     latents: Float[Tensor, "1 c t h w"]
     """The clean latents, scaled as the U-Net sees them."""
@@ -49,8 +54,11 @@ class VideoUpscaleOutput:
     """The state for the next clip of the same shot; None without propagation."""
 
 
-class VideoUpscalePipeline(DiffusionPipeline):
-    """Upscales clips four times; see `__call__`. `load_pipeline` loads it from a model folder."""
+class VideoUpscalePipeline(DiffusersSwitches, StreamingPipeline, DiffusionPipeline):
+    """Upscales clips four times; see `__call__`, and `upscale` for any number of frames.
+
+    `load_pipeline` loads it from a model folder.
+    """
 
     scale = NATIVE_SCALE
     """The factor by which frames grow."""
@@ -83,10 +91,7 @@ class VideoUpscalePipeline(DiffusionPipeline):
     @torch.no_grad()
     def __call__(
         self,
-        frames: UInt8[np.ndarray, "t h w 3"]
-        | UInt16[np.ndarray, "t h w 3"]
-        | UInt8[Tensor, "t h w 3"]
-        | Float[Tensor, "1 3 t h w"],
+        frames: Any,
         *,
         first_frame: int = 0,
         state: PropagationState | None = None,
@@ -96,29 +101,29 @@ class VideoUpscalePipeline(DiffusionPipeline):
         flows: Flows | tuple[Tensor, Tensor] | None = None,
         low_res_noise: Float[Tensor, "1 3 t h w"] | None = None,
         latents: Float[Tensor, "1 c t h w"] | None = None,
-        output_type: OutputType = "np",
+        output_type: str = "np",
+        generator: torch.Generator | Sequence[torch.Generator] | None = None,
+        callback_on_step_end: StepCallback | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         timer: Timer | None = None,
         preset: str | None = None,
         **overrides: Any,
     ) -> VideoUpscaleOutput:
         """Returns the frames of one clip, four times larger, with its latents and state.
 
-        `frames`: uint8 or uint16 RGB, or float in [-1, 1]. `first_frame` is the number of the first
-        one in its film, on which noise depends. `state`: that of the clip before, if it belongs to
-        the same shot. `settings`: how to sample; None means the pipeline's own. `preset` (name or
-        file of values, see `vsr.pipelines.presets`) and `overrides` (any field of SamplingConfig,
-        as `num_inference_steps=4`; None means the default) replace single values of it.
-
+        `frames`: arrays, tensors or lists in any form of `as_low_res`. `first_frame` is the number
+        of the first one in its film, on which noise depends. `state`: that of the clip before, of
+        the same shot. `settings` (None: the pipeline's own) say how to sample; `preset` (a name or
+        a file) and `overrides` (fields of SamplingConfig; None: the default) replace single values.
         `flows` (forward, backward) in pixels of `frames` replace the estimated ones; with a `state`
-        they begin with the pair from the frame before the clip. `low_res_noise` and `latents`
-        (where sampling starts) replace the noise drawn from the seed and each frame's number.
-        `output_type`: "np" gives uint8 (uint16 for uint16), "pt" floats in [-1, 1].
-
-        Raises ConfigError for a value out of range, InputError for frames of another form,
-        ModelError where the model needs text that it cannot get.
+        they begin with the pair from the frame before. `low_res_noise` and `latents` (where
+        sampling starts) replace the noise, `generator` the seed. `callback_on_step_end` is
+        diffusers'. `output_type`: "np", "pil" or "pt" (floats in [-1, 1]). Raises ConfigError for a
+        value out of range, InputError for other frames, ModelError for text that is missing.
         """
         timer = timer or NullTimer()
-        settings = self.configured(overrides, preset=preset, base=settings)
+        form = checked_output_type(output_type)
+        settings = self.configured(seeded(overrides, generator), preset=preset, base=settings)
         low_res = as_low_res(frames).to(self._execution_device)
         noise = partial(_noise, low_res, first_frame=first_frame, seed=settings.seed)
         condition = self._condition(low_res, noise, low_res_noise, level=settings.noise_level)
@@ -126,6 +131,7 @@ class VideoUpscalePipeline(DiffusionPipeline):
         predict = self._predictor(condition, guidance, settings, timer)
         propagator = self._propagator(low_res, flows, state, settings, timer)
         start, base = self._start(low_res, noise, latents, settings)
+        steps, seen = settings.num_inference_steps, callback_on_step_end_tensor_inputs
         clean = denoise(
             start,
             predict=predict,
@@ -134,13 +140,15 @@ class VideoUpscalePipeline(DiffusionPipeline):
             base=base,
             propagate=partial(self._fuse, propagator, timer) if propagator else None,
             propagation_steps=settings.propagation_steps,
+            on_step=self._on_step(callback_on_step_end, seen, steps=steps),
         )
         del start, base  # as large as all that the decoder makes at once
         large = timed(self._decode(clean, low_res, settings), timer, "VAE")
         large = match_groups(large, low_res, color=settings.color, timer=timer)
-        images = collect(large, output_type, like=frames)
+        images = collect(large, form, like=frames)
         self.maybe_free_model_hooks()
-        return VideoUpscaleOutput(images, clean, propagator.state() if propagator else None)
+        carried = None if propagator is None or self.interrupt else propagator.state()
+        return VideoUpscaleOutput(images, clean, carried)
 
     def configured(
         self,

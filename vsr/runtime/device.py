@@ -1,5 +1,6 @@
 """Device and number format of the networks: the one place that decides them."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -43,6 +44,18 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
         dtype: torch.dtype = getattr(torch, name)
         return dtype
     return torch.bfloat16 if _computes_bfloat16(device) else torch.float32
+
+
+def place_and_format(
+    places: Sequence[torch.dtype | torch.device | str], device: torch.device, dtype: torch.dtype
+) -> tuple[torch.device, torch.dtype]:
+    """Return the device and number format that `places` name, as `to` takes them, or these."""
+    for place in places:
+        if isinstance(place, torch.dtype):
+            dtype = place
+        else:
+            device = choose_device(str(place))
+    return device, dtype
 
 
 def smaller_dtype(device: torch.device) -> HalfDtype | None:

@@ -5,12 +5,9 @@ from dataclasses import dataclass
 
 from vsr.config import NATIVE_SCALE, UpscaleConfig
 from vsr.errors import ConfigError
+from vsr.pipelines.clip_length import fitting_clip_length
 
 _log = logging.getLogger(__name__)
-
-_CLIP_FRAMES = range(4, 17)
-# A clip's large frames, latents and their copies take about 2.4 kB for each pixel of the source.
-_CLIP_PIXELS = 1_800_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +50,7 @@ def clip_length(source: Size, config: UpscaleConfig) -> int:
     """Return how many frames are in memory at once: the user's word, or what a few GB hold."""
     if config.max_clip_frames is not None:
         return config.max_clip_frames
-    fitting = _CLIP_PIXELS // (source.height * source.width)
-    return min(max(fitting, _CLIP_FRAMES[0]), _CLIP_FRAMES[-1])
+    return fitting_clip_length(source.height, source.width)
 
 
 def _even(value: float) -> int:

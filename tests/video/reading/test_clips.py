@@ -42,6 +42,20 @@ def test_no_clip_of_one_or_two_frames_is_left_over(count, max_frames):
     assert all(len(clip.frames) >= min(3, count) for clip in found)
 
 
+@given(st.lists(st.integers(3, 23), max_size=5), st.integers(1, 9), st.integers(0, 12))
+def test_what_lies_ahead_of_a_clip_is_the_next_frames_of_its_shot(shots, max_frames, look_ahead):
+    frames = flat_frames(*shots)
+    detector = ShotDetector()
+    found = list(clips(frames, max_frames=max_frames, detector=detector, look_ahead=look_ahead))
+    starts = [clip.first_frame_index for clip in found if clip.starts_shot] + [len(frames)]
+    for clip in found:
+        assert 1 <= len(clip.frames) <= max_frames
+        end = clip.first_frame_index + len(clip.frames)
+        shot_end = next(start for start in starts if start >= end)
+        expected = range(end, min(end + look_ahead, shot_end))
+        assert [frame.pts for frame in clip.ahead] == list(expected)
+
+
 def test_clips_are_lazy():
     taken = []
 

@@ -187,14 +187,16 @@ class DistillRecipe(ClipRecipe):
     ) -> Float[Tensor, "3 t h w"]:
         """The frames of a held-out sample, from the pipeline that is exported."""
         unet, vae, steps = self.model.unet, self.teacher.vae, self.config.distill.steps
-        return student_pipeline(self.teacher, unet, vae, steps=steps)(
+        output = student_pipeline(self.teacher, unet, vae, steps=steps)(
             sample["lr"][None].to(self.device),
             prompt_embeds=self.positive,
             seed=generator.initial_seed() % (1 << 31),
             propagation_steps=(),
             color="none",
             output_type="pt",
-        ).frames[0]
+        )
+        frames: Any = output.frames
+        return frames[0]
 
     def _guided(self, latents: Tensor, timestep: Tensor, start: Start) -> Tensor:
         """Guided prediction: n + scale (p - n) if the model reads text, else p."""

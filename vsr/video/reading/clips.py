@@ -15,27 +15,31 @@ _SHORTEST_REST = 3
 class Clip:
     """Consecutive frames of one shot; `starts_shot` is False where it goes on from the clip before.
 
-    `first_frame_index` counts from the first frame that was given to `clips`.
+    `first_frame_index` counts from the first frame that was given to `clips`. `ahead` are the next
+    frames of the shot, which a model may look at; they come again in the next clip.
     """
 
     frames: tuple[Frame, ...]
     first_frame_index: int
     starts_shot: bool
+    ahead: tuple[Frame, ...] = ()
 
 
 class ClipGatherer:
     """Takes frames one by one and gives clips of at most `max_frames`, none across a cut.
 
     It holds one clip and a few frames more. A shot that would leave one or two frames over ends
-    with two clips of about equal length instead. Frames are counted from `first_frame`. Raises
-    ConfigError for clips of no frames.
+    with two clips of about equal length instead. Frames are counted from `first_frame`. A clip
+    comes with up to `look_ahead` of the frames after it. Raises ConfigError for clips of no frames.
     """
 
-    def __init__(self, max_frames: int, first_frame: int = 0) -> None:
+    def __init__(self, max_frames: int, first_frame: int = 0, *, look_ahead: int = 0) -> None:
         if max_frames < 1:
             raise ConfigError(f"{max_frames = } is out of range; a clip has at least 1 frame")
         self._max_frames = max_frames
-        self._spare = min(_SHORTEST_REST, max_frames)
+        self._look_ahead = look_ahead
+        self._shortest_rest = min(_SHORTEST_REST, max_frames)
+        self._spare = max(self._shortest_rest, look_ahead)
         self._buffer: list[Frame] = []
         self._index = first_frame
         self._starts_shot = True
@@ -52,12 +56,20 @@ class ClipGatherer:
         """Return what is left of the shot; the next frame starts another."""
         rest: list[Clip] = []
         while self._buffer:
-            rest.append(self._take(_next_length(len(self._buffer), self._max_frames)))
+            rest.append(self._take(self._next_length()))
         self._starts_shot = True
         return rest
 
+    def _next_length(self) -> int:
+        """Return the length of the next clip at a shot's end: half of what would leave a rest."""
+        remaining, longest = len(self._buffer), self._max_frames
+        if remaining <= longest:
+            return remaining
+        return longest if remaining - longest >= self._shortest_rest else remaining // 2
+
     def _take(self, count: int) -> Clip:
-        clip = Clip(tuple(self._buffer[:count]), self._index, self._starts_shot)
+        ahead = tuple(self._buffer[count : count + self._look_ahead])
+        clip = Clip(tuple(self._buffer[:count]), self._index, self._starts_shot, ahead)
         del self._buffer[:count]
         self._index += count
         self._starts_shot = False
@@ -65,13 +77,17 @@ class ClipGatherer:
 
 
 def clips(
-    frames: Iterable[Frame], *, max_frames: int, detector: ShotDetector | None
+    frames: Iterable[Frame],
+    *,
+    max_frames: int,
+    detector: ShotDetector | None,
+    look_ahead: int = 0,
 ) -> Iterator[Clip]:
     """The frames in order as clips of at most `max_frames`, as `ClipGatherer` makes them.
 
     Lazy. Without a detector all is one shot.
     """
-    gatherer = ClipGatherer(max_frames)
+    gatherer = ClipGatherer(max_frames, look_ahead=look_ahead)
     for frame, is_first in _marked(frames, detector):
         yield from gatherer.push(frame, starts_shot=is_first)
     yield from gatherer.flush()
@@ -81,8 +97,3 @@ def _marked(frames: Iterable[Frame], detector: ShotDetector | None) -> Iterator[
     if detector is not None:
         return detector.mark_cuts(frames)
     return ((frame, number == 0) for number, frame in enumerate(frames))
-
-
-def _next_length(remaining: int, max_frames: int) -> int:
-    """Length of the next clip: all remaining frames of the shot if they fit, else half of them."""
-    return remaining if remaining <= max_frames else remaining // 2

@@ -1,0 +1,112 @@
+"""Frames of any number through a pipeline, clip by clip: memory does not grow with the length."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from functools import partial
+from itertools import chain
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vsr.errors import InputError
+from vsr.ops.frame_formats import checked_output_type, frame_pixels
+from vsr.pipelines.clip_length import fitting_clip_length
+from vsr.pipelines.settings import SamplingConfig
+from vsr.pipelines.switches import seeded
+from vsr.video.reading.clips import Clip, clips
+from vsr.video.reading.reader import Frame
+from vsr.video.reading.shots import ShotDetector
+
+_ONE = Fraction(1)
+
+
+class StreamingPipeline:
+    """A pipeline that also takes frames without end."""
+
+    look_ahead: int = 0
+    """Frames after a clip that a call takes as `ahead`, if there are any."""
+
+    def upscale(
+        self,
+        frames: Iterable[Any],
+        *,
+        first_frame: int = 0,
+        max_clip_frames: int | None = None,
+        detector: ShotDetector | None = ShotDetector(),  # noqa: B008  (it is frozen)
+        settings: SamplingConfig | None = None,
+        preset: str | None = None,
+        generator: torch.Generator | Sequence[torch.Generator] | None = None,
+        output_type: str = "np",
+        **overrides: Any,
+    ) -> Iterator[Any]:
+        """Returns an iterator over the large frames, in bounded memory for any number of frames.
+
+        `frames` gives PIL images, arrays or tensors of one frame each, all of one size, in the
+        forms that a call takes; floats are rounded to 16 bits. `detector` finds cuts, over which
+        nothing is carried; None: all is one shot. `max_clip_frames`: frames in memory at once;
+        None: 16, fewer for large ones. The rest is as in a call. Each large frame is `h w 3`
+        ("np": uint16 for uint16 and floats, else uint8), a PIL image ("pil"), or floats
+        `1 3 1 h w` in [-1, 1] ("pt"). They are those of `vsr upscale`.
+
+        Raises ConfigError at once for an option without use; InputError, when it is reached, for
+        a frame of another form or size than the first.
+        """
+        form = checked_output_type(output_type)
+        pipe = cast("Any", self)
+        chosen = pipe.configured(seeded(overrides, generator), preset=preset, base=settings)
+        call = partial(pipe, settings=chosen, output_type=form)
+        gather = partial(_clips, frames, detector, max_clip_frames, first_frame, self.look_ahead)
+        return _large_frames(call, gather())
+
+
+def ahead_of(clip: Clip) -> dict[str, Any]:
+    """Returns the argument `ahead` for the frames after a clip; empty if there are none."""
+    frames = [frame.pixels for frame in clip.ahead]
+    return {"ahead": np.stack(frames)} if frames else {}
+
+
+def _large_frames(call: Any, gathered: Iterable[Clip]) -> Iterator[Any]:
+    state = None
+    for clip in gathered:
+        small = np.stack([frame.pixels for frame in clip.frames])
+        before = None if clip.starts_shot else state
+        done = call(small, first_frame=clip.first_frame_index, state=before, **ahead_of(clip))
+        state, large = done.state, done.frames
+        yield from large.split(1, dim=2) if isinstance(large, Tensor) else large
+
+
+def _clips(
+    frames: Iterable[Any],
+    detector: ShotDetector | None,
+    max_clip_frames: int | None,
+    first_frame: int,
+    look_ahead: int,
+) -> Iterator[Clip]:
+    numbered = _numbered(frames)
+    first = next(numbered, None)
+    if first is None:
+        return
+    found = clips(
+        chain([first], numbered),
+        max_frames=max_clip_frames or fitting_clip_length(*first.pixels.shape[:2]),
+        detector=detector,
+        look_ahead=look_ahead,
+    )
+    for clip in found:
+        yield replace(clip, first_frame_index=first_frame + clip.first_frame_index)
+
+
+def _numbered(frames: Iterable[Any]) -> Iterator[Frame]:
+    form: tuple[Any, ...] | None = None
+    for number, given in enumerate(frames):
+        pixels = frame_pixels(given)
+        form = form or (pixels.shape, pixels.dtype)
+        if form != (pixels.shape, pixels.dtype):
+            raise InputError(
+                f"frame {number} is {pixels.dtype} of {pixels.shape} after {form[1]} of {form[0]}: "
+                "one run has frames of one form"
+            )
+        yield Frame(pixels.copy(), number, _ONE)  # a copy: a caller may use its buffer again

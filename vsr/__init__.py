@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vsr.models.unet import UNetVideoModel
     from vsr.models.vae import AutoencoderKLVideo
     from vsr.pipelines.image import ImageUpscalePipeline
+    from vsr.pipelines.recurrent import RecurrentUpscalePipeline
     from vsr.pipelines.video import VideoUpscalePipeline
     from vsr.upscaling.stream import UpscaleStream
     from vsr.video.probe import probe
@@ -34,6 +35,7 @@ __all__ = [
     "InputError",
     "ModelError",
     "OutputError",
+    "RecurrentUpscalePipeline",
     "UNetVideoModel",
     "UpscaleConfig",
     "UpscaleStream",
@@ -55,6 +57,7 @@ _HOMES = {
     "InputError": "vsr.errors",
     "ModelError": "vsr.errors",
     "OutputError": "vsr.errors",
+    "RecurrentUpscalePipeline": "vsr.pipelines.recurrent",
     "UNetVideoModel": "vsr.models.unet",
     "UpscaleConfig": "vsr.config",
     "UpscaleStream": "vsr.upscaling.stream",

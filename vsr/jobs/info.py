@@ -7,8 +7,10 @@ from pathlib import Path
 from safetensors import safe_open
 
 from vsr.checkpoints.cards import CARD, read_licence
-from vsr.checkpoints.find import embedded_models, find_model, is_network
+from vsr.checkpoints.fetch import HUB
+from vsr.checkpoints.find import embedded_models, find_model, is_network, models_by_name
 from vsr.checkpoints.index import INDEX, read_object
+from vsr.models.network_kind import is_recurrent
 from vsr.video import probe as video
 
 Row = tuple[str, str]
@@ -25,11 +27,13 @@ def describe(path: str) -> str:
 
 
 def _rows(path: str) -> Iterable[Row]:
-    place = embedded_models().get(path, Path(path))
+    place = Path(path) if Path(path).exists() else models_by_name().get(path, Path(path))
+    if path.startswith(HUB):
+        place = find_model(path)
     if is_network(place):
-        return _network_rows(place)
+        return _recurrent_rows(place) if is_recurrent(place) else _network_rows(place)
     is_model = (place / INDEX).is_file()
-    return _model_rows(find_model(path)) if is_model else video.describe(video.probe(place))
+    return _model_rows(place) if is_model else video.describe(video.probe(place))
 
 
 def _model_rows(folder: Path) -> Iterator[Row]:
@@ -54,9 +58,7 @@ def _network_rows(path: Path) -> Iterator[Row]:
     from vsr.models.image import ImageNetwork  # at use: what is said of a video needs no torch
 
     network = ImageNetwork.load(path)
-    yield "path", str(path)
-    if path in embedded_models().values() and (licence := read_licence(path.parent / CARD)):
-        yield "licence", licence
+    yield from _file_rows(path)
     yield "architecture", network.architecture
     yield "purpose", f"{network.purpose}, of {'grey' if network.grey else 'RGB'} images"
     yield "scale", str(network.scale)
@@ -65,6 +67,26 @@ def _network_rows(path: Path) -> Iterator[Row]:
     yield "formats", " ".join(str(dtype).removeprefix("torch.") for dtype in network.dtypes)
     yield "sizes", str(network.sizes)
     yield "tiles", network.tiling
+
+
+def _recurrent_rows(path: Path) -> Iterator[Row]:
+    from vsr.models.basicvsr import BasicVsr  # at use, as above
+
+    network = BasicVsr.load(path)
+    count = sum(parameter.numel() for parameter in network.parameters())
+    yield from _file_rows(path)
+    yield "architecture", f"BasicVSR, {network.channels} channels; flow by DIS"
+    yield "purpose", "SR, of RGB video"
+    yield "scale", str(network.scale)
+    yield "parameters", f"{count / 1e6:.2f} M, {path.stat().st_size / 1e6:.1f} MB"
+    yield "tiles", "never"
+
+
+def _file_rows(path: Path) -> Iterator[Row]:
+    """The place of a network file, and its licence if it is embedded."""
+    yield "path", str(path)
+    if path in embedded_models().values() and (licence := read_licence(path.parent / CARD)):
+        yield "licence", licence
 
 
 def _config_rows(path: Path, name: str) -> Iterator[Row]:

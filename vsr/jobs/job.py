@@ -5,7 +5,7 @@ from math import ceil
 from pathlib import Path
 
 from vsr import __version__
-from vsr.checkpoints.find import native_scale
+from vsr.checkpoints.find import look_ahead, native_scale
 from vsr.config import UpscaleConfig
 from vsr.jobs.model import Model
 from vsr.jobs.resume.identity import Identity, options_identity, source_identity
@@ -34,6 +34,8 @@ class Job:
     size: Size
     clip_frames: int
     encoding: Encoding | None
+    look_ahead: int = 0
+    """Frames after a clip that the model looks at."""
 
     @classmethod
     def of(cls, source: Path, output: Path | None, config: UpscaleConfig) -> "Job":
@@ -44,7 +46,16 @@ class Job:
         size = output_size(small, config, native=scale)
         output = output or default_output(source, config, native=scale)
         encoding = encoding_of(output, info, (size.width, size.height), encoder_settings(config))
-        return cls(source, output, config, info, size, clip_length(small, config), encoding)
+        return cls(
+            source=source,
+            output=output,
+            config=config,
+            info=info,
+            size=size,
+            clip_frames=clip_length(small, config),
+            encoding=encoding,
+            look_ahead=look_ahead(config.model),
+        )
 
     def check_output(self) -> None:
         """Raise OutputError for anything that would keep the output from being written."""

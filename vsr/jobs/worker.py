@@ -52,7 +52,7 @@ class Worker:
         guard = SourceGuard.of(self.job.source)
         with ExitStack() as stack:
             reader = stack.enter_context(self.job.reader())
-            decoded = _decoded(reader, self.job.clip_frames, self.timer)
+            decoded = _decoded(reader, self.job, self.timer)
             coming = stack.enter_context(prefetch(decoded))
             write = stack.enter_context(write_behind(_call))
             shot: ShotWork | None = None
@@ -125,12 +125,19 @@ def _from_frame(clip: Clip, number: int) -> Clip | None:
     if skipped <= 0:
         return clip
     rest = clip.frames[skipped:]
-    return Clip(rest, number, starts_shot=False) if rest else None
+    if not rest:
+        return None
+    return replace(clip, frames=rest, first_frame_index=number, starts_shot=False)
 
 
-def _decoded(reader: VideoReader, length: int, timer: Timer) -> Iterator[Clip]:
+def _decoded(reader: VideoReader, job: Job, timer: Timer) -> Iterator[Clip]:
     """Yield the clips of the reader, numbered as in the whole source: noise depends on it."""
-    found = clips(reader, max_frames=length, detector=ShotDetector())
+    found = clips(
+        reader,
+        max_frames=job.clip_frames,
+        detector=ShotDetector(),
+        look_ahead=job.look_ahead,
+    )
     skipped = None
     while True:
         with timer("decode"):

@@ -25,6 +25,8 @@ DisPreset = Literal["ultrafast", "fast", "medium"]
 # DIS matches patches of 8 pixels at 1/4 (preset medium: 1/2) and below; on wide frames less than
 # 8 * 4 pixels high OpenCV 5.0 picks a level without a single patch and dies of a memory fault.
 _DIS_MIN_SIZE = 32
+_FINEST, _REFINEMENTS = 0, 15
+"""Finest scale and variational iterations of fine DIS; the presets stop at half the size."""
 
 
 class FlowEstimator(Protocol):
@@ -36,14 +38,21 @@ class FlowEstimator(Protocol):
 
 
 class DisFlow:
-    """Dense inverse search on luma (Kroeger et al. 2016) by OpenCV, on the CPU."""
+    """Dense inverse search on luma (Kroeger et al. 2016) by OpenCV, on the CPU.
 
-    def __init__(self, preset: str = "medium") -> None:
+    `fine`: search at full size with more refinement, three times as slow (see `_FINEST`), for
+    networks that need flow to a fraction of a small pixel.
+    """
+
+    def __init__(self, preset: str = "medium", *, fine: bool = False) -> None:
         if preset not in get_args(DisPreset):
             raise ConfigError(f"unknown DIS {preset = }, allowed are {get_args(DisPreset)}")
         self._search = cv2.DISOpticalFlow.create(
             getattr(cv2, f"DISOPTICAL_FLOW_PRESET_{preset.upper()}")
         )
+        if fine:
+            self._search.setFinestScale(_FINEST)
+            self._search.setVariationalRefinementIterations(_REFINEMENTS)
 
     def __call__(self, frames: Float[Tensor, "b 3 t h w"]) -> Flows:
         """Returns flows of t - 1 pairs; frames below 32 pixels are padded, their flow cropped."""
@@ -68,12 +77,14 @@ def flow_estimator(
     weights: Path | str | None = None,
     folder: Path | str | None = None,
     device: torch.device | str = "cpu",
+    fine: bool = False,
 ) -> FlowEstimator:
     """Returns the estimator of that name; the log says which one runs and why.
 
     `weights`: of RAFT; None means those of the model folder `folder`, if it has some. "auto" is
     RAFT if there are weights, or torchvision's cache holds some and the device is not a CPU; else
-    DIS. "raft" without weights takes those of the cache and downloads nothing.
+    DIS. "raft" without weights takes those of the cache and downloads nothing. `fine`: of DIS; then
+    "auto" is DIS unless weights are given.
     """
     known = get_args(Flow)
     if name not in known:
@@ -81,12 +92,14 @@ def flow_estimator(
             f"unknown flow estimator {name!r}, allowed are {', '.join(known)}{nearest(name, known)}"
         )
     if name == "dis":
-        return _announced(DisFlow(), "DIS", "it was asked for")
+        return _announced(DisFlow(fine=fine), "DIS", "it was asked for")
     weights = weights or raft_weights(folder)
     if weights is not None:
         return _announced(RaftFlow(weights, device=device), "RAFT", f"weights are given: {weights}")
+    if name == "auto" and fine:
+        return _announced(DisFlow(fine=True), "DIS at full size", "the model was measured with it")
     if name == "auto" and torch.device(device).type == "cpu":
-        return _announced(DisFlow(), "DIS", "the device is a CPU, where RAFT is slow")
+        return _announced(DisFlow(fine=fine), "DIS", "the device is a CPU, where RAFT is slow")
     cached = cached_raft()
     if cached is not None:
         return _announced(RaftFlow(cached, device=device), "RAFT", f"its weights are in {cached}")
@@ -95,7 +108,7 @@ def flow_estimator(
             "flow by RAFT needs weights and torchvision's cache holds none: give a file, or "
             '"small" or "large" to download torchvision\'s'
         )
-    return _announced(DisFlow(), "DIS", "no RAFT weights are given or cached")
+    return _announced(DisFlow(fine=fine), "DIS", "no RAFT weights are given or cached")
 
 
 def _announced(estimator: FlowEstimator, name: str, reason: str) -> FlowEstimator:

@@ -61,10 +61,11 @@ class UpscaleOutput(Protocol):
 
 
 class UpscalePipeline(Protocol):
-    """The interface that VideoUpscalePipeline and ImageUpscalePipeline share."""
+    """The interface that the pipelines share."""
 
     settings: SamplingConfig
     flow_estimator: FlowEstimator | None
+    look_ahead: int
 
     @property
     def scale(self) -> int:
@@ -172,7 +173,12 @@ class Upscaler:
             frames = np.stack([frame.pixels for frame in clip.frames[part]])
             try:
                 result = self.pipeline(
-                    frames, first_frame=first, state=state, settings=settings, timer=self.timer
+                    frames,
+                    first_frame=first,
+                    state=state,
+                    settings=settings,
+                    timer=self.timer,
+                    **self._ahead(clip, part.stop),
                 )
                 _check_light(frames, result.frames)
             except NumericalError as error:
@@ -182,6 +188,11 @@ class Upscaler:
                 done.append(reduce_frames(result.frames, self.size.height, self.size.width))
             state = result.state
         return np.concatenate(done) if len(done) > 1 else done[0], state
+
+    def _ahead(self, clip: Clip, end: int) -> dict[str, Any]:
+        """The argument with the frames after the part that ends there, if the model takes it."""
+        after = (*clip.frames[end:], *clip.ahead)[: self.pipeline.look_ahead]
+        return {"ahead": np.stack([frame.pixels for frame in after])} if after else {}
 
     def _use_float32(self, problem: str) -> None:
         """Compute the clip in float32, where its values may be finite."""

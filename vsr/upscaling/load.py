@@ -9,6 +9,7 @@ from vsr.config import UpscaleConfig
 from vsr.errors import ConfigError
 from vsr.models.flow_estimators import flow_estimator
 from vsr.pipelines.presets import read_preset
+from vsr.pipelines.recurrent import RecurrentUpscalePipeline
 from vsr.runtime.device import choose_device
 from vsr.runtime.memory import keep_freed_memory
 from vsr.runtime.timing import Timer
@@ -33,9 +34,14 @@ def load_upscaler(config: UpscaleConfig, size: Size, timer: Timer) -> Upscaler:
         pipeline = load(model, device=device, dtype=config.dtype)
     pipeline.set_attention_backend(config.attention)
     settings = pipeline.configured(sampling_overrides(config), preset=config.preset)
-    if settings.propagation_steps:
+    is_recurrent = isinstance(pipeline, RecurrentUpscalePipeline)
+    if settings.propagation_steps or is_recurrent:
         pipeline.flow_estimator = flow_estimator(
-            config.flow, weights=config.flow_weights, folder=model, device=device
+            config.flow,
+            weights=config.flow_weights,
+            folder=model,
+            device=device,
+            fine=is_recurrent,
         )
     _log.info("%s on %s in %s", model.name, device, dtype_name(pipeline.dtype))
     return Upscaler(pipeline, settings, size, timer)

@@ -7,10 +7,9 @@ from fractions import Fraction
 import numpy as np
 from jaxtyping import UInt8, UInt16
 
+from vsr.checkpoints.load import Pipeline
 from vsr.config import UpscaleConfig
 from vsr.errors import ConfigError, InputError
-from vsr.pipelines.image import ImageUpscalePipeline
-from vsr.pipelines.video import VideoUpscalePipeline
 from vsr.runtime.timing import NullTimer, Timer
 from vsr.upscaling.clip_upscaler import Upscaler
 from vsr.upscaling.load import sampling_overrides
@@ -42,7 +41,7 @@ class UpscaleStream:
 
     def __init__(
         self,
-        pipe: VideoUpscalePipeline | ImageUpscalePipeline,
+        pipe: Pipeline,
         config: UpscaleConfig | None = None,
         *,
         detector: ShotDetector | None = ShotDetector(),  # noqa: B008  (it is frozen)
@@ -92,7 +91,11 @@ class UpscaleStream:
     def _begin(self, source: Size) -> None:
         target = output_size(source, self._config, native=self._pipe.scale)
         self._upscaler = Upscaler(self._pipe, self._settings, target, self._timer)
-        self._gatherer = ClipGatherer(clip_length(source, self._config), self._first_frame)
+        self._gatherer = ClipGatherer(
+            clip_length(source, self._config),
+            self._first_frame,
+            look_ahead=self._pipe.look_ahead,
+        )
         self._nothing = np.empty((0, target.height, target.width, 3), np.uint8)
         self._source = source
 

@@ -31,8 +31,16 @@ _WARM_UP_FRAMES = 2
 _WATCH_SECONDS = 0.002
 
 
-def calibrate(frames: Sequence[Pixels], config: UpscaleConfig, workload: Workload) -> Rates:
+def calibrate(
+    frames: Sequence[Pixels],
+    config: UpscaleConfig,
+    workload: Workload,
+    *,
+    ahead: Sequence[Pixels] = (),
+) -> Rates:
     """Measure the time and memory of a clip of `frames`, as long as the longest of the run.
+
+    `ahead` are the frames after it, for a model that looks at them.
 
     Two pieces cut from their middle are made larger by the networks, and the cost of whole frames
     lies on the line through them. The larger takes about four seconds; it is the whole frames where
@@ -40,14 +48,15 @@ def calibrate(frames: Sequence[Pixels], config: UpscaleConfig, workload: Workloa
     """
     upscaler = load_upscaler(config, workload.size, NullTimer())
     device = upscaler.pipeline.device
-    measure = _Measure(upscaler, workload)
-    small = _cut(frames, _FIRST_AREA)
+    measure = _Measure(upscaler, workload, len(frames))
+    seen = [*frames, *ahead]
+    small = _cut(seen, _FIRST_AREA)
     measure(small[:_WARM_UP_FRAMES])
     base = psutil.Process().memory_info().rss
     resting = torch.cuda.memory_reserved(device) if device.type == "cuda" else 0
     first = measure(small)
     area = min(_SECONDS / first.seconds, _LARGEST_STEP) * _area(small)
-    large = _cut(frames, area)
+    large = _cut(seen, area)
     second = measure(large) if _area(large) > _area(small) else first
     pixels = _area(frames)
     points = _area(small), _area(large)
@@ -85,10 +94,11 @@ class _Sample:
 
 @dataclass(frozen=True, slots=True)
 class _Measure:
-    """Upscales frames and measures time and memory."""
+    """Upscales the first `count` frames, with those after them ahead; measures time and memory."""
 
     upscaler: Upscaler
     workload: Workload
+    count: int
 
     def __call__(self, frames: Sequence[Pixels]) -> _Sample:
         part, whole, large = _size(frames), self.workload.source, self.workload.size
@@ -96,10 +106,12 @@ class _Measure:
             max(1, round(part.height * large.height / whole.height)),
             max(1, round(part.width * large.width / whole.width)),
         )
+        seen = tuple(Frame(pixels, i, Fraction(1)) for i, pixels in enumerate(frames))
         clip = Clip(
-            tuple(Frame(pixels, i, Fraction(1)) for i, pixels in enumerate(frames)),
+            seen[: self.count],
             first_frame_index=0,
             starts_shot=True,
+            ahead=seen[self.count :],
         )
         device = self.upscaler.pipeline.device
         if device.type == "cuda":

@@ -193,7 +193,9 @@ def plan(source: Path, output: Path | None = None, config: UpscaleConfig | None 
     )
     from vsr.jobs.planning.calibration import calibrate  # here: it brings torch
 
-    need = forecast(calibrate(pictures, config, workload), workload, processors=processors())
+    ahead = [frame.pixels for frame in found.sample.ahead]
+    rates = calibrate(pictures, config, workload, ahead=ahead)
+    need = forecast(rates, workload, processors=processors())
     host = psutil.virtual_memory()
     return Plan(
         source=job.info,
@@ -223,7 +225,13 @@ def scan(job: Job) -> Scan:
     sample: Clip | None = None
     whole = True
     with job.reader() as reader:
-        for clip in clips(reader, max_frames=job.clip_frames, detector=ShotDetector()):
+        found = clips(
+            reader,
+            max_frames=job.clip_frames,
+            detector=ShotDetector(),
+            look_ahead=job.look_ahead,
+        )
+        for clip in found:
             if sample is not None and time.monotonic() - began > _SCAN_SECONDS:
                 whole = False
                 break

@@ -59,7 +59,7 @@ class UpscaleConfig:
         Flag(
             "model",
             "NAME",
-            "embedded model (vsr models lists them), model folder, or image network file"
+            "name (vsr models lists them), model folder, network file, or hf:OWNER/NAME"
             " (default: compact)",
         ),
     ] = "compact"

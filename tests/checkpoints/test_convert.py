@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from tests.checkpoints.test_key_maps import to_lavie
 from tests.parity import VaeKind, published_config, published_state, small_unet, small_vae
 from vsr.checkpoints.convert import convert
+from vsr.checkpoints.find import find_model
 from vsr.checkpoints.load import load_pipeline
 from vsr.cli import main
 from vsr.errors import ModelError, OutputError
@@ -485,6 +486,15 @@ def test_other_folders_are_never_replaced(small: Path, tmp_path: Path):
 def test_a_target_without_its_folder_is_an_error(small: Path, tmp_path: Path):
     with pytest.raises(OutputError, match="cannot be written"):
         convert(small, tmp_path / "none" / "model")
+
+
+def test_without_a_target_it_is_made_where_its_name_finds_it(small: Path, tmp_path, monkeypatch):
+    monkeypatch.setenv("VSR_MODELS", str(tmp_path / "new" / "models"))
+    folder = convert(small)
+    assert folder == tmp_path / "new" / "models" / "upscale-a-video"
+    assert find_model("upscale-a-video") == folder
+    with pytest.raises(OutputError):
+        convert(small)
 
 
 def test_the_command_converts(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -26,6 +26,8 @@ Converted by `vsr convert` from {source}; the values of the weights are unchange
 class Origin:
     """A published model."""
 
+    name: str
+    """As `--model` takes it, if it is converted without another target."""
     title: str
     licence: str
     note: str
@@ -57,6 +59,7 @@ def read_licence(card: Path) -> str | None:
 
 
 UPSCALE_A_VIDEO = Origin(
+    name="upscale-a-video",
     title="Upscale-A-Video",
     licence="S-Lab License 1.0, non-commercial use only (Upscale-A-Video)",
     note="""Upscale-A-Video (Zhou et al., CVPR 2024) by S-Lab, Nanyang Technological University.
@@ -66,6 +69,7 @@ its authors. It builds on Stable Diffusion's x4 upscaler (CreativeML Open RAIL++
 )
 
 LAVIE = Origin(
+    name="lavie-vsr",
     title="LaVie VSR",
     licence="LaVie: open for academic research and free commercial use; licences from its authors",
     note="""LaVie's video super-resolution (Wang et al. 2023, Vchitect). Its README says that the
@@ -76,6 +80,7 @@ Diffusion's x4 upscaler (CreativeML Open RAIL++-M).""",
 )
 
 X4_UPSCALER = Origin(
+    name="sd-x4-upscaler",
     title="Stable Diffusion x4 upscaler, inflated in time",
     licence="CreativeML Open RAIL++-M (Stable Diffusion x4 upscaler)",
     note="""Stable Diffusion's x4 upscaler (Stability AI). The CreativeML Open RAIL++-M licence has

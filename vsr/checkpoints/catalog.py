@@ -1,89 +1,88 @@
-"""The models that vsr knows by name: their use, licence, size, place, speed and memory."""
+"""The models that have names: use, licence, size and place, and their cost on this machine."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from vsr.checkpoints.cards import CARD, LAVIE, UPSCALE_A_VIDEO, X4_UPSCALER, read_licence
-from vsr.checkpoints.find import embedded_models
+from vsr.checkpoints.costs import Cost, Machine
+from vsr.checkpoints.fetch import fetched_models
+from vsr.checkpoints.find import embedded_models, own_models
 from vsr.config import nearest
 from vsr.errors import ModelError
 
-Place = Literal["embedded", "to be converted"]
-Speed = Literal["fast", "medium", "slow", "very slow"]
+Place = Literal["embedded", "converted", "added", "fetched", "known"]
+PLACES: Mapping[Place, str] = {
+    "embedded": "embedded",
+    "converted": "converted, in the models folder",
+    "added": "a file in the models folder",
+    "fetched": "fetched from the hub",
+    "known": "known, not here: its weights are to be downloaded and converted",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traits:
-    """The use and the cost of a model."""
+    """The use of a model, its cost, and a sample command."""
 
     use: str
-    speed: Speed
-    memory: str
-    """Peak of a run of 16 frames in bfloat16, with the size of the source and the device."""
-    command: str
+    cost: Cost
+    command: str = ""
+    """Makes the model, where it is not embedded; empty: there is nothing to make."""
+    options: str = ""
+    """Options that a run with it should have."""
 
 
-_UPSCALE = "vsr upscale film.mp4 --model {}"
-_PUBLISHED = "9.2 GB for 320x180 on a GPU, before the autoencoder"
+def _published(evaluations: float) -> Cost:
+    """The cost of the 691 M U-Net with so many evaluations a frame, without its autoencoder.
+
+    4.81 TFLOP are 16 evaluations of 45x60 pixels (tools/image_ratio.py); memory was measured on a
+    GPU with 16 frames of 320x180.
+    """
+    return Cost(convolutions=1510 * evaluations, rest=2.0e9, per_pixel=7.8e3)
+
 
 TRAITS: Mapping[str, Traits] = {
     "compact": Traits(
         use="any source, steady from frame to frame, on a CPU too",
-        speed="medium",
-        memory="3.0 GB for 320x180 on a CPU",
-        command=_UPSCALE.format("compact"),
+        cost=Cost(convolutions=58.8, rest=0.83e9, per_pixel=2.4e3),
+    ),
+    "basicvsr-reds4": Traits(
+        use="clean sources: renders, screen captures, good discs",
+        cost=Cost(convolutions=159, rest=0.83e9, per_pixel=0.8e3),
     ),
     "realesr-animevideov3": Traits(
         use="animation: drawn lines and flat colours",
-        speed="fast",
-        memory="1.4 GB for 320x180 on a CPU",
-        command=_UPSCALE.format("realesr-animevideov3"),
+        cost=Cost(convolutions=16.8, rest=0.81e9, per_pixel=0.64e3),
     ),
     "realesr-general-x4v3": Traits(
         use="any source, quickly",
-        speed="fast",
-        memory="1.5 GB for 320x180 on a CPU",
-        command=_UPSCALE.format("realesr-general-x4v3"),
+        cost=Cost(convolutions=32.8, rest=0.81e9, per_pixel=0.75e3),
     ),
     "realesrgan-x4plus": Traits(
         use="photographs and filmed material: the crispest texture",
-        speed="slow",
-        memory="2.1 GB for 320x180 on a CPU",
-        command=_UPSCALE.format("realesrgan-x4plus"),
+        cost=Cost(convolutions=486, rest=0.87e9, per_pixel=1.3e3),
     ),
     "upscale-a-video": Traits(
         use="the published diffusion network, with text",
-        speed="very slow",
-        memory=_PUBLISHED,
-        command="vsr convert UPSCALE_A_VIDEO_FOLDER upscale-a-video",
+        cost=_published(80),
+        command="vsr convert UPSCALE_A_VIDEO_FOLDER",
+        options=" --preset upscale-a-video",
     ),
     "lavie-vsr": Traits(
         use="generated clips: LaVie's diffusion network, with text",
-        speed="very slow",
-        memory=_PUBLISHED,
-        command="vsr convert lavie_vsr.pt lavie-vsr --upscaler SD_X4_FOLDER",
+        cost=_published(133),
+        command="vsr convert lavie_vsr.pt --upscaler SD_X4_FOLDER",
     ),
     "sd-x4-upscaler": Traits(
         use="Stable Diffusion's image upscaler, made steady, with text",
-        speed="very slow",
-        memory=_PUBLISHED,
-        command="vsr convert SD_X4_FOLDER sd-x4-upscaler",
+        cost=_published(200),
+        command="vsr convert SD_X4_FOLDER",
     ),
 }
-_LICENCES = {
-    "upscale-a-video": UPSCALE_A_VIDEO.licence,
-    "lavie-vsr": LAVIE.licence,
-    "sd-x4-upscaler": X4_UPSCALER.licence,
-}
-SPEEDS: Mapping[Speed, str] = {
-    "fast": "below 0.3 s",
-    "medium": "below 1 s",
-    "slow": "some seconds",
-    "very slow": "minutes",
-}
-"""Time per frame of 180x144 on two CPU cores."""
+_LICENCES = {origin.name: origin.licence for origin in (UPSCALE_A_VIDEO, LAVIE, X4_UPSCALER)}
+_UNKNOWN_USE = "a model of yours"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,9 +93,11 @@ class CatalogEntry:
     use: str
     licence: str
     place: Place
+    path: Path | None
+    """The folder or file; None for one that is not here."""
     megabytes: float | None
     """Size of its weights; None for those that are not here."""
-    speed: Speed
+    speed: str
     memory: str
     command: str
 
@@ -105,38 +106,63 @@ class CatalogEntry:
         rows = {
             "use": self.use,
             "licence": self.licence,
-            "where": self.place + size,
-            "speed": f"{self.speed}: {SPEEDS[self.speed]} per frame of 180x144 on 2 CPU cores",
+            "where": PLACES[self.place] + size,
+            "speed": self.speed,
             "memory": self.memory,
             "try": self.command,
         }
         return "\n".join([self.name, *(f"  {key:<8} {value}" for key, value in rows.items())])
 
 
-def catalog(name: str | None = None) -> tuple[CatalogEntry, ...]:
-    """Returns the models that are known by name, or the one called `name`.
+def catalog(name: str | None = None, *, machine: Machine) -> tuple[CatalogEntry, ...]:
+    """Returns the models that have names, or the one called `name`, with their cost on `machine`.
 
     Raises ModelError for an unknown name, with the nearest one.
     """
-    embedded = embedded_models()
-    if name is not None and name not in TRAITS:
-        hint = nearest(name, list(TRAITS)) or "."
-        raise ModelError(f"no model is called {name}{hint} Known: {', '.join(TRAITS)}")
-    names = TRAITS if name is None else (name,)
-    return tuple(_entry(one, embedded.get(one)) for one in names)
+    places = _places()
+    if name is not None and name not in places:
+        hint = nearest(name, list(places)) or "."
+        raise ModelError(f"no model is called {name}{hint} Known: {', '.join(places)}")
+    names = places if name is None else (name,)
+    return tuple(_entry(one, *places[one], machine) for one in names)
 
 
-def _entry(name: str, place: Path | None) -> CatalogEntry:
-    folder = None if place is None else place if place.is_dir() else place.parent
-    licence = _LICENCES.get(name) if folder is None else read_licence(folder / CARD)
+def _places() -> dict[str, tuple[Place, Path | None]]:
+    """The place of each model: what is here hides what is only known."""
+    found: dict[str, tuple[Place, Path | None]] = dict.fromkeys(TRAITS, ("known", None))
+    for name, path in fetched_models().items():
+        found[name] = ("fetched", path)
+    for name, path in own_models().items():
+        found[name] = ("converted" if path.is_dir() else "added", path)
+    for name, path in embedded_models().items():
+        found[name] = ("embedded", path)
+    return found
+
+
+def _entry(name: str, place: Place, path: Path | None, machine: Machine) -> CatalogEntry:
+    traits = TRAITS.get(name, Traits(use=_UNKNOWN_USE, cost=Cost.unknown()))
+    run = f"vsr upscale film.mp4 --model {name}{traits.options}"
     return CatalogEntry(
         name=name,
-        licence=licence or "unknown",
-        place="to be converted" if folder is None else "embedded",
-        megabytes=None if folder is None else _megabytes(folder),
-        **asdict(TRAITS[name]),
+        use=traits.use,
+        licence=_licence(name, path),
+        place=place,
+        path=path,
+        megabytes=None if path is None else _megabytes(path),
+        speed=machine.speed(traits.cost),
+        memory=machine.memory(traits.cost),
+        command=traits.command if path is None else run,
     )
 
 
-def _megabytes(folder: Path) -> float:
-    return sum(file.stat().st_size for file in folder.rglob("*.safetensors")) / 1e6
+def _licence(name: str, path: Path | None) -> str:
+    if path is None:
+        return _LICENCES.get(name, "unknown")
+    folder = path if path.is_dir() else path.parent
+    is_own = path.is_dir() or path in embedded_models().values()
+    return (read_licence(folder / CARD) if is_own else None) or "unknown"
+
+
+def _megabytes(path: Path) -> float:
+    files = path.rglob("*.safetensors") if path.is_dir() else (path,)
+    return sum(file.stat().st_size for file in files) / 1e6

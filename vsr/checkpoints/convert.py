@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 
 from vsr.checkpoints import key_maps
 from vsr.checkpoints.cards import CARD
+from vsr.checkpoints.find import models_folder
 from vsr.checkpoints.index import INDEX, PIPELINE, read_object
 from vsr.checkpoints.published import DDIM, NOISE, RAFT_WEIGHTS, TEXT_PARTS, WEIGHTS
 from vsr.checkpoints.sources import (
@@ -40,7 +41,7 @@ _TEXT_FILES = ("*.json", "*.txt")
 
 def convert(
     source: Path,
-    target: Path,
+    target: Path | None = None,
     *,
     vae: VaeKind = "3d",
     upscaler: Path | None = None,
@@ -48,6 +49,7 @@ def convert(
 ) -> Path:
     """Make the model folder `target` from a published checkpoint, and return it.
 
+    Without a target it is made in the models folder, where `--model` finds it by the model's name.
     `source` is an Upscale-A-Video folder, LaVie's `lavie_vsr.pt`, or a diffusers folder of Stable
     Diffusion's x4 upscaler. `vae`: one of Upscale-A-Video's two. `upscaler`: an x4-upscaler folder
     with the parts that `source` lacks. The folder appears under its name once it is complete.
@@ -56,6 +58,9 @@ def convert(
     OutputError for a target that cannot be made.
     """
     checkpoint = recognise(source, vae, upscaler)
+    if target is None:
+        target = models_folder() / checkpoint.origin.name
+        target.parent.mkdir(parents=True, exist_ok=True)
     with _new_folder(target, overwrite=overwrite) as folder:
         unet = _write_network(UNetVideoModel, checkpoint.unet, folder / "unet")
         autoencoder = _write_network(AutoencoderKLVideo, checkpoint.vae, folder / "vae")

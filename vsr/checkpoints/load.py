@@ -1,5 +1,6 @@
 """From the name, folder or file of a model to a pipeline, complete and on its device."""
 
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,32 +9,42 @@ from typing import Any
 import torch
 from diffusers.utils import logging as diffusers_logging
 
-from vsr.checkpoints.find import embedded_models, find_model, is_network
-from vsr.checkpoints.index import INDEX, check_folder
-from vsr.config import Dtype
+from vsr.checkpoints.fetch import HUB
+from vsr.checkpoints.find import find_model, is_network, models_by_name
+from vsr.checkpoints.index import check_folder
+from vsr.config import NETWORK_SUFFIXES, Dtype
 from vsr.errors import ModelError
 from vsr.models.blocks import channels_innermost
 from vsr.models.image import ImageNetwork
+from vsr.models.network_kind import is_recurrent
 from vsr.models.unet import UNetVideoModel
 from vsr.models.vae import AutoencoderKLVideo
 from vsr.pipelines.image import ImageUpscalePipeline
+from vsr.pipelines.recurrent import RecurrentUpscalePipeline
 from vsr.pipelines.video import VideoUpscalePipeline
 from vsr.runtime.device import choose_device, choose_dtype
+
+Pipeline = VideoUpscalePipeline | ImageUpscalePipeline | RecurrentUpscalePipeline
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def load(
     model: str | Path, *, device: str | torch.device = "auto", dtype: Dtype = "auto"
-) -> VideoUpscalePipeline | ImageUpscalePipeline:
-    """Returns the pipeline of a model: an embedded one by name, a model folder, or a network file.
+) -> Pipeline:
+    """Returns the pipeline of a model: an embedded or converted one by name, a path, or a hub id.
 
-    `device`: auto, cpu, cuda, cuda:N or mps. `dtype`: auto takes a fast number format that device
-    and network compute in. Raises ModelError for a model that is missing, broken or refused,
-    DeviceError for a device that is not there.
+    A path is that of a model folder or a network file. A hub id is `OWNER/NAME`, if there is no
+    such path, or `hf:OWNER/NAME`. `device`: auto, cpu, cuda, cuda:N or mps. `dtype`: auto takes a
+    fast number format that device and network compute in. Raises ModelError for a model that is
+    missing, broken or refused, DeviceError for a device that is not there.
     """
-    path, place = find_model(str(model)), choose_device(str(device))
+    path, place = find_model(_with_hub(model)), choose_device(str(device))
     chosen = choose_dtype(dtype, place)
     if not is_network(path):
         return load_pipeline(path, torch_dtype=chosen, device=place)
+    if is_recurrent(path):
+        return RecurrentUpscalePipeline.from_file(path, torch_dtype=chosen, device=place)
     network = ImageNetwork.load(path)
     if dtype == "auto" and chosen not in network.dtypes:
         chosen = torch.float32
@@ -41,19 +52,24 @@ def load(
 
 
 def load_pipeline(
-    folder: str | Path, *, torch_dtype: torch.dtype = torch.float32, device: torch.device | str
+    model: str | Path,
+    *,
+    torch_dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "auto",
 ) -> VideoUpscalePipeline:
     """Returns the pipeline of a model folder, with every tensor on the device in the given type.
 
-    `folder` is a path, or the name of a model folder that is embedded, as "compact".
-
-    Raises ModelError for a folder that is incomplete, whose weights do not fit its config, or whose
-    index names classes other than those of our models.
+    `model` is a path, a name or a hub id, as for `load`, but of a folder. Raises ModelError for a
+    folder that is incomplete, whose weights do not fit its config, or whose index names classes
+    other than those of our models.
     """
-    if not (Path(folder) / INDEX).is_file():
-        folder = embedded_models().get(str(folder), folder)
-    folder = Path(folder)
+    name = _with_hub(model)
+    is_name = name.startswith(HUB) or (name in models_by_name() and not Path(model).is_dir())
+    folder = find_model(name) if is_name else Path(model)
+    if is_network(folder):
+        raise ModelError(f"{model} is not a model folder but one file, which vsr.load takes")
     check_folder(folder)
+    place = choose_device(str(device))
     try:
         with quiet_diffusers():
             networks = {
@@ -66,7 +82,7 @@ def load_pipeline(
     for network in networks.values():
         channels_innermost(network)
     with quiet_diffusers():
-        return pipe.to(device, torch_dtype)
+        return pipe.to(place, torch_dtype)
 
 
 def load_network(kind: Any, folder: Path, *, torch_dtype: torch.dtype | None = None) -> Any:
@@ -98,6 +114,14 @@ def quiet_diffusers() -> Generator[None]:
     finally:
         diffusers_logging.set_verbosity(verbosity)
         diffusers_logging.enable_progress_bar()
+
+
+def _with_hub(model: str | Path) -> str:
+    """`OWNER/NAME` as a name of the hub, if it cannot be a path: no such folder is here."""
+    name = str(model)
+    is_file = name.lower().endswith(NETWORK_SUFFIXES)
+    may_be_path = isinstance(model, Path) or is_file or Path(name).parent.exists()
+    return HUB + name if _HUB_ID.fullmatch(name) and not may_be_path else name
 
 
 def _reason(error: Exception) -> str:

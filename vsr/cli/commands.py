@@ -109,18 +109,39 @@ def _compare(options: Namespace) -> None:
 
 
 def _models(options: Namespace) -> None:
+    _let_threads_sleep()
+    if options.name == "compare":
+        _compare_models(options)
+        return
+    if options.clip is not None:
+        raise ConfigError(
+            f"unknown argument {options.clip}; vsr models compare CLIP shows a moment in each model"
+        )
     from vsr.checkpoints.catalog import catalog
+    from vsr.checkpoints.costs import Machine
 
-    print(*catalog(options.name), sep="\n\n")
+    machine = Machine.here(options.device, options.dtype)
+    print(*catalog(options.name, machine=machine), sep="\n\n")
+
+
+def _compare_models(options: Namespace) -> None:
+    if options.clip is None:
+        raise ConfigError("vsr models compare needs a video: vsr models compare CLIP")
+    from vsr.jobs.model_comparison import compare_models
+
+    names = None if options.only is None else [name.strip() for name in options.only.split(",")]
+    config = UpscaleConfig(device=options.device, dtype=options.dtype)
+    output = Path(options.output) if options.output else None
+    print(compare_models(Path(options.clip), output, config, at=options.at, names=names))
 
 
 def _convert(options: Namespace) -> None:
     from vsr.checkpoints.convert import convert
 
     upscaler = Path(options.upscaler) if options.upscaler else None
-    source, target = Path(options.source), Path(options.target)
-    convert(source, target, vae=options.vae, upscaler=upscaler, overwrite=options.overwrite)
-    print(f"{target} is written: a model folder, whose README.md names the licence")
+    source, target = Path(options.source), Path(options.target) if options.target else None
+    made = convert(source, target, vae=options.vae, upscaler=upscaler, overwrite=options.overwrite)
+    print(f"{made} is written: a model folder, whose README.md names the licence")
 
 
 def _train(options: Namespace) -> None:

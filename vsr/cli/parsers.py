@@ -9,7 +9,7 @@ from jsonargparse import ArgumentParser
 from vsr import __version__
 from vsr.cli.arguments import PRINT_CONFIG
 from vsr.cli.help import HelpFormatter, examples
-from vsr.config import GROUPS, Flag, UpscaleConfig, parse_time
+from vsr.config import GROUPS, Dtype, Flag, UpscaleConfig, parse_time
 
 
 def make_parsers() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
@@ -125,18 +125,37 @@ def _compare_parser() -> ArgumentParser:
 
 def _models_parser() -> ArgumentParser:
     parser = _parser(
-        "models", "[NAME] [options]", "List the models: use, licence, size, speed and memory."
+        "models",
+        "[NAME | compare CLIP] [options]",
+        "List the models with their cost on this machine, or show a moment in each.",
     )
     parser.add_argument(
-        "name", type=str, nargs="?", metavar="NAME", help="show this model alone (default: all)"
+        "name",
+        type=str,
+        nargs="?",
+        metavar="NAME",
+        help="show this model alone (default: all); compare: make a picture of a moment in each",
     )
+    parser.add_argument(
+        "clip", type=str, nargs="?", metavar="CLIP", help="video to compare the models on"
+    )
+    at = "moment to compare, as 90, 2.5s or 0:10 (default: the middle)"
+    parser.add_argument("--at", type=partial(parse_time, name="at"), metavar="TIME", help=at)
+    only = "models to compare, as compact,realesrgan-x4plus (default: all that are here)"
+    parser.add_argument("--only", type=str, metavar="NAMES", help=only)
+    picture = "picture to write (default: CLIP.models.png beside CLIP)"
+    parser.add_argument("--output", type=str, metavar="FILE", help=picture)
+    device = "auto, cpu, cuda, cuda:N or mps (default: auto)"
+    parser.add_argument("--device", type=str, default="auto", metavar="NAME", help=device)
+    dtype = "precision: auto, float32, bfloat16 or float16 (default: auto)"
+    parser.add_argument("--dtype", type=Dtype, default="auto", metavar="NAME", help=dtype)
     _add_common(parser, parser)
     return parser
 
 
 def _convert_parser() -> ArgumentParser:
     parser = _parser(
-        "convert", "SOURCE TARGET [options]", "Convert published weights to a model folder."
+        "convert", "SOURCE [TARGET] [options]", "Convert published weights to a model folder."
     )
     parser.add_argument(
         "source",
@@ -144,7 +163,13 @@ def _convert_parser() -> ArgumentParser:
         metavar="SOURCE",
         help="folder of Upscale-A-Video, lavie_vsr.pt of LaVie, or folder of the SD x4 upscaler",
     )
-    parser.add_argument("target", type=str, metavar="TARGET", help="model folder to write")
+    parser.add_argument(
+        "target",
+        type=str,
+        nargs="?",
+        metavar="TARGET",
+        help="model folder to write (default: in the models folder, under the model's name)",
+    )
     parser.add_argument(
         "--vae",
         type=Literal["3d", "video"],

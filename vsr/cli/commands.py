@@ -29,9 +29,16 @@ def _upscale(options: Namespace) -> None:
 
     source, output, config = _job(options)
     batch = batch_of(source, output, config)
+    if batch is None and options.report:
+        from vsr.jobs.report import upscale_with_report
+
+        print(upscale_with_report(*_film(options), progress=show_progress))
+        return
     if batch is None:
         print(upscale(*_film(options), progress=show_progress))
         return
+    if options.report:
+        raise ConfigError("--report is for one film; use it on the films one by one")
     report = upscale_batch(batch, config, progress=show_progress)
     print(report)
     report.check()

@@ -65,6 +65,11 @@ def _upscale_parser() -> ArgumentParser:
         help="upscale this much from --start, with a page to compare, and stop",
     )
     group.add_argument(
+        "--report",
+        action="store_true",
+        help="also write a page about the run: settings, times, shots, warnings, how it looks",
+    )
+    group.add_argument(
         "--dry-run", action="store_true", help="only say what would be made, as vsr plan does"
     )
     _add_config(parser)

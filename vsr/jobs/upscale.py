@@ -29,13 +29,15 @@ from vsr.video.writing.parts import Part
 class UpscaleReport:
     """The result of a run, and its seconds without those of loading the model.
 
-    `frames` is 0 if the output was found complete, or another rank has joined it.
+    `frames` is 0 if the output was found complete, or another rank has joined it. `shots` are the
+    numbers of their first frames in the source.
     """
 
     output: Path
     frames: int
     size: Size
     seconds: float
+    shots: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         files = [path for path in (self.output, *self.output.rglob("*")) if path.is_file()]
@@ -98,7 +100,7 @@ def upscale(
         return UpscaleReport(job.output, 0, job.size, 0)
     _check_damage(job, shots)
     seconds = time.monotonic() - began - worker.load_seconds
-    return UpscaleReport(job.output, shots.frames, job.size, seconds)
+    return UpscaleReport(job.output, shots.frames, job.size, seconds, shots.shots)
 
 
 def _join(job: Job, work: WorkFolder, shots: ShotList) -> None:

@@ -17,14 +17,20 @@ _MAP_WIDTH = 960  # pixels: maps have no fine detail
 _PROFILE_HEIGHT = 160  # pixels: the least, by repeating rows
 
 
-def comparison_page(films: Films, watch: Watch, boxes: Sequence[Box], *, title: str) -> str:
-    """Return the page of films that `watch` has seen; `boxes` are the crops of its main moment."""
+def comparison_page(
+    films: Films, watch: Watch, boxes: Sequence[Box], *, title: str, more: Sequence[str] = ()
+) -> str:
+    """Return the page of films that `watch` has seen; `boxes` are the crops of its main moment.
+
+    `more` are blocks of HTML that follow the viewer.
+    """
     moments = _shown_moments(films, watch)
     main = moments.index(watch.main)
     views = [View(caption(films, moment), moment.frames) for moment in moments]
     stretch = float(films.pixel_aspect)
     body = [
         viewer(views, films.labels, stretch=stretch, main=main),
+        *more,
         _crops(films, watch.main, boxes, main),
         str(_profiles(films, watch)),
         _curves(films, watch),

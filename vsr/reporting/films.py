@@ -118,6 +118,7 @@ class Films:
             pix_fmt="rgb24",
             color=ColorTags(matrix=MATRIX_RGB, range=FULL),
             siting=None,
+            color_profile=None,
             hdr=HdrMetadata(),
             rotation=0,
             display_matrix=None,

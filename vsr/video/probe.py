@@ -25,14 +25,16 @@ from vsr.video.container import (
     reason_of,
 )
 from vsr.video.hdr import HdrMetadata, hdr_of
+from vsr.video.icc import profile_of
 from vsr.video.images import IMAGE_RATE, list_images, read_image
 from vsr.video.joins import Joins, joins_of
 from vsr.video.matroska import matroska_tables
-from vsr.video.side_data import side_data_of
+from vsr.video.side_data import has_color_profile, side_data_of
 from vsr.video.siting import CENTER, LEFT, assume_siting, has_siting, siting_of
 
 IMAGE_FOLDER = "image folder"
 """The container name of a folder of pictures."""
+_PICTURE_FORMATS = ("_pipe", "image2", "apng")
 _DURATION_IS_END_FORMATS = ("matroska", "asf", "flv")
 """Containers whose header gives the end, counted from zero, as the duration."""
 
@@ -68,6 +70,7 @@ class VideoInfo:
 
     `color` holds the tags of the file; `resolved_color` has the missing ones filled in. `siting` is
     the place of chroma samples with which the pixels are read, None for formats without any.
+    `color_profile` is an ICC profile of RGB.
     Players turn the pixels by `rotation` degrees counter-clockwise; `display_matrix` is the full
     transform. `frame_count` is an estimate.
     """
@@ -84,6 +87,7 @@ class VideoInfo:
     sample_aspect_ratio: Fraction
     color: ColorTags
     siting: str | None
+    color_profile: bytes | None
     hdr: HdrMetadata
     rotation: int
     display_matrix: tuple[int, ...] | None
@@ -133,6 +137,8 @@ def describe(info: VideoInfo) -> list[tuple[str, str]]:
     ]
     if info.siting is not None:
         rows.append(("chroma", f"sited {info.siting}"))
+    if info.color_profile is not None:
+        rows.append(("profile", f"ICC, {len(info.color_profile)} bytes"))
     if info.hdr != HdrMetadata():
         rows.append(("HDR", str(info.hdr)))
     rows += [(f"stream {stream.index}", str(stream)) for stream in info.streams]
@@ -185,6 +191,7 @@ def _probe_stream(path: Path, container: InputContainer, stream: VideoStream) ->
         sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
         color=color,
         siting=_siting(path, frame, color.resolved(frame.height, frame.format.name)),
+        color_profile=_color_profile(path, frame),
         hdr=hdr_of(frame),
         rotation=0 if matrix is None else frame.rotation,
         display_matrix=matrix,
@@ -254,6 +261,16 @@ def _siting(path: Path, frame: VideoFrame, color: ColorTags) -> str | None:
             return siting
         assume_siting(stream.codec_context, LEFT)
         return siting_of(_first_frame(path, container, stream))
+
+
+def _color_profile(path: Path, frame: VideoFrame) -> bytes | None:
+    """The ICC profile of the first frame: of the picture file, or of the picture in a video."""
+    if not has_color_profile(frame):
+        return None
+    with open_video(path) as (container, stream), path.open("rb") as file:
+        if container.format.name.endswith(_PICTURE_FORMATS):
+            return profile_of(file.read())
+        return profile_of(bytes(next(demuxed(container, [stream]))))
 
 
 def _end(container: InputContainer, stream: VideoStream) -> Fraction | None:
@@ -351,6 +368,7 @@ def _probe_images(folder: Path, rate: Fraction) -> VideoInfo:
         sample_aspect_ratio=Fraction(1),
         color=ColorTags(matrix=MATRIX_RGB, range=FULL),
         siting=None,
+        color_profile=profile_of(images[0].read_bytes()),
         hdr=HdrMetadata(),
         rotation=0,
         display_matrix=None,

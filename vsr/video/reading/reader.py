@@ -229,7 +229,7 @@ class VideoReader:
         if self._tags().get("alpha_mode") == "1" or _has_visible_alpha(picture):
             _log.warning("%s has an alpha channel, which is left out", path)
         tags = self.info.color
-        if has_color_profile(picture):
+        if self.info.color_profile is None and has_color_profile(picture):
             _log.warning("%s has a colour profile (ICC), which is left out", path)
         fmt, known = self.info.pix_fmt, (UNSPECIFIED, self.info.resolved_color.matrix)
         if tags.matrix not in known and not (is_rgb(fmt) or is_gray(fmt)):

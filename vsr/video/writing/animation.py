@@ -20,6 +20,7 @@ from vsr.video.images import decode_image, upright
 from vsr.video.pixels import Pixels
 from vsr.video.probe import VideoInfo
 from vsr.video.writing.parts import Part
+from vsr.video.writing.stream_fates import profile_loss
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +44,8 @@ class AnimationFile:
         self._source = source
         self._codec = codec
         self._pictures = _Spool(path.parent)
+        if (loss := profile_loss(source, path)) is not None:
+            _log.warning("%s: %s", source.path, loss)
         others = [str(stream) for stream in source.streams if stream.index != source.stream_index]
         if others:
             _log.warning(

@@ -167,6 +167,8 @@ class Muxer:
 
     def _open(self) -> None:
         source = self._source
+        for loss in container_losses(source, self._path):
+            _log.warning("%s: %s", source.path, loss)
         # Without bitexact Matroska numbers its tracks at random.
         options = {"fflags": "+bitexact"}
         if holds_exact_times(self._path):
@@ -197,8 +199,6 @@ class Muxer:
                     "%s: the tag of a stereoscopic film is left out; .mkv holds it", source.path
                 )
             self._stream.disposition = video.disposition
-            for loss in container_losses(source):
-                _log.warning("%s: %s", source.path, loss)
             kept = streams_to_copy(source, container, self._path)
             self._copier = StreamCopier(
                 source, container, self._output, streams=kept, span=self._span

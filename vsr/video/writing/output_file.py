@@ -11,6 +11,7 @@ from typing import Self
 from vsr.errors import OutputError
 from vsr.runtime.files import flush, put_in_place, put_new_in_place
 from vsr.video.container import open_video
+from vsr.video.icc import with_profile
 from vsr.video.images import decode_image, encode_png, upright
 from vsr.video.pixels import Pixels
 from vsr.video.probe import VideoInfo
@@ -191,6 +192,7 @@ class _PngFolder:
         self._folder = folder
         self._count = 0
         self._rotation = source.rotation
+        self._profile = source.color_profile
         try:
             folder.mkdir()
         except OSError as error:
@@ -206,10 +208,14 @@ class _PngFolder:
         for frame in part.frames:
             path = self._folder / f"{self._count:08d}.png"
             try:
-                path.write_bytes(_upright_png(frame.data, self._rotation))
+                path.write_bytes(self._finished(frame.data))
             except OSError as error:
                 raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
             self._count += 1
+
+    def _finished(self, content: bytes) -> bytes:
+        content = _upright_png(content, self._rotation)
+        return content if self._profile is None else with_profile(content, self._profile)
 
     def finish(self) -> None:
         """Do nothing: every picture is complete."""

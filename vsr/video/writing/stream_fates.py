@@ -16,6 +16,7 @@ from vsr.video.container import codec_context, codec_name, is_cover, open_video
 from vsr.video.joins import joins_of
 from vsr.video.matroska import matroska_tables
 from vsr.video.probe import StreamInfo, VideoInfo
+from vsr.video.suffixes import ending
 
 _log = logging.getLogger(__name__)
 
@@ -57,9 +58,18 @@ def stream_fates(source: VideoInfo, path: Path) -> tuple[StreamFate, ...]:
         )
 
 
-def container_losses(source: VideoInfo) -> tuple[str, ...]:
-    """One sentence for each property of the source's container that no output keeps."""
-    return () if source.is_image_folder else matroska_tables(source.path).losses()
+def container_losses(source: VideoInfo, path: Path) -> tuple[str, ...]:
+    """One sentence for each property of the source's file that the output at `path` lacks."""
+    found = () if source.is_image_folder else matroska_tables(source.path).losses()
+    profile = profile_loss(source, path)
+    return found if profile is None else (*found, profile)
+
+
+def profile_loss(source: VideoInfo, path: Path) -> str | None:
+    """A sentence on a colour profile that the output at `path` lacks: folders of PNG keep it."""
+    if source.color_profile is None or not ending(path):
+        return None
+    return f"its colour profile (ICC) is left out: {ending(path)} gets none; --codec png keeps it"
 
 
 def check_audio(source: VideoInfo, container: InputContainer, path: Path) -> None:

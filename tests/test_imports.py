@@ -15,6 +15,7 @@ FILES = sorted(
 # Each level imports from those before it; what stands beside each other does not know each other.
 ROOMS = (
     ("errors", "__version__"),
+    ("option_values",),
     ("config",),
     ("runtime",),
     ("ops", "video"),

@@ -1,6 +1,5 @@
 """The options of an upscaling run: every default is here; flags and files only override them."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -8,6 +7,7 @@ from fractions import Fraction
 from typing import Annotated, Literal
 
 from vsr.errors import ConfigError
+from vsr.option_values import check_pattern, in_range, parse_keyframes, parse_rate, parse_steps
 
 Color = Literal["none", "wavelet", "adain"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
@@ -16,20 +16,21 @@ AttentionBackend = Literal["sdpa", "xformers"]
 Deinterlace = Literal["off", "auto", "on"]
 Codec = Literal["x264", "x265", "av1", "prores", "ffv1", "png", "gif", "apng"]
 
+INTERPOLATIONS = ("bicubic", "lanczos")
+"""Models that need no network."""
 NATIVE_SCALE = 4
 """Scale of a model folder: width and height of the output over those of the source."""
+PICTURE_REACH = 24
+"""Frames before the frame of a given picture from which on its detail is carried back."""
 NETWORK_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
 """Suffixes of a model that is one file: an image network."""
 
-
-NAME_FIELDS = ("stem", "scale", "ending")
-"""The fields of `UpscaleConfig.name`: `film`, `x4` and `mkv` for film.mkv."""
-_LOWEST_RATE, _HIGHEST_RATE = Fraction(1, 100), Fraction(1000)
 
 GROUPS = (
     "input and output",
     "model",
     "quality",
+    "texture",
     "speed and memory",
     "encoding",
     "film",
@@ -149,6 +150,34 @@ class UpscaleConfig:
             "colour matching to the source: none, wavelet or adain (default: the model's)",
         ),
     ] = None
+    texture: Annotated[
+        str | None,
+        Flag(
+            "texture",
+            "NAME",
+            "whose fine detail is carried from key frames onto all others: an embedded model, a"
+            " model folder, a network file, a folder of pictures, or none (default: none)",
+        ),
+    ] = None
+    texture_strength: Annotated[
+        float, Flag("texture", "N", "strength of the carried detail, 0 to 100 (default: 50)")
+    ] = 50.0
+    keyframes: Annotated[
+        str,
+        Flag(
+            "texture",
+            "N",
+            "frames from one key frame to the next, or auto: where something new is seen"
+            " (default: auto)",
+        ),
+    ] = "auto"
+    texture_prompt: Annotated[
+        str | None, Flag("texture", "TEXT", "text prompt for the model of --texture")
+    ] = None
+    texture_steps: Annotated[
+        int | None,
+        Flag("texture", "N", "denoising steps of the model of --texture (default: the model's)"),
+    ] = None
     device: Annotated[
         str, Flag("speed and memory", "NAME", "auto, cpu, cuda, cuda:N or mps (default: auto)")
     ] = "auto"
@@ -234,21 +263,23 @@ class UpscaleConfig:
 
     def __post_init__(self) -> None:
         """Check the ranges that hold for every source and model."""
-        for name in ("model", "device", "preset", "flow_weights"):
+        for name in ("model", "device", "preset", "flow_weights", "texture"):
             if getattr(self, name) == "":
                 raise ConfigError(f"{name} is empty; leave it out, or give a name")
-        _in_range("scale", self.scale, 1)
-        _in_range("height", self.height, 2)
-        _in_range("steps", self.steps, 1, 1000)
-        _in_range("noise_level", self.noise_level, 0, 1000)
-        _in_range("guidance_scale", self.guidance_scale, 0)
-        _in_range("seed", self.seed, 0, 2**63 - 1)
-        _in_range("segment_length", self.segment_length, 1)
-        _in_range("max_clip_frames", self.max_clip_frames, 1)
-        _in_range("tile", self.tile, 16)
-        _in_range("crf", self.crf, 0, 63)
-        _in_range("start", self.start, 0)
-        _in_range("duration", self.duration, 0)
+        in_range("scale", self.scale, 1)
+        in_range("height", self.height, 2)
+        in_range("steps", self.steps, 1, 1000)
+        in_range("noise_level", self.noise_level, 0, 1000)
+        in_range("guidance_scale", self.guidance_scale, 0)
+        in_range("texture_strength", self.texture_strength, 0, 100)
+        in_range("texture_steps", self.texture_steps, 1, 1000)
+        in_range("seed", self.seed, 0, 2**63 - 1)
+        in_range("segment_length", self.segment_length, 1)
+        in_range("max_clip_frames", self.max_clip_frames, 1)
+        in_range("tile", self.tile, 16)
+        in_range("crf", self.crf, 0, 63)
+        in_range("start", self.start, 0)
+        in_range("duration", self.duration, 0)
         if self.duration == 0:
             raise ConfigError("duration is 0 seconds; leave it out to upscale to the end")
         if self.height is not None and self.scale is not None:
@@ -259,19 +290,25 @@ class UpscaleConfig:
             raise ConfigError(
                 f"lossless means ffv1, but codec = {self.codec}: give one of lossless and codec"
             )
-        _parse_steps(self.propagation_steps)
-        _parse_rate(self.fps)
-        _check_pattern(self.name)
+        parse_steps(self.propagation_steps)
+        parse_keyframes(self.keyframes)
+        parse_rate(self.fps)
+        check_pattern(self.name)
 
     @property
     def propagation(self) -> tuple[int, ...] | None:
         """The steps after which latents are propagated; None leaves them to the model."""
-        return _parse_steps(self.propagation_steps)
+        return parse_steps(self.propagation_steps)
+
+    @property
+    def key_distance(self) -> int | None:
+        """Frames from one key frame to the next; None places them by what is new."""
+        return parse_keyframes(self.keyframes)
 
     @property
     def frame_rate(self) -> Fraction | None:
         """The frame rate of a folder of pictures; None means the usual one."""
-        return _parse_rate(self.fps)
+        return parse_rate(self.fps)
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
@@ -297,59 +334,3 @@ def parse_time(value: str | float, *, name: str) -> float:
             "as 0:10 or 1:02:03.5"
         )
     return sum(part * 60**power for power, part in enumerate(reversed(parts)))
-
-
-def _in_range(name: str, value: float | None, low: float, high: float = math.inf) -> None:
-    if value is not None and not (math.isfinite(value) and low <= value <= high):
-        allowed = f"at least {low}" if high == math.inf else f"from {low} to {high}"
-        raise ConfigError(f"{name} = {value} is out of range; it can be {allowed}")
-
-
-def _parse_rate(value: str | None) -> Fraction | None:
-    if value is None:
-        return None
-    try:
-        rate = Fraction(value)
-    except (ValueError, ZeroDivisionError):
-        rate = Fraction(0)
-    if not _LOWEST_RATE <= rate <= _HIGHEST_RATE:
-        raise ConfigError(
-            f"fps = {value} is not a frame rate; it can be a number as 18 or 23.976, or a fraction "
-            f"as 24000/1001, from {_LOWEST_RATE} to {_HIGHEST_RATE}"
-        )
-    return rate
-
-
-def _check_pattern(pattern: str | None) -> None:
-    """Raise ConfigError for a pattern of names with a folder, or with other fields."""
-    if pattern is None:
-        return
-    try:
-        name = pattern.format(**dict.fromkeys(NAME_FIELDS, "film"))
-    except (LookupError, ValueError, AttributeError):
-        name = ""
-    if not name or name in (".", "..") or any(mark in name for mark in "/\\\0"):
-        fields = ", ".join(f"{{{field}}}" for field in NAME_FIELDS)
-        raise ConfigError(
-            f'name = {pattern!r} is no pattern of file names; it can be as "{{stem}}_4k", with the '
-            f"fields {fields}; give a folder as the output"
-        )
-
-
-def _parse_steps(value: str | int | Sequence[int] | None) -> tuple[int, ...] | None:
-    if value is None:
-        return None
-    if isinstance(value, str):
-        parts = [] if value.strip() == "none" else value.split(",")
-    else:
-        parts = [value] if isinstance(value, int) else list(value)
-    try:
-        steps = tuple(int(part) for part in parts)
-    except ValueError:
-        steps = (-1,)
-    if any(step < 0 for step in steps):
-        raise ConfigError(
-            f"propagation_steps = {value} is not a list of steps; it can be none, or step numbers "
-            "from 0, as 0,2,4"
-        )
-    return steps

@@ -93,7 +93,7 @@ def test_the_models_folder_is_that_of_the_environment_or_of_the_users_data(monke
     file = saved(compact(scale=2), tmp_path / "sharp.pth")
     assert own_models() == {"sharp": file}
     assert (find_model("sharp"), native_scale("sharp")) == (file, 2)
-    with pytest.raises(ModelError, match="in the models folder: sharp; anything else"):
+    with pytest.raises(ModelError, match="in the models folder: sharp; without"):
         find_model("nothing")
 
 

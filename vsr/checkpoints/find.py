@@ -5,7 +5,7 @@ from pathlib import Path
 
 from vsr.checkpoints.fetch import HUB, fetch
 from vsr.checkpoints.index import INDEX
-from vsr.config import NATIVE_SCALE, NETWORK_SUFFIXES, nearest
+from vsr.config import INTERPOLATIONS, NATIVE_SCALE, NETWORK_SUFFIXES, nearest
 from vsr.errors import ModelError
 from vsr.models.network_kind import is_recurrent
 from vsr.pipelines.clip_length import RECURRENT_LOOK_AHEAD
@@ -33,10 +33,21 @@ def find_model(name: str) -> Path:
     own = f"; in the models folder: {', '.join(own_models())}" if own_models() else ""
     raise ModelError(
         f"there is no model {name}{nearest(name, list(here)) or '.'} "
-        f"Embedded: {', '.join(embedded_models())}{own}; anything else is the path of a model "
+        f"Embedded: {', '.join(embedded_models())}{own}; without a network: "
+        f"{', '.join(INTERPOLATIONS)}; anything else is the path of a model "
         f"folder, of a network (a file that ends in {', '.join(NETWORK_SUFFIXES)}), or "
         f"{HUB}OWNER/NAME"
     )
+
+
+def is_picture_folder(name: str | None) -> bool:
+    """Return True for a folder that is no model: it holds pictures."""
+    return name is not None and Path(name).is_dir() and not (Path(name) / INDEX).is_file()
+
+
+def is_interpolation(name: str) -> bool:
+    """Return True for bicubic and lanczos, unless a file or folder has that name."""
+    return name in INTERPOLATIONS and not Path(name).exists()
 
 
 def is_network(path: Path) -> bool:

@@ -10,7 +10,7 @@ import torch
 from diffusers.utils import logging as diffusers_logging
 
 from vsr.checkpoints.fetch import HUB
-from vsr.checkpoints.find import find_model, is_network, models_by_name
+from vsr.checkpoints.find import find_model, is_interpolation, is_network, models_by_name
 from vsr.checkpoints.index import check_folder
 from vsr.config import NETWORK_SUFFIXES, Dtype
 from vsr.errors import ModelError
@@ -20,11 +20,14 @@ from vsr.models.network_kind import is_recurrent
 from vsr.models.unet import UNetVideoModel
 from vsr.models.vae import AutoencoderKLVideo
 from vsr.pipelines.image import ImageUpscalePipeline
+from vsr.pipelines.interpolation import InterpolationPipeline
 from vsr.pipelines.recurrent import RecurrentUpscalePipeline
 from vsr.pipelines.video import VideoUpscalePipeline
 from vsr.runtime.device import choose_device, choose_dtype
 
-Pipeline = VideoUpscalePipeline | ImageUpscalePipeline | RecurrentUpscalePipeline
+Pipeline = (
+    VideoUpscalePipeline | ImageUpscalePipeline | RecurrentUpscalePipeline | InterpolationPipeline
+)
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -38,7 +41,11 @@ def load(
     such path, or `hf:OWNER/NAME`. `device`: auto, cpu, cuda, cuda:N or mps. `dtype`: auto takes a
     fast number format that device and network compute in. Raises ModelError for a model that is
     missing, broken or refused, DeviceError for a device that is not there.
+
+    "bicubic" and "lanczos" are interpolation without a network.
     """
+    if is_interpolation(str(model)):
+        return InterpolationPipeline(str(model))
     path, place = find_model(_with_hub(model)), choose_device(str(device))
     chosen = choose_dtype(dtype, place)
     if not is_network(path):

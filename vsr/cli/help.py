@@ -67,7 +67,7 @@ EXAMPLES = {
     """,
     "benchmark": """
         vsr benchmark PAIRS/set.json
-        vsr benchmark INPUTS --gt TRUTHS --models compact,my_network.safetensors --repeats 3
+        vsr benchmark INPUTS --gt TRUTHS --models compact,network.safetensors
     """,
 }
 """Examples by command, for the end of its help."""

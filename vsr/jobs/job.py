@@ -5,8 +5,8 @@ from math import ceil
 from pathlib import Path
 
 from vsr import __version__
-from vsr.checkpoints.find import look_ahead, native_scale
-from vsr.config import UpscaleConfig
+from vsr.checkpoints.find import is_picture_folder, look_ahead, native_scale
+from vsr.config import PICTURE_REACH, UpscaleConfig
 from vsr.jobs.model import Model
 from vsr.jobs.resume.identity import Identity, options_identity, source_identity
 from vsr.jobs.target import default_output, encoder_settings
@@ -54,7 +54,10 @@ class Job:
             size=size,
             clip_frames=clip_length(small, config),
             encoding=encoding,
-            look_ahead=look_ahead(config.model),
+            look_ahead=max(
+                look_ahead(config.model),
+                PICTURE_REACH if is_picture_folder(config.texture) else 0,
+            ),
         )
 
     def check_output(self) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from vsr.checkpoints.find import find_model
+from vsr.checkpoints.find import find_model, is_interpolation, is_picture_folder
 from vsr.config import UpscaleConfig
 from vsr.jobs.resume.identity import Identity, files_identity
 from vsr.pipelines.presets import read_preset
@@ -61,7 +61,8 @@ class ConfiguredModel:
         config, device = self.config, choose_device(self.config.device)
         weights = Path(config.flow_weights) if config.flow_weights else None
         self._identity = {
-            **files_identity("the model", find_model(config.model)),
+            **files_identity("the model", _path_of(config.model)),
+            **files_identity("the texture", _path_of(config.texture)),
             **files_identity("the flow weights", weights),
             "values of the preset": read_preset(config.preset) if config.preset else None,
             "kind of device": device.type,
@@ -76,4 +77,13 @@ class ConfiguredModel:
         if self._upscaler is None:
             self._upscaler = load_upscaler(self.config, size, timer)
         self._upscaler.size = size
+        if self._upscaler.texture is not None:
+            self._upscaler.texture.begin_film()
         return self._upscaler
+
+
+def _path_of(name: str | None) -> Path | None:
+    """Return the files of a model or of a texture; None where there are none."""
+    if name is None or name == "none" or is_interpolation(name):
+        return None
+    return Path(name) if is_picture_folder(name) else find_model(name)

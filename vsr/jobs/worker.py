@@ -1,5 +1,6 @@
 """A worker: reads the source, upscales its shots and stores them, overlapped."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -22,6 +23,8 @@ from vsr.video.reading.shots import ShotDetector
 
 if TYPE_CHECKING:  # it brings torch
     from vsr.upscaling.clip_upscaler import UpscaledClip
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -80,6 +83,12 @@ class Worker:
         found = ShotList(tuple(shots), frames, reader.damage)
         self.work.shots = found
         return found
+
+    def report_texture(self) -> None:
+        """Log what part of the frames the network of the texture saw in this run."""
+        texture = getattr(self._upscaler, "texture", None)
+        if texture is not None and texture.frames:
+            _log.info("%s", texture.report())
 
     def _open_shot(self, shots: list[int]) -> ShotWork | None:
         """Return the last of the shots, if it is this rank's and not finished."""

@@ -41,18 +41,23 @@ class DisFlow:
     """Dense inverse search on luma (Kroeger et al. 2016) by OpenCV, on the CPU.
 
     `fine`: search at full size with more refinement, three times as slow (see `_FINEST`), for
-    networks that need flow to a fraction of a small pixel.
+    flow to a fraction of a small pixel. `smoothness`: the weight of regularity in the refinement;
+    None leaves it to the preset.
     """
 
-    def __init__(self, preset: str = "medium", *, fine: bool = False) -> None:
+    def __init__(
+        self,
+        preset: str = "medium",
+        *,
+        fine: bool = False,
+        smoothness: float | None = None,
+    ) -> None:
         if preset not in get_args(DisPreset):
             raise ConfigError(f"unknown DIS {preset = }, allowed are {get_args(DisPreset)}")
-        self._search = cv2.DISOpticalFlow.create(
-            getattr(cv2, f"DISOPTICAL_FLOW_PRESET_{preset.upper()}")
+        # OpenCV keeps an initial flow for later calls without one: they get a search of their own
+        self._search, self._continued = (
+            _dis(preset, fine=fine, smoothness=smoothness) for _ in range(2)
         )
-        if fine:
-            self._search.setFinestScale(_FINEST)
-            self._search.setVariationalRefinementIterations(_REFINEMENTS)
 
     def __call__(self, frames: Float[Tensor, "b 3 t h w"]) -> Flows:
         """Returns flows of t - 1 pairs; frames below 32 pixels are padded, their flow cropped."""
@@ -63,12 +68,42 @@ class DisFlow:
         backward = [[self._pair(*pair[::-1]) for pair in pairwise(clip)] for clip in clips]
         return Flows(_stacked(forward).to(frames.device), _stacked(backward).to(frames.device))
 
-    def _pair(self, source: NDArray[np.uint8], target: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def between(
+        self,
+        source: Float[Tensor, "1 3 h w"],
+        target: Float[Tensor, "1 3 h w"],
+        initial: Float[Tensor, "1 2 h w"] | None = None,
+    ) -> Float[Tensor, "1 2 h w"]:
+        """Returns the flow from one frame to another; the search begins at `initial`."""
+        here, there = (_luma(frame[:, :, None])[0, 0] for frame in (source, target))
+        begin = None if initial is None else initial[0].cpu().numpy()
+        return torch.from_numpy(self._pair(here, there, begin))[None].to(source.device)
+
+    def _pair(
+        self,
+        source: NDArray[np.uint8],
+        target: NDArray[np.uint8],
+        initial: NDArray[np.float32] | None = None,
+    ) -> NDArray[np.float32]:
         h, w = source.shape
         margin = ((0, max(0, _DIS_MIN_SIZE - h)), (0, max(0, _DIS_MIN_SIZE - w)))
         padded = [np.pad(image, margin, mode="edge") for image in (source, target)]
-        flow: Any = self._search.calc(padded[0], padded[1], None)  # type: ignore[call-overload]
-        return rearrange(np.asarray(flow[:h, :w], np.float32), "h w two -> two h w")
+        if initial is None:
+            flow: Any = self._search.calc(padded[0], padded[1], None)  # type: ignore[call-overload]
+        else:
+            begin = np.pad(rearrange(initial, "two h w -> h w two"), (*margin, (0, 0)), mode="edge")
+            flow = self._continued.calc(padded[0], padded[1], np.ascontiguousarray(begin))
+        return rearrange(np.asarray(flow[:h, :w], np.float32), "h w two -> two h w").copy()
+
+
+def _dis(preset: str, *, fine: bool, smoothness: float | None) -> cv2.DISOpticalFlow:
+    search = cv2.DISOpticalFlow.create(getattr(cv2, f"DISOPTICAL_FLOW_PRESET_{preset.upper()}"))
+    if fine:
+        search.setFinestScale(_FINEST)
+        search.setVariationalRefinementIterations(_REFINEMENTS)
+    if smoothness is not None:
+        search.setVariationalRefinementAlpha(smoothness)
+    return search
 
 
 def flow_estimator(

@@ -106,10 +106,17 @@ def consistent(
     |f + b|^2 < alpha1 (|f|^2 + |b|^2) + alpha2 with b = check(p + flow(p)), Sundaram et al. 2010,
     eq. 5; its inputs are flows between the same two frames in opposite directions.
     """
+    error, length = round_trip_error(flow, check)
+    return error < alpha1 * length + alpha2
+
+
+def round_trip_error(
+    flow: Float[Tensor, "b 2 h w"], check: Float[Tensor, "b 2 h w"]
+) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"]]:
+    """Returns |f + b|^2 and |f|^2 + |b|^2 with b = check(p + flow(p)), in square pixels."""
     flow = flow.float()
     back = warp(check.float(), flow)
-    error = _squared_length(flow + back)
-    return error < alpha1 * (_squared_length(flow) + _squared_length(back)) + alpha2
+    return _squared_length(flow + back), _squared_length(flow) + _squared_length(back)
 
 
 def resize_flow(flow: Float[Tensor, "b 2 h w"], size: tuple[int, int]) -> Float[Tensor, "b 2 _ _"]:

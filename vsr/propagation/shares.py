@@ -122,11 +122,22 @@ def trust(
     assert config.gate is not None, "without a gate the round trip alone is trusted"
     valid = consistent(there, back, alpha1=config.alpha1, alpha2=config.alpha2 / scale**2)
     moved = warp(neighbour, there, mode="bicubic", padding="border")
-    difference = (own - moved).mean(dim=1, keepdim=True).abs() / _GREY_LEVEL
+    return valid * agreement(brightness_difference(own, moved), gate=config.gate)
+
+
+def brightness_difference(
+    own: Float[Tensor, "b 3 h w"], moved: Float[Tensor, "b 3 h w"]
+) -> Float[Tensor, "b 1 h w"]:
+    """Returns the signed difference of brightness of two frames in [-1, 1], in grey levels."""
+    return (own - moved).mean(dim=1, keepdim=True) / _GREY_LEVEL
+
+
+def agreement(difference: Float[Tensor, "b 1 h w"], *, gate: float) -> Float[Tensor, "b 1 h w"]:
+    """Returns exp(-(d / gate)^2) with d the mean of |difference| over squares of 3x3 pixels."""
     margin = _NEIGHBOURHOOD // 2
-    padded = F.pad(difference, (margin,) * 4, mode="replicate")
+    padded = F.pad(difference.abs(), (margin,) * 4, mode="replicate")
     mean = F.avg_pool2d(padded, _NEIGHBOURHOOD, stride=1)
-    return valid * torch.exp(-((mean / config.gate) ** 2))
+    return torch.exp(-((mean / gate) ** 2))
 
 
 def _pair(

@@ -16,8 +16,10 @@ from vsr.checkpoints.load import quiet_diffusers
 from vsr.errors import DeviceError, NumericalError
 from vsr.models.flow_estimators import FlowEstimator
 from vsr.ops.resize import reduce_frames
+from vsr.pipelines.keyframes import FilmFrame, KeyframeTexture
 from vsr.pipelines.memory import MemoryTraits
 from vsr.pipelines.settings import SamplingConfig
+from vsr.propagation.keyframes import KeyframeState
 from vsr.propagation.propagator import PropagationState
 from vsr.runtime.device import smaller_dtype
 from vsr.runtime.timing import Timer
@@ -120,7 +122,9 @@ class Upscaler:
     size: Size
     timer: Timer
     fallback: Fallback = AS_ASKED
+    texture: KeyframeTexture | None = None
     _state: PropagationState | None = None
+    _keys: KeyframeState | None = None
     _device: torch.device = field(init=False)
 
     def __post_init__(self) -> None:
@@ -137,7 +141,7 @@ class Upscaler:
         try:
             while True:
                 try:
-                    pixels, self._state = self._frames(clip)
+                    pixels, self._state, self._keys = self._frames(clip)
                 except NumericalError as error:
                     retry = partial(self._use_float32, str(error))
                 except (RuntimeError, MemoryError, cv2.error) as error:
@@ -152,18 +156,24 @@ class Upscaler:
                 self._convert(dtype)
 
     def carried(self) -> bytes:
-        """Returns what the last clip hands to the next one of its shot: a line of JSON, a state."""
-        fallback = json.dumps(asdict(self.fallback)).encode()
-        return fallback + b"\n" + (b"" if self._state is None else self._state.to_bytes())
+        """Returns what the last clip hands to the next one of its shot: a line of JSON, states."""
+        state = b"" if self._state is None else self._state.to_bytes()
+        keys = b"" if self.texture is None else self.texture.to_bytes(self._keys)
+        facts = {"fallback": asdict(self.fallback), "keys": len(keys)}
+        return json.dumps(facts).encode() + b"\n" + keys + state
 
     def resume(self, carried: bytes) -> None:
         """Go on as the upscaler did that carried these bytes."""
-        fallback, _, state = carried.partition(b"\n")
-        self.fallback = Fallback(**json.loads(fallback))
+        line, _, states = carried.partition(b"\n")
+        facts = json.loads(line)
+        keys, state = states[: facts["keys"]], states[facts["keys"] :]
+        self.fallback = Fallback(**facts["fallback"])
+        self._keys = None if self.texture is None else self.texture.from_bytes(keys)
         self._state = PropagationState.from_bytes(state, self._device) if state else None
 
-    def _frames(self, clip: Clip) -> tuple[Frames, PropagationState | None]:
+    def _frames(self, clip: Clip) -> tuple[Frames, PropagationState | None, KeyframeState | None]:
         state = None if clip.starts_shot else self._state
+        keys = None if clip.starts_shot else self._keys
         settings = self.settings
         if self.fallback.tile is not None:
             settings = replace(settings, tile=self.fallback.tile)
@@ -184,10 +194,26 @@ class Upscaler:
             except NumericalError as error:
                 bad = [first + i for i in error.frames or range(len(frames))]
                 raise NumericalError(f"{error} (frames {_listed(bad)} of the source)") from error
+            large, keys = self._textured(clip, part, result.frames, keys)
             with self.timer("reduce"):
-                done.append(reduce_frames(result.frames, self.size.height, self.size.width))
+                done.append(reduce_frames(large, self.size.height, self.size.width))
             state = result.state
-        return np.concatenate(done) if len(done) > 1 else done[0], state
+        return np.concatenate(done) if len(done) > 1 else done[0], state, keys
+
+    def _textured(
+        self, clip: Clip, part: slice, large: Frames, keys: KeyframeState | None
+    ) -> tuple[Frames, KeyframeState | None]:
+        """Returns a part of the clip with carried detail, and the keys after it."""
+        if self.texture is None:
+            return large, keys
+        all_frames = [*clip.frames, *clip.ahead]
+        small = [
+            FilmFrame(clip.first_frame_index + i, float(frame.seconds), frame.pixels)
+            for i, frame in enumerate(all_frames[part.start :], part.start)
+        ]
+        count = part.stop - part.start
+        ahead = small[count : count + self.texture.ahead]
+        return self.texture(small[:count], large, state=keys, ahead=ahead, timer=self.timer)
 
     def _ahead(self, clip: Clip, end: int) -> dict[str, Any]:
         """The argument with the frames after the part that ends there, if the model takes it."""

@@ -1,15 +1,18 @@
 """From the options of a run to a loaded pipeline with its settings."""
 
 import logging
+from pathlib import Path
 from typing import Any
 
-from vsr.checkpoints.find import find_model, is_network
+from vsr.checkpoints.find import find_model, is_interpolation, is_network, is_picture_folder
 from vsr.checkpoints.load import load
 from vsr.config import UpscaleConfig
 from vsr.errors import ConfigError
 from vsr.models.flow_estimators import flow_estimator
+from vsr.pipelines.keyframes import KeyframeTexture, PictureFolder, network_draws
 from vsr.pipelines.presets import read_preset
 from vsr.pipelines.recurrent import RecurrentUpscalePipeline
+from vsr.propagation.keyframes import KeyframeConfig
 from vsr.runtime.device import choose_device
 from vsr.runtime.memory import keep_freed_memory
 from vsr.runtime.timing import Timer
@@ -22,16 +25,16 @@ _log = logging.getLogger(__name__)
 
 def load_upscaler(config: UpscaleConfig, size: Size, timer: Timer) -> Upscaler:
     """Returns the model that `config` names, on the device that it names, with all choices made."""
-    model = find_model(config.model)
+    model = None if is_interpolation(config.model) else find_model(config.model)
     device = choose_device(config.device)
     if device.type == "cpu":
         keep_freed_memory()
     if config.preset is not None:
-        if is_network(model):
-            raise ConfigError(f"presets are for model folders, not for the file {model}")
+        if model is None or is_network(model):
+            raise ConfigError(f"presets are for model folders, not for {config.model}")
         read_preset(config.preset)  # an unknown one is named before minutes of loading
-    with as_device_error(f"the model {model.name}"):
-        pipeline = load(model, device=device, dtype=config.dtype)
+    with as_device_error(f"the model {config.model}"):
+        pipeline = load(model or config.model, device=device, dtype=config.dtype)
     pipeline.set_attention_backend(config.attention)
     settings = pipeline.configured(sampling_overrides(config), preset=config.preset)
     is_recurrent = isinstance(pipeline, RecurrentUpscalePipeline)
@@ -43,8 +46,32 @@ def load_upscaler(config: UpscaleConfig, size: Size, timer: Timer) -> Upscaler:
             device=device,
             fine=is_recurrent,
         )
-    _log.info("%s on %s in %s", model.name, device, dtype_name(pipeline.dtype))
-    return Upscaler(pipeline, settings, size, timer)
+    name = config.model if model is None else model.name
+    _log.info("%s on %s in %s", name, pipeline.device, dtype_name(pipeline.dtype))
+    texture = load_texture(config, pipeline.scale)
+    return Upscaler(pipeline, settings, size, timer, texture=texture)
+
+
+def load_texture(config: UpscaleConfig, scale: int) -> KeyframeTexture | None:
+    """Returns the texture that `config` names for frames `scale` times larger; None for none."""
+    name = config.texture
+    if name is None or name == "none" or config.texture_strength == 0:
+        return None
+    device = choose_device(config.device)
+    keys = KeyframeConfig(strength=config.texture_strength / 100, every=config.key_distance)
+    if is_picture_folder(name):
+        pictures = PictureFolder(Path(name))
+        _log.info("texture from the pictures in %s", name)
+        return KeyframeTexture(keys, scale, pictures=pictures, device=device)
+    with as_device_error(f"the texture model {name}"):
+        pipeline = load(name, device=device, dtype=config.dtype)
+    overrides = {"prompt": config.texture_prompt, "num_inference_steps": config.texture_steps}
+    settings = pipeline.configured({**overrides, "propagation_steps": ()})
+    if pipeline.scale != scale:
+        _log.info("key frames of %s are resized from %s to %s times", name, pipeline.scale, scale)
+    _log.info("texture of key frames by %s, strength %g", name, config.texture_strength)
+    draws = network_draws(pipeline, settings=settings)
+    return KeyframeTexture(keys, scale, draws=draws, device=device)
 
 
 def sampling_overrides(config: UpscaleConfig) -> dict[str, Any]:

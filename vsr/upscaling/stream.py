@@ -22,6 +22,7 @@ Given = UInt8[np.ndarray, "t h w 3"] | UInt16[np.ndarray, "t h w 3"]
 Finished = UInt8[np.ndarray, "t2 h2 w2 3"] | UInt16[np.ndarray, "t2 h2 w2 3"]
 
 _OF_LOADING = ("model", "preset", "device", "dtype", "attention", "flow", "flow_weights")
+_OF_TEXTURE = ("texture", "texture_strength", "texture_prompt", "texture_steps", "keyframes")
 _OF_OUTPUT = ("codec", "crf", "lossless", "overwrite", "restart")
 _OF_FILES = ("start", "duration", "fps", "name", "recursive", "tolerant", *_OF_OUTPUT)
 _ONE = Fraction(1)
@@ -119,7 +120,7 @@ class UpscaleStream:
 def _checked(config: UpscaleConfig) -> UpscaleConfig:
     for field in fields(config):
         value = getattr(config, field.name)
-        if field.name in _OF_LOADING + _OF_FILES and value != field.default:
+        if field.name in (*_OF_LOADING, *_OF_TEXTURE, *_OF_FILES) and value != field.default:
             when = "when the model is loaded" if field.name in _OF_LOADING else "for files only"
             raise ConfigError(f"{field.name} = {value} is chosen {when}: a stream cannot take it")
     return config

@@ -1,0 +1,79 @@
+"""Values of options: their ranges and forms, checked before anything is read."""
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+
+from vsr.errors import ConfigError
+
+_LOWEST_RATE, _HIGHEST_RATE = Fraction(1, 100), Fraction(1000)
+NAME_FIELDS = ("stem", "scale", "ending")
+"""The fields of `UpscaleConfig.name`: `film`, `x4` and `mkv` for film.mkv."""
+
+
+def in_range(name: str, value: float | None, low: float, high: float = math.inf) -> None:
+    """Raise ConfigError for a value outside its range."""
+    if value is not None and not (math.isfinite(value) and low <= value <= high):
+        allowed = f"at least {low}" if high == math.inf else f"from {low} to {high}"
+        raise ConfigError(f"{name} = {value} is out of range; it can be {allowed}")
+
+
+def parse_keyframes(value: str) -> int | None:
+    """Return the distance of key frames; None for auto."""
+    if value == "auto":
+        return None
+    if not value.isdecimal() or int(value) < 1:
+        raise ConfigError(f"keyframes = {value}; give auto, or a number of frames of at least 1")
+    return int(value)
+
+
+def parse_rate(value: str | None) -> Fraction | None:
+    """Return the frame rate of an option; None where it is not given."""
+    if value is None:
+        return None
+    try:
+        rate = Fraction(value)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not _LOWEST_RATE <= rate <= _HIGHEST_RATE:
+        raise ConfigError(
+            f"fps = {value} is not a frame rate; it can be a number as 18 or 23.976, or a fraction "
+            f"as 24000/1001, from {_LOWEST_RATE} to {_HIGHEST_RATE}"
+        )
+    return rate
+
+
+def check_pattern(pattern: str | None) -> None:
+    """Raise ConfigError for a pattern of names with a folder, or with other fields."""
+    if pattern is None:
+        return
+    try:
+        name = pattern.format(**dict.fromkeys(NAME_FIELDS, "film"))
+    except (LookupError, ValueError, AttributeError):
+        name = ""
+    if not name or name in (".", "..") or any(mark in name for mark in "/\\\0"):
+        fields = ", ".join(f"{{{field}}}" for field in NAME_FIELDS)
+        raise ConfigError(
+            f'name = {pattern!r} is no pattern of file names; it can be as "{{stem}}_4k", with the '
+            f"fields {fields}; give a folder as the output"
+        )
+
+
+def parse_steps(value: str | int | Sequence[int] | None) -> tuple[int, ...] | None:
+    """Return the numbers of steps of an option; None where it is not given."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        parts = [] if value.strip() == "none" else value.split(",")
+    else:
+        parts = [value] if isinstance(value, int) else list(value)
+    try:
+        steps = tuple(int(part) for part in parts)
+    except ValueError:
+        steps = (-1,)
+    if any(step < 0 for step in steps):
+        raise ConfigError(
+            f"propagation_steps = {value} is not a list of steps; it can be none, or step numbers "
+            "from 0, as 0,2,4"
+        )
+    return steps

@@ -101,6 +101,11 @@ def test_a_frame_of_another_size_is_named(pipe, frames):
         list(pipe.upscale([frames[0], frames[1], frames[2][:20]]))
 
 
+def test_clips_of_no_frames_are_refused(pipe, frames):
+    with pytest.raises(ConfigError, match="at least 1 frame"):
+        next(pipe.upscale(frames, max_clip_frames=0))
+
+
 def test_no_frames_give_no_frames(pipe):
     assert list(pipe.upscale([])) == []
 

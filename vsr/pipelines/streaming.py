@@ -58,14 +58,8 @@ class StreamingPipeline:
         pipe = cast("Any", self)
         chosen = pipe.configured(seeded(overrides, generator), preset=preset, base=settings)
         call = partial(pipe, settings=chosen, output_type=form)
-        gather = partial(_clips, frames, detector, max_clip_frames, first_frame, self.look_ahead)
-        return _large_frames(call, gather())
-
-
-def ahead_of(clip: Clip) -> dict[str, Any]:
-    """Returns the argument `ahead` for the frames after a clip; empty if there are none."""
-    frames = [frame.pixels for frame in clip.ahead]
-    return {"ahead": np.stack(frames)} if frames else {}
+        found = _clips(frames, detector, max_clip_frames, first_frame, self.look_ahead)
+        return _large_frames(call, found)
 
 
 def _large_frames(call: Any, gathered: Iterable[Clip]) -> Iterator[Any]:
@@ -73,9 +67,15 @@ def _large_frames(call: Any, gathered: Iterable[Clip]) -> Iterator[Any]:
     for clip in gathered:
         small = np.stack([frame.pixels for frame in clip.frames])
         before = None if clip.starts_shot else state
-        done = call(small, first_frame=clip.first_frame_index, state=before, **ahead_of(clip))
+        done = call(small, first_frame=clip.first_frame_index, state=before, **_ahead(clip))
         state, large = done.state, done.frames
         yield from large.split(1, dim=2) if isinstance(large, Tensor) else large
+
+
+def _ahead(clip: Clip) -> dict[str, Any]:
+    """Returns the argument `ahead` for the frames after a clip; empty if there are none."""
+    frames = [frame.pixels for frame in clip.ahead]
+    return {"ahead": np.stack(frames)} if frames else {}
 
 
 def _clips(
@@ -89,9 +89,11 @@ def _clips(
     first = next(numbered, None)
     if first is None:
         return
+    if max_clip_frames is None:
+        max_clip_frames = fitting_clip_length(*first.pixels.shape[:2])
     found = clips(
         chain([first], numbered),
-        max_frames=max_clip_frames or fitting_clip_length(*first.pixels.shape[:2]),
+        max_frames=max_clip_frames,
         detector=detector,
         look_ahead=look_ahead,
     )

@@ -12,7 +12,7 @@ from vsr.video.joins import joins_of
 from vsr.video.probe import probe
 from vsr.video.reading.reader import VideoReader
 from vsr.video.reading.transport import others_jump
-from vsr.video.writing.packet_order import late_packets
+from vsr.video.writing.packet_order import clock_notes
 
 
 def part(path: Path, *, begin: float = 0, seconds: float = 0.8) -> bytes:
@@ -156,9 +156,11 @@ def test_counters_of_other_streams_jump_at_a_join_alone(tmp_path: Path):
 
 def test_late_packets_of_sound_are_told_before_the_film_is_made(tmp_path: Path):
     source = probe(joined(tmp_path, ".ts", 0.77))
-    (line,) = late_packets(source)
+    (line,) = clock_notes(source)
     assert line.startswith("stream 1: the times of 2 packets go back: they are moved by up to 0.0")
-    assert list(late_packets(probe(joined(tmp_path, ".ts", 0.81)))) == []
+    assert list(clock_notes(probe(joined(tmp_path, ".ts", 0.81)))) == []
+    (jump,) = clock_notes(probe(joined(tmp_path, ".ts", 3600)))
+    assert jump.startswith("its clock jumps at ")
 
 
 def test_a_pause_of_the_picture_alone_is_kept_and_counts_no_frames(tmp_path: Path, caplog):

@@ -86,6 +86,7 @@ def test_the_lines_are_logged_and_hidden_chapters_left_out(tmp_path, caplog, mak
         write_video(frames, target, source=source, size=size, settings=EncoderSettings())
     for line in matroska_tables(FLAGS).losses():
         assert f"{FLAGS}: {line}" in caplog.text
+    assert "has pixels of" not in caplog.text, "the aspect ratio of the container is no change"
     with av.open(target) as output:
         assert [chapter["start"] for chapter in output.chapters()] == [400_000_000]
         assert [stream.metadata.get("language") for stream in output.streams][1:4] == [

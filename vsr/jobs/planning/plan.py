@@ -20,7 +20,7 @@ from vsr.upscaling.sizes import Size
 from vsr.video.probe import VideoInfo
 from vsr.video.reading.clips import Clip, clips
 from vsr.video.reading.shots import ShotDetector
-from vsr.video.writing.packet_order import late_packets
+from vsr.video.writing.packet_order import clock_notes
 from vsr.video.writing.stream_fates import StreamFate, container_losses, stream_fates
 
 _SCAN_SECONDS = 10.0
@@ -204,7 +204,7 @@ def plan(source: Path, output: Path | None = None, config: UpscaleConfig | None 
         pix_fmt="" if job.encoding is None else job.encoding.pix_fmt,
         size=job.size,
         streams=fates,
-        losses=(*container_losses(job.info, job.output), *late_packets(job.info)),
+        losses=(*container_losses(job.info, job.output), *clock_notes(job.info)),
         frames=frames,
         shots=shots,
         clips=clip_count,

@@ -35,7 +35,7 @@ class PictureDecoder:
     def __init__(self, info: VideoInfo) -> None:
         self.loss = Loss()
         self._info = info
-        self._aspect = info.sample_aspect_ratio
+        self._aspect: Fraction | None = None
         self._complete: set[int | None] = set()
 
     def pictures(self, start: Fraction, context: int) -> Iterator[VideoFrame]:
@@ -135,7 +135,8 @@ class PictureDecoder:
     def _note_aspect(self, stream: VideoStream, picture: VideoFrame) -> None:
         """Say in the log if the pixel aspect ratio changes: the output has that of the start."""
         aspect = stream.codec_context.sample_aspect_ratio or self._aspect
-        if aspect != self._aspect:
+        # The container may say another one, which holds for the whole file.
+        if aspect is not None and self._aspect is not None and aspect != self._aspect:
             first = self._info.sample_aspect_ratio
             _log.warning(
                 "%s has pixels of %d:%d from %.3f s on: shown as %d:%d, as at its beginning",

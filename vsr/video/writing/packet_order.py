@@ -64,8 +64,8 @@ class PacketOrder:
         packet.pts = earliest if packet.pts is None else max(packet.pts, earliest)
 
 
-def late_packets(source: VideoInfo) -> Iterator[str]:
-    """One sentence for each stream beside the video whose packets have to be moved.
+def clock_notes(source: VideoInfo) -> Iterator[str]:
+    """One sentence on jumps of the clock, and one for each other stream that has late packets.
 
     All packets are read, and only those of containers that can be joined byte by byte.
     """
@@ -74,9 +74,11 @@ def late_packets(source: VideoInfo) -> Iterator[str]:
     orders: dict[int, PacketOrder] = {}
     with open_video(source.path) as (container, video):
         others = [stream for stream in container.streams if stream.index != video.index]
-        joins = JoinedPackets(joins_of(source.path, container, video.index))
+        joins = joins_of(source.path, container, video.index)
+        if joins:
+            yield str(joins)
         with suppress(av.FFmpegError):
-            for packet in joins.moved(demuxed(container, others)):
+            for packet in JoinedPackets(joins).moved(demuxed(container, others)):
                 orders.setdefault(packet.stream_index, PacketOrder()).move(packet)
     for index, order in sorted(orders.items()):
         if order.note:

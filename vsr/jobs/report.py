@@ -117,7 +117,7 @@ def _streams(job: Job) -> Iterator[tuple[str, str]]:
     for fate in stream_fates(job.info, job.output):
         what = "copied" if fate.is_kept else f"left out: {fate.reason}"
         yield f"{fate.stream.index}: {fate.stream}", what
-    for loss in container_losses(job.info):
+    for loss in container_losses(job.info, job.output):
         yield "container", loss
 
 

@@ -16,6 +16,8 @@ AttentionBackend = Literal["sdpa", "xformers"]
 Deinterlace = Literal["off", "auto", "on"]
 Codec = Literal["x264", "x265", "av1", "prores", "ffv1", "png", "gif", "apng"]
 
+DEFAULT_MODEL, DEFAULT_TEXTURE = "compact", "realesrgan-x4plus"
+"""The model of a run, and whose texture it carries; other models carry none by default."""
 INTERPOLATIONS = ("bicubic", "lanczos")
 """Models that need no network."""
 NATIVE_SCALE = 4
@@ -63,7 +65,7 @@ class UpscaleConfig:
             "name (vsr models lists them), model folder, network file, or hf:OWNER/NAME"
             " (default: compact)",
         ),
-    ] = "compact"
+    ] = DEFAULT_MODEL
     start: Annotated[
         float,
         Flag(
@@ -156,7 +158,8 @@ class UpscaleConfig:
             "texture",
             "NAME",
             "whose fine detail is carried from key frames onto all others: an embedded model, a"
-            " model folder, a network file, a folder of pictures, or none (default: none)",
+            " model folder, a network file, a folder of pictures, or none (default:"
+            " realesrgan-x4plus for compact, else none)",
         ),
     ] = None
     texture_strength: Annotated[
@@ -299,6 +302,13 @@ class UpscaleConfig:
     def propagation(self) -> tuple[int, ...] | None:
         """The steps after which latents are propagated; None leaves them to the model."""
         return parse_steps(self.propagation_steps)
+
+    @property
+    def texture_model(self) -> str | None:
+        """The model or folder that gives the texture; None for no texture."""
+        default = DEFAULT_TEXTURE if self.model == DEFAULT_MODEL else "none"
+        name = default if self.texture is None else self.texture
+        return None if name == "none" or self.texture_strength == 0 else name
 
     @property
     def key_distance(self) -> int | None:

@@ -56,7 +56,7 @@ class Job:
             encoding=encoding,
             look_ahead=max(
                 look_ahead(config.model),
-                PICTURE_REACH if is_picture_folder(config.texture) else 0,
+                PICTURE_REACH if is_picture_folder(config.texture_model) else 0,
             ),
         )
 

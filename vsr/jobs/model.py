@@ -62,7 +62,7 @@ class ConfiguredModel:
         weights = Path(config.flow_weights) if config.flow_weights else None
         self._identity = {
             **files_identity("the model", _path_of(config.model)),
-            **files_identity("the texture", _path_of(config.texture)),
+            **files_identity("the texture", _path_of(config.texture_model)),
             **files_identity("the flow weights", weights),
             "values of the preset": read_preset(config.preset) if config.preset else None,
             "kind of device": device.type,
@@ -84,6 +84,6 @@ class ConfiguredModel:
 
 def _path_of(name: str | None) -> Path | None:
     """Return the files of a model or of a texture; None where there are none."""
-    if name is None or name == "none" or is_interpolation(name):
+    if name is None or is_interpolation(name):
         return None
     return Path(name) if is_picture_folder(name) else find_model(name)

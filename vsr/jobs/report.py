@@ -105,10 +105,13 @@ def _rows(job: Job, report: UpscaleReport) -> Iterator[tuple[str, str]]:
 def _settings(config: UpscaleConfig) -> Iterator[tuple[str, str]]:
     """The model, and every option that is not at its default."""
     yield "model", config.model
+    yield "texture", config.texture_model or "none"
     default = UpscaleConfig()
     for field in fields(config):
         value = getattr(config, field.name)
-        if field.name in ("model", *_IRRELEVANT) or value == getattr(default, field.name):
+        if field.name in ("model", "texture", *_IRRELEVANT) or value == getattr(
+            default, field.name
+        ):
             continue
         yield field.name.replace("_", " "), str(value)
 

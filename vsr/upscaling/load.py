@@ -54,8 +54,8 @@ def load_upscaler(config: UpscaleConfig, size: Size, timer: Timer) -> Upscaler:
 
 def load_texture(config: UpscaleConfig, scale: int) -> KeyframeTexture | None:
     """Returns the texture that `config` names for frames `scale` times larger; None for none."""
-    name = config.texture
-    if name is None or name == "none" or config.texture_strength == 0:
+    name = config.texture_model
+    if name is None:
         return None
     device = choose_device(config.device)
     keys = KeyframeConfig(strength=config.texture_strength / 100, every=config.key_distance)

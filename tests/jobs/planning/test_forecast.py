@@ -13,6 +13,7 @@ from vsr.video.color import ColorTags
 from vsr.video.writing.encoding import Encoding
 
 RATES = Rates(
+    key_seconds=0.0,
     clip_seconds=10.0,
     clip_frames=5,
     encode_seconds=0.5,

@@ -80,6 +80,7 @@ def calibrate(
         other_bytes=scale * sum(others) / len(others) if others else key_bytes,
         host=Need(base, at_whole(lambda sample: sample.host_bytes - base)),
         device=on_device,
+        key_seconds=at_whole(lambda sample: sample.key_seconds),
         threads=torch.get_num_threads() if device.type == "cpu" else 0,
     )
 
@@ -90,6 +91,8 @@ class _Sample:
     host_bytes: float
     device_bytes: float | None
     clip: UpscaledClip
+    key_seconds: float
+    """Of drawing a whole frame for its texture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +124,21 @@ class _Measure:
         began = time.perf_counter()
         made = self.upscaler(clip)
         seconds = time.perf_counter() - began
+        seconds, key_seconds = self._without_keys(clip, seconds)
         on_device = torch.cuda.max_memory_reserved(device) if device.type == "cuda" else None
-        return _Sample(seconds, peak[0], on_device, made)
+        return _Sample(seconds, peak[0], on_device, made, key_seconds)
+
+    def _without_keys(self, clip: Clip, seconds: float) -> tuple[float, float]:
+        """Return the seconds of a clip that goes on with the keys it has, and those of a key."""
+        texture = self.upscaler.texture
+        if texture is None:
+            return seconds, 0.0
+        drawn, began = texture.drawn, time.perf_counter()
+        self.upscaler(replace(clip, starts_shot=False))
+        without, more = time.perf_counter() - began, texture.drawn - drawn
+        if more >= 1:
+            return seconds, 0.0
+        return without, max(0.0, seconds - without) / (1 - more)
 
 
 @contextmanager

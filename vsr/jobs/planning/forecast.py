@@ -65,6 +65,8 @@ class Rates:
     """Of the process, without the encoder and the prefetched clips."""
     device: Need | None
     """Of the accelerator; None on a CPU."""
+    key_seconds: float
+    """Of drawing a whole frame for its texture; 0 without texture."""
     threads: int
     """Processors that a clip keeps busy: 0 where an accelerator computes."""
 
@@ -85,6 +87,8 @@ class Workload:
     """Processor time to decode a frame and look for cuts."""
     other_bytes: float
     """Of the streams that are copied."""
+    drawn: float = 0.0
+    """Frames that are drawn for their texture, parts counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +135,7 @@ def processors() -> int:
 def _seconds(rates: Rates, workload: Workload, processors: int) -> float:
     """Decoding and encoding overlap with the networks as far as there are processors for it."""
     clips = rates.clip_seconds * workload.frames / rates.clip_frames
+    clips += rates.key_seconds * workload.drawn
     beside = workload.frames * (workload.read_seconds + rates.encode_seconds)
     return max(clips, (clips * rates.threads + beside) / processors)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 
+from vsr.checkpoints.find import is_picture_folder
 from vsr.config import UpscaleConfig
 from vsr.errors import DeviceError, InputError, OutputError, VsrError
 from vsr.jobs.job import Job
@@ -66,6 +67,8 @@ class Plan:
     """True if the whole source was read; else shots, clips and maybe frames are estimates."""
     clip_frames: int
     forecast: Forecast
+    drawn: float
+    """Frames that are drawn for their texture, parts counted."""
     disk_free: int
     memory_total: int
     memory_free: int
@@ -153,6 +156,12 @@ class Plan:
         yield "frames", f"{about}{self.frames}"
         yield "shots", f"{about}{self.shots}"
         yield "clips", f"{about}{self.clips}, of at most {self.clip_frames} frames"
+        if self.drawn:
+            share = 100 * self.drawn / self.frames
+            yield (
+                "texture",
+                f"drawn on about {self.drawn:.0f} frames ({share:.0f} %), parts counted",
+            )
         yield "memory", f"about {_bytes(need.host_bytes)} ({_bytes(self.memory_free)} free)"
         if need.device_bytes is not None:
             total = "" if self.device_total is None else f" of {_bytes(self.device_total)}"
@@ -190,6 +199,7 @@ def plan(source: Path, output: Path | None = None, config: UpscaleConfig | None 
         sample_bytes=pictures[0].itemsize,
         read_seconds=found.seconds_per_frame,
         other_bytes=_other_bytes(job.info, fates),
+        drawn=drawn_frames(config, frames=frames, shots=shots),
     )
     from vsr.jobs.planning.calibration import calibrate  # here: it brings torch
 
@@ -211,6 +221,7 @@ def plan(source: Path, output: Path | None = None, config: UpscaleConfig | None 
         is_exact=found.is_whole,
         clip_frames=job.clip_frames,
         forecast=need,
+        drawn=workload.drawn,
         disk_free=shutil.disk_usage(job.output.parent).free,
         memory_total=host.total,
         memory_free=host.available,
@@ -245,6 +256,16 @@ def scan(job: Job) -> Scan:
     if sample is None:
         raise InputError(f"{job.source} has no frame in the part that is asked for")
     return Scan(frames, shots, count, whole, (time.process_time() - worked) / frames, sample)
+
+
+def drawn_frames(config: UpscaleConfig, *, frames: int, shots: int) -> float:
+    """Return about how many frames the model of the texture draws, parts counted."""
+    if config.texture_model is None or is_picture_folder(config.texture_model):
+        return 0.0
+    if config.key_distance is not None:
+        return max(shots, frames / config.key_distance)
+    # between a key each 24 frames and the most that a shot may draw, a twelfth
+    return shots + frames / 16 - shots / 16
 
 
 def _other_bytes(info: VideoInfo, fates: tuple[StreamFate, ...]) -> float:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from vsr.checkpoints.fetch import HUB
 from vsr.checkpoints.find import embedded_models, own_models
-from vsr.config import UpscaleConfig, nearest
+from vsr.config import INTERPOLATIONS, UpscaleConfig, nearest
 from vsr.errors import ConfigError, InputError, ModelError, OutputError, VsrError
 from vsr.jobs.job import Job
 from vsr.jobs.target import named
@@ -77,7 +78,9 @@ def compare_models(
     seconds: dict[str, float] = {}
     for name in chosen:
         try:
-            made[name], seconds[name] = _upscaled(source, moment, replace(config, model=name))
+            made[name], seconds[name] = _upscaled(
+                source, moment, replace(config, model=name, texture="none")
+            )
         except VsrError as error:
             _log.warning("%s is left out: %s", name, error)
     if not made:
@@ -87,7 +90,8 @@ def compare_models(
 
 
 def _known(name: str, here: Sequence[str]) -> str:
-    if name not in here and not Path(name).exists():
+    is_elsewhere = Path(name).exists() or name.startswith(HUB) or name in INTERPOLATIONS
+    if name not in here and not is_elsewhere:
         raise ConfigError(f"there is no model {name}{nearest(name, here) or '.'}")
     return name
 

@@ -8,7 +8,7 @@ from safetensors.torch import load, save
 
 from vsr.propagation.far_flow import FarFlow
 from vsr.propagation.key_places import Box, KeyBudget
-from vsr.propagation.keyframes import Key, KeyframeState, make_key
+from vsr.propagation.keyframes import Key, KeyframeState, Part, make_key
 
 _FLOW = ("anchor", "there", "back", "confidence")
 _HALF = 127.5
@@ -19,10 +19,11 @@ def state_to_bytes(state: KeyframeState) -> bytes:
     tensors = {"last": state.last, "shown": state.shown}
     keys: list[dict[str, object]] = []
     for i, key in enumerate(state.keys):
-        tensors[f"{i}.picture"] = torch.round(key.picture * _HALF + _HALF).to(torch.uint8)
+        for n, part in enumerate(key.parts):
+            tensors[f"{i}.{n}"] = torch.round(part.picture * _HALF + _HALF).to(torch.uint8)
         tensors |= {f"{i}.{name}": getattr(key.flow, name) for name in _FLOW}
-        box = None if key.box is None else astuple(key.box)
-        keys.append({"number": key.number, "box": box, "rise": key.rise, "fall": key.fall})
+        boxes = [None if part.box is None else astuple(part.box) for part in key.parts]
+        keys.append({"number": key.number, "boxes": boxes, "rise": key.rise, "fall": key.fall})
     facts = {"frames": state.frames, "budget": astuple(state.budget), "keys": keys}
     stored = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
@@ -41,9 +42,11 @@ def state_from_bytes(
     keys: list[Key] = []
     for i, fact in enumerate(facts["keys"]):
         flow = FarFlow(*(tensors[f"{i}.{name}"] for name in _FLOW))
-        picture = tensors[f"{i}.picture"].float() / _HALF - 1
-        box = None if fact["box"] is None else Box(*fact["box"])
-        key = make_key(fact["number"], flow.anchor, picture, box, scale=scale, sigma=sigma)
+        parts = [
+            Part(tensors[f"{i}.{n}"].float() / _HALF - 1, None if box is None else Box(*box))
+            for n, box in enumerate(fact["boxes"])
+        ]
+        key = make_key(fact["number"], flow.anchor, parts, scale=scale, sigma=sigma)
         fall = None if fact["fall"] is None else tuple(fact["fall"])
         keys.append(replace(key, flow=flow, rise=tuple(fact["rise"]), fall=fall))
     return KeyframeState(

@@ -30,6 +30,8 @@ _ENERGY_BLUR = gaussian_half(2.0)
 _MAX_GAIN = 2.0
 _NO_ENERGY = 1e-5
 """Squared step of 8 bits: flat places keep a gain of 1."""
+_MOST_FILLED = 5
+"""Frames of which parts are carried, beside the whole ones."""
 _RISE = 0.25
 """The part of full strength by which detail may rise from frame to frame along the motion."""
 
@@ -73,25 +75,36 @@ class KeyframeConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """A picture of a part of a frame, or of all of it for a box of None."""
+
+    picture: Float[Tensor, "1 3 h2 w2"]
+    box: Box | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Key:
-    """A picture of one frame of the shot, and the flow from the newest frame to it."""
+    """A frame of the shot of which pictures are known, and the flow from the newest frame to it."""
 
     number: int
     """Number of its frame in the shot."""
-    picture: Float[Tensor, "1 3 h2 w2"]
-    """The picture of `box`, or of the whole frame."""
-    box: Box | None
+    parts: tuple[Part, ...]
     flow: FarFlow
     detail: Float[Tensor, "1 3 h4 w4"]
-    """The part of the picture above the Gaussian; zero outside the box."""
+    """The part of the pictures above the Gaussian; zero outside their boxes."""
     energy: Float[Tensor, "1 1 h w"]
     """Local energy of the detail at the size of small frames."""
     mask: Float[Tensor, "1 1 h w"]
-    """1 inside the box, falling to 0 at its borders."""
+    """1 inside the boxes, falling to 0 at their borders."""
     rise: tuple[int, int]
     """Numbers of the frames from which it is shown, and from which it is shown fully."""
     fall: tuple[int, int] | None = None
     """The rise of the key that takes over from it."""
+
+    @property
+    def is_whole(self) -> bool:
+        """True if all of the frame is known."""
+        return self.parts[0].box is None
 
     def weight(self, number: int) -> float:
         """Returns n_k at frame `number`, in [0, 1]."""
@@ -164,7 +177,7 @@ class Keyframes:
         self, keys: tuple[Key, ...], number: int, frames: Sequence[Tensor], one: Coming
     ) -> tuple[Key, ...]:
         """Returns the keys with one of a later frame, whose flow is followed back to this one."""
-        key = self._key(number + one.offset, frames[one.offset], one.picture, None)
+        key = self._key(number + one.offset, frames[one.offset], [Part(one.picture)])
         flow = key.flow
         for later, frame in pairwise(reversed(frames[: one.offset + 1])):
             flow = flow.next(frame, Step.between(later, frame, self.flow), self.flow)
@@ -183,29 +196,33 @@ class Keyframes:
         if boxes is None:
             free = self.config.every is not None or not keys
             if (free or budget.allows(1.0)) and (picture := draw(None)) is not None:
-                key = self._key(number, small, picture, None)
+                key = self._key(number, small, [Part(picture)])
                 return _taken_over(keys, key), budget.spent_on(1.0)
             return keys, budget
+        parts: list[Part] = []
         for box in boxes:
             share = box.share(small)
             if budget.allows(share) and (picture := draw(box)) is not None:
-                keys = (*keys, self._key(number, small, picture, box))
+                parts.append(Part(picture, box))
                 budget = budget.spent_on(share)
-        return keys, budget
+        return (*keys, self._key(number, small, parts)) if parts else keys, budget
 
     def _wanted(self, keys: Sequence[Key], number: int, small: Tensor) -> tuple[Box, ...] | None:
         """Returns the parts of a frame that want a picture; None: all of it."""
-        whole = [key.number for key in keys if key.box is None]
+        whole = [key.number for key in keys if key.is_whole]
         if self.config.every is not None:
             return None if number % self.config.every == 0 else ()
         if not whole or number - max(whole) >= self.config.longest:
             return None
+        if sum(not key.is_whole for key in keys) >= _MOST_FILLED:
+            return ()  # each costs its flow in every frame
         return holes(_largest([_trust(key) for key in keys], small))
 
-    def _key(self, number: int, small: Tensor, picture: Tensor, box: Box | None) -> Key:
-        key = make_key(number, small, picture, box, scale=self.scale, sigma=self.config.sigma)
+    def _key(self, number: int, small: Tensor, parts: Sequence[Part]) -> Key:
+        key = make_key(number, small, parts, scale=self.scale, sigma=self.config.sigma)
         # a part fills a hole at once; a whole frame takes over slowly
-        return key if box is not None else replace(key, rise=(number, number + self.config.fade))
+        rise = (number, number + self.config.fade)
+        return replace(key, rise=rise) if key.is_whole else key
 
     def _mixed(
         self, keys: Sequence[Key], number: int, base: Tensor, limit: Tensor
@@ -240,31 +257,39 @@ class Keyframes:
 def make_key(
     number: int,
     small: Float[Tensor, "1 3 h w"],
-    picture: Float[Tensor, "1 3 h2 w2"],
-    box: Box | None,
+    parts: Sequence[Part],
     *,
     scale: int,
     sigma: float,
 ) -> Key:
-    """Returns the key of a frame from its picture, at the frame itself."""
-    # of 8 bits, so that a key that was stored and read again gives the same detail
-    picture = torch.round(picture.clamp(-1, 1) * 127.5 + 127.5) / 127.5 - 1
-    detail = picture - smooth(picture, gaussian_half(sigma))
+    """Returns the key of a frame from pictures of all or parts of it, at the frame itself."""
     h, w = small.shape[-2:]
-    mask = torch.ones_like(small[:, :1])
-    if box is not None:
-        detail = box.placed(detail, (h, w), scale)
-        mask = box.mask(small)
+    detail = small.new_zeros(1, 3, scale * h, scale * w)
+    mask = torch.zeros_like(small[:, :1])
+    rounded = tuple(replace(part, picture=_rounded(part.picture)) for part in parts)
+    for part in rounded:
+        own = part.picture - smooth(part.picture, gaussian_half(sigma))
+        if part.box is None:
+            detail, mask = own, torch.ones_like(mask)
+            continue
+        inside = part.box.mask(small)
+        placed = part.box.placed(own, (h, w), scale)
+        detail = torch.lerp(detail, placed, _enlarged(inside, (scale * h, scale * w)))
+        mask = torch.maximum(mask, inside)
     return Key(
         number=number,
-        picture=picture,
-        box=box,
+        parts=rounded,
         flow=FarFlow.at(small),
         detail=detail.to(torch.float16),
         energy=_energy(detail, mask),
         mask=mask,
         rise=(number, number),
     )
+
+
+def _rounded(picture: Tensor) -> Tensor:
+    """Returns a picture of 8 bits, so that a key that was stored gives the same detail."""
+    return (torch.round(picture.clamp(-1, 1) * 127.5 + 127.5) / 127.5 - 1).contiguous()
 
 
 def _taken_over(keys: tuple[Key, ...], key: Key) -> tuple[Key, ...]:

@@ -1,6 +1,8 @@
 """Animations keep their delays, the last one too, and how often they are played."""
 
 import logging
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -133,3 +135,46 @@ def test_of_a_transparent_animation_the_loss_is_said_and_of_an_opaque_one_nothin
     with VideoReader(tmp_path / "t.apng") as reader:
         list(reader)
     assert "has an alpha channel, which is left out" in caplog.text
+
+
+MEMORY = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from vsr.video.probe import probe
+from vsr.video.writing.encoders import EncoderSettings
+from vsr.video.writing.output_file import write_video
+
+source, output, count = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+wide = np.random.default_rng(0).integers(0, 8, (240, 320 + count, 3), np.uint8) * 32
+frames = ((wide[:, n : n + 320], 512 * n) for n in range(count))
+write_video(
+    frames,
+    output,
+    source=probe(source),
+    size=(320, 240),
+    settings=EncoderSettings(),
+    overwrite=True,
+)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["out.gif", "out.apng"])
+def test_memory_does_not_grow_with_the_length_of_an_animation(make_video, tmp_path, name):
+    source = make_video(frames=1)
+    kilobytes = [
+        int(
+            subprocess.run(
+                [sys.executable, "-c", MEMORY, str(source), str(tmp_path / name), str(count)],
+                cwd=Path(__file__).parents[3],
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+        )
+        for count in (240, 480)  # parts of 240 frames are in memory in any case
+    ]
+    frames_kilobytes = 240 * 320 * 240 * 3 / 1024
+    assert kilobytes[1] - kilobytes[0] < 0.2 * frames_kilobytes

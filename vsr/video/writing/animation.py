@@ -4,6 +4,7 @@ import logging
 import struct
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -187,7 +188,10 @@ def _palette(frames: Callable[[], Iterator[VideoFrame]]) -> VideoFrame:
             node, sink = graph.add("palettegen"), graph.add("buffersink")
             graph.link_nodes(source, node, sink)
             graph.configure()
+        assert sink is not None
         source.push(frame)
+        with suppress(av.BlockingIOError):  # asking counts the frame, which would wait in memory
+            sink.pull()
     assert source is not None and sink is not None
     source.push(None)
     palette: Any = sink.pull()

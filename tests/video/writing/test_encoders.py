@@ -1,9 +1,20 @@
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import pytest
+from av.codec.context import CodecContext
 
-from vsr.errors import ConfigError
-from vsr.video.writing.encoders import ANIMATIONS, CODECS, ENCODERS, EncoderSettings, check_codec
+from vsr.errors import ConfigError, OutputError
+from vsr.runtime.scheduling import ordinary_threads
+from vsr.video.writing.encoders import (
+    ANIMATIONS,
+    CODECS,
+    ENCODERS,
+    EncoderSettings,
+    check_codec,
+    with_fitting_codec,
+)
 
 
 @pytest.mark.parametrize(
@@ -42,3 +53,49 @@ def test_a_codec_that_is_asked_for_is_taken(codec):
 def test_contradictions_are_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
         EncoderSettings(**settings)
+
+
+@pytest.mark.parametrize("size", [(16386, 64), (64, 20000)])
+def test_an_output_too_large_for_x264_gets_a_codec_that_holds_it(size, caplog):
+    settings = with_fitting_codec(EncoderSettings(crf=20), Path("out.mp4"), size)
+    assert (settings.codec, settings.crf) == ("x265", 20)
+    assert "x264 holds at most 16384x16384 pixels, so x265 is taken" in caplog.text
+
+
+def test_an_output_that_fits_keeps_its_codec():
+    settings = EncoderSettings()
+    assert with_fitting_codec(settings, Path("out.mp4"), (16384, 16384)) is settings
+    assert with_fitting_codec(settings, Path("out"), (20000, 20000)) is settings
+    assert with_fitting_codec(settings, Path("out.gif"), (20000, 20000)) is settings
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "hint"),
+    [("out.mkv", "x264", "give --codec x265"), ("out.webm", None, r"write to \.mkv")],
+)
+def test_a_codec_that_was_asked_for_and_is_too_small_is_refused_before_work(name, codec, hint):
+    with pytest.raises(OutputError, match=f"holds at most .*{hint}"):
+        with_fitting_codec(EncoderSettings(codec=codec), Path(name), (20000, 64))
+
+
+@pytest.mark.parametrize("codec", ["x264", "av1"])
+def test_the_limit_of_a_codec_is_that_of_its_library(codec):
+    encoder = ENCODERS[codec]
+    for side in (0, 1):
+        for spare, opens in ((0, True), (2, False)):
+            size = [64, 64]
+            size[side] = encoder.largest[side] + spare
+            assert opened(encoder.name, *size) == opens
+
+
+def opened(name: str, width: int, height: int) -> bool:
+    context = CodecContext.create(name, "w")
+    context.width, context.height, context.pix_fmt = width, height, "yuv420p"
+    context.time_base = Fraction(1, 25)
+    context.options = {"preset": "12" if "av1" in name else "ultrafast"}
+    try:
+        with ordinary_threads():
+            context.open()
+    except av.FFmpegError:
+        return False
+    return True

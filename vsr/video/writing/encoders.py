@@ -1,7 +1,8 @@
 """The encoders, their settings, and the containers that hold each codec."""
 
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -13,6 +14,8 @@ from vsr.video.hdr import HdrMetadata
 from vsr.video.pixels import chroma_of, depth_of, is_gray, is_rgb
 from vsr.video.siting import LEFT, TAGGED_SITINGS, has_siting
 from vsr.video.suffixes import ending
+
+_log = logging.getLogger(__name__)
 
 CONTAINER_SUFFIXES = (".mp4", ".mkv", ".mov", ".m4v", ".webm")
 """The file types that can be written: those that hold any frame time."""
@@ -34,7 +37,7 @@ class Encoder:
     """One encoder: its name in libavcodec, where it may go, and the settings it takes.
 
     `crf_range` is None where there is no such setting. HDR10 metadata is told by the option
-    `hdr_option`; None: there is none.
+    `hdr_option`; None: there is none. `largest` is the largest width and height.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Encoder:
     preset: str | None = None
     options: Mapping[str, str] = field(default_factory=dict[str, str])
     hdr_option: str | None = None
+    largest: tuple[int, int] = (65_535, 65_535)
 
 
 _OPENCV_AVX_512F = 13
@@ -68,6 +72,7 @@ ENCODERS: Mapping[str, Encoder] = MappingProxyType(
             preset="medium",
             hdr_option="x264-params",
             options=STEADY_X264,
+            largest=(16_384, 16_384),
         ),
         "x265": Encoder(
             "libx265",
@@ -87,6 +92,7 @@ ENCODERS: Mapping[str, Encoder] = MappingProxyType(
             crf_range=(0, 63),
             preset="6",
             hdr_option="svtav1-params",
+            largest=(16_384, 8_704),
         ),
         "prores": Encoder("prores_ks", (".mov", ".mkv"), ("yuv422p10le", "yuv444p10le")),
         "ffv1": Encoder(
@@ -160,6 +166,36 @@ def check_codec(path: Path, settings: EncoderSettings) -> str:
         raise OutputError(f"{path} has {found}; {codec} is written to {', '.join(suffixes)}{hint}")
     _check_quality_settings(codec, settings, encoder)
     return codec
+
+
+def with_fitting_codec(
+    settings: EncoderSettings, path: Path, size: tuple[int, int]
+) -> EncoderSettings:
+    """The settings, with another codec where none was asked for and the usual one is too small.
+
+    Raises OutputError if no codec fits that the output may have.
+    """
+    codec = settings.codec_for(path)
+    if codec not in ENCODERS or _fits(codec, size):
+        return settings
+    fitting = [
+        name
+        for name, encoder in ENCODERS.items()
+        if path.suffix.lower() in encoder.suffixes and _fits(name, size)
+    ]
+    limit = f"{codec} holds at most {'x'.join(map(str, ENCODERS[codec].largest))} pixels"
+    if settings.codec is not None or not fitting:
+        hint = f"give --codec {fitting[0]}" if fitting else "write to .mkv"
+        raise OutputError(
+            f"{path} would have {size[0]}x{size[1]} pixels, but {limit}: {hint}, or a smaller "
+            "--scale"
+        )
+    _log.warning("%s: %s, so %s is taken", path, limit, fitting[0])
+    return replace(settings, codec=fitting[0])
+
+
+def _fits(codec: str, size: tuple[int, int]) -> bool:
+    return all(side <= most for side, most in zip(size, ENCODERS[codec].largest, strict=True))
 
 
 def pixel_format(

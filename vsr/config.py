@@ -7,7 +7,14 @@ from fractions import Fraction
 from typing import Annotated, Literal
 
 from vsr.errors import ConfigError
-from vsr.option_values import check_pattern, in_range, parse_keyframes, parse_rate, parse_steps
+from vsr.option_values import (
+    check_pattern,
+    in_range,
+    parse_keyframes,
+    parse_rate,
+    parse_steps,
+    parse_streams,
+)
 
 Color = Literal["none", "wavelet", "adain"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
@@ -97,6 +104,14 @@ class UpscaleConfig:
     recursive: Annotated[
         bool, Flag("input and output", "", "with a folder: upscale the videos of subfolders too")
     ] = False
+    without: Annotated[
+        str | None,
+        Flag(
+            "input and output",
+            "LIST",
+            "streams to leave out, as audio:2 (the second sound), subtitle (all) or data,audio:1",
+        ),
+    ] = None
     overwrite: Annotated[bool, Flag("input and output", "", "replace an output that exists")] = (
         False
     )
@@ -296,6 +311,7 @@ class UpscaleConfig:
         parse_steps(self.propagation_steps)
         parse_keyframes(self.keyframes)
         parse_rate(self.fps)
+        parse_streams(self.without)
         check_pattern(self.name)
 
     @property
@@ -314,6 +330,11 @@ class UpscaleConfig:
     def key_distance(self) -> int | None:
         """Frames from one key frame to the next; None places them by what is new."""
         return parse_keyframes(self.keyframes)
+
+    @property
+    def left_out(self) -> tuple[tuple[str, int | None], ...]:
+        """The streams to leave out: pairs of a kind and a number from 1; None means all of it."""
+        return parse_streams(self.without)
 
     @property
     def frame_rate(self) -> Fraction | None:

@@ -9,6 +9,8 @@ from vsr.errors import ConfigError
 _LOWEST_RATE, _HIGHEST_RATE = Fraction(1, 100), Fraction(1000)
 NAME_FIELDS = ("stem", "scale", "ending")
 """The fields of `UpscaleConfig.name`: `film`, `x4` and `mkv` for film.mkv."""
+STREAM_KINDS = ("audio", "subtitle", "video", "data", "attachment")
+"""The kinds of streams of a film that `UpscaleConfig.without` leaves out."""
 
 
 def in_range(name: str, value: float | None, low: float, high: float = math.inf) -> None:
@@ -77,3 +79,17 @@ def parse_steps(value: str | int | Sequence[int] | None) -> tuple[int, ...] | No
             "from 0, as 0,2,4"
         )
     return steps
+
+
+def parse_streams(value: str | None) -> tuple[tuple[str, int | None], ...]:
+    """Return the pairs of `audio:2,subtitle`; the number, from 1, is None for all of a kind."""
+    pairs: list[tuple[str, int | None]] = []
+    for part in [] if value is None else value.split(","):
+        kind, colon, number = part.strip().partition(":")
+        if kind not in STREAM_KINDS or (colon and not (number.isdecimal() and int(number[:6]))):
+            raise ConfigError(
+                f"without = {value} names no streams; it can be {', '.join(STREAM_KINDS)}, each "
+                "alone or with a number from 1, as audio:2,subtitle"
+            )
+        pairs.append((kind, int(number[:6]) if colon else None))
+    return tuple(pairs)

@@ -14,9 +14,11 @@ from vsr.upscaling.sizes import Size, clip_length, output_size
 from vsr.video.probe import VideoInfo, probe
 from vsr.video.reading.reader import VideoReader
 from vsr.video.times import exact_seconds
+from vsr.video.writing.encoders import EncoderSettings, with_fitting_codec
 from vsr.video.writing.encoding import Encoding
 from vsr.video.writing.output_file import check_output, encoding_of
-from vsr.video.writing.stream_copier import TimeRange, source_range
+from vsr.video.writing.stream_fates import without_streams
+from vsr.video.writing.time_range import TimeRange, source_range
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class Job:
     info: VideoInfo
     size: Size
     clip_frames: int
+    settings: EncoderSettings
     encoding: Encoding | None
     look_ahead: int = 0
     """Frames after a clip that the model looks at."""
@@ -40,12 +43,13 @@ class Job:
     @classmethod
     def of(cls, source: Path, output: Path | None, config: UpscaleConfig) -> "Job":
         """Probe the source and make the choices that `config` leaves open."""
-        info = probe(source, rate=config.frame_rate)
+        info = without_streams(probe(source, rate=config.frame_rate), config.left_out)
         small = Size(info.height, info.width)
         scale = native_scale(config.model)
         size = output_size(small, config, native=scale)
         output = output or default_output(source, config, native=scale)
-        encoding = encoding_of(output, info, (size.width, size.height), encoder_settings(config))
+        pixels = (size.width, size.height)
+        settings = with_fitting_codec(encoder_settings(config), output, pixels)
         return cls(
             source=source,
             output=output,
@@ -53,7 +57,8 @@ class Job:
             info=info,
             size=size,
             clip_frames=clip_length(small, config),
-            encoding=encoding,
+            settings=settings,
+            encoding=encoding_of(output, info, pixels, settings),
             look_ahead=max(
                 look_ahead(config.model),
                 PICTURE_REACH if is_picture_folder(config.texture_model) else 0,
@@ -65,7 +70,7 @@ class Job:
         check_output(
             self.output,
             source=self.info,
-            settings=encoder_settings(self.config),
+            settings=self.settings,
             overwrite=self.config.overwrite,
         )
 

@@ -8,19 +8,23 @@ the parts, and a part is the same in whichever run and on whichever rank it was 
 """
 
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from vsr.config import UpscaleConfig
-from vsr.errors import InputError
+from vsr.errors import InputError, OutputError
 from vsr.jobs.job import Job
 from vsr.jobs.model import ConfiguredModel, Model
 from vsr.jobs.progress import ShowProgress, no_progress
+from vsr.jobs.resume.own_files import work_path
 from vsr.jobs.resume.work_folder import ShotList, WorkFolder, clean_up, is_joined
 from vsr.jobs.worker import Worker
 from vsr.runtime.launcher import Ranks, launched_ranks
 from vsr.runtime.timing import NullTimer, Timer
 from vsr.upscaling.sizes import Size
+from vsr.video.writing.muxer import PicturesRefusedError
 from vsr.video.writing.output_file import OutputFile
 from vsr.video.writing.parts import Part
 
@@ -93,7 +97,8 @@ def upscale(
                 work.remove()
             else:
                 work.wait_for_shots(shots)
-                _join(job, work, shots)
+                with _way_to_the_film(job, work):
+                    _join(job, work, shots)
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt(_stored(work)) from interrupt
     if shots is None or ranks.rank:
@@ -121,6 +126,20 @@ def _join(job: Job, work: WorkFolder, shots: ShotList) -> None:
                 raise work.delete_damaged(shots)
             output.add(Part.load(folder / fact.part.name))
     work.remove()
+
+
+@contextmanager
+def _way_to_the_film(job: Job, work: WorkFolder) -> Generator[None]:
+    """Say how to get the film of finished work where the file type does not take its pictures."""
+    try:
+        yield
+    except PicturesRefusedError as error:
+        other = ".mp4" if job.output.suffix.lower() == ".mkv" else ".mkv"
+        output = job.output.with_suffix(other)
+        raise OutputError(
+            f"{error}; the finished work is kept: rename {work.path} to {work_path(output)}, and "
+            f"run the same command with the output {output}"
+        ) from error
 
 
 def _check_damage(job: Job, shots: ShotList) -> None:

@@ -98,6 +98,8 @@ class VideoInfo:
     streams: tuple[StreamInfo, ...]
     metadata: Mapping[str, str]
     chapter_count: int
+    left_out: frozenset[int] = frozenset()
+    """Indices of the streams that the output is to be without."""
 
     @property
     def resolved_color(self) -> ColorTags:

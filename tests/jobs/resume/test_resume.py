@@ -32,6 +32,7 @@ from vsr.errors import ConfigError, OutputError
 from vsr.jobs.resume import shot_store
 from vsr.jobs.resume.identity import differences, source_identity
 from vsr.jobs.resume.journal import read_facts
+from vsr.jobs.resume.own_files import work_path
 from vsr.jobs.upscale import upscale
 from vsr.video.reading.clips import Clip
 
@@ -358,6 +359,7 @@ def test_an_output_that_appears_during_the_run_is_not_replaced(
     with pytest.raises(OutputError, match="appeared during the run and is not replaced"):
         upscale(film, output, CONFIG, model=EchoModel(lambda _: output.write_text("precious")))
     assert output.read_text() == "precious"
+    assert (work_path(output) / "partial.mp4").read_bytes() == whole
     begun: list[Clip] = []
     upscale(film, output, replace(CONFIG, overwrite=True), model=EchoModel(begun.append))
     assert output.read_bytes() == whole

@@ -1,14 +1,19 @@
 """Every picture is shown as long as in the source, the last one too."""
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import pytest
 
+from tests.video.conftest import pictures
 from tests.video.writing.test_animation import animation
 from tests.video.writing.test_output_file import enlarge, times_of
 from vsr.video.probe import probe
+from vsr.video.writing.encoders import EncoderSettings
+from vsr.video.writing.muxer import PicturesRefusedError
+from vsr.video.writing.output_file import write_video
 
 
 @pytest.mark.parametrize("name", ["out.mp4", "out.mov", "out.mkv"])
@@ -41,3 +46,21 @@ def test_a_long_last_picture_that_is_not_decoded_last_keeps_its_duration(
 def test_pictures_at_an_even_rate_keep_it_to_the_last(make_video, tmp_path: Path) -> None:
     enlarge(make_video(frames=10), tmp_path / "out.mp4")
     assert probe(tmp_path / "out.mp4").duration == Fraction(10, 25)
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out.mov"])
+def test_pictures_that_the_file_type_does_not_take_are_an_error_with_one_that_does(
+    make_video, tmp_path: Path, name: str
+) -> None:
+    """MP4 holds no duration of more than 2^31 units: here, of nanoseconds."""
+    source = replace(probe(make_video(audio=["aac"])), time_base=Fraction(1, 10**9))
+    times = (0, 5 * 10**9, 10**10)
+
+    def written(path: Path) -> int:
+        frames = zip(pictures(3), times, strict=True)
+        return write_video(frames, path, source=source, size=(64, 48), settings=EncoderSettings())
+
+    with pytest.raises(PicturesRefusedError, match=r"not take \d of 3 pictures .*write to \.mkv"):
+        written(tmp_path / name)
+    assert written(tmp_path / "out.mkv") == 3
+    assert times_of(tmp_path / "out.mkv") == [0, 5, 10]

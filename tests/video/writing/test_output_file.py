@@ -14,8 +14,8 @@ from vsr.video.pixels import as_uint8
 from vsr.video.probe import probe
 from vsr.video.reading.reader import VideoReader
 from vsr.video.writing.encoders import EncoderSettings
-from vsr.video.writing.output_file import check_output, write_video
-from vsr.video.writing.stream_copier import source_range
+from vsr.video.writing.output_file import PlaceTakenError, check_output, write_video
+from vsr.video.writing.time_range import source_range
 
 DEFAULT = EncoderSettings()
 LOSSLESS = EncoderSettings(lossless=True)
@@ -302,6 +302,22 @@ def test_an_existing_output_is_replaced_only_when_allowed(make_video, tmp_path):
     assert output.read_text() == "precious"
     enlarge(source, output, overwrite=True)
     assert len(times_of(output)) == 12
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out.gif", "out"])
+def test_a_film_whose_place_is_taken_meanwhile_stays_and_is_named(make_video, tmp_path, name):
+    info = probe(make_video(frames=2))
+    output = tmp_path / name
+
+    def taken() -> Iterator[tuple[np.ndarray, int]]:
+        yield from at_rate(pictures(2))
+        output.write_text("precious")
+
+    with pytest.raises(PlaceTakenError, match=r"the finished film is (\S+): move") as caught:
+        write_video(taken(), output, source=info, size=(64, 48), settings=DEFAULT)
+    assert output.read_text() == "precious"
+    kept = Path(str(caught.value).split("the finished film is ")[1].split(": move")[0])
+    assert len(times_of(kept)) == 2
 
 
 def test_a_folder_of_other_things_is_never_replaced(make_video, tmp_path):

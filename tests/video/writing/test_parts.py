@@ -16,7 +16,7 @@ from vsr.video.reading.reader import VideoReader
 from vsr.video.writing.encoders import EncoderSettings
 from vsr.video.writing.output_file import OutputFile, encoding_of
 from vsr.video.writing.parts import PART_FRAMES, Part, encoded_parts, part_encoder
-from vsr.video.writing.stream_copier import WHOLE
+from vsr.video.writing.time_range import WHOLE
 
 SIZE = (64, 48)
 OUTPUTS = [

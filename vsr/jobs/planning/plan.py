@@ -16,7 +16,6 @@ from vsr.config import UpscaleConfig
 from vsr.errors import DeviceError, InputError, OutputError, VsrError
 from vsr.jobs.job import Job
 from vsr.jobs.planning.forecast import Forecast, Workload, forecast, processors
-from vsr.jobs.target import encoder_settings
 from vsr.upscaling.sizes import Size
 from vsr.video.probe import VideoInfo
 from vsr.video.reading.clips import Clip, clips
@@ -134,6 +133,7 @@ class Plan:
                     "codec": fate.stream.codec,
                     "kept": fate.is_kept,
                     "reason": fate.reason,
+                    "converted_to": fate.codec,
                 }
                 for fate in self.streams
             ],
@@ -149,7 +149,8 @@ class Plan:
         yield "source", f"{source.path}: {source.width}x{source.height}, {source.codec}"
         yield "output", f"{self.output}: {self.size}, {self.codec} {self.pix_fmt}".rstrip()
         for fate in self.streams:
-            what = "is copied" if fate.is_kept else f"is left out: {fate.reason}"
+            kept = f"is kept as {fate.codec.upper()}" if fate.codec else "is copied"
+            what = kept if fate.is_kept else f"is left out: {fate.reason}"
             yield f"stream {fate.stream.index}", f"{fate.stream} {what}"
         for loss in self.losses:
             yield "note", loss
@@ -210,7 +211,7 @@ def plan(source: Path, output: Path | None = None, config: UpscaleConfig | None 
     return Plan(
         source=job.info,
         output=job.output,
-        codec=encoder_settings(config).codec_for(job.output),
+        codec=job.settings.codec_for(job.output),
         pix_fmt="" if job.encoding is None else job.encoding.pix_fmt,
         size=job.size,
         streams=fates,

@@ -20,7 +20,7 @@ VERSION = "version of vsr"
 _CHUNK = 1 << 20
 _PIECES, _PIECE_BYTES = 256, 1 << 18
 """Sources of at most 64 MB are hashed whole, larger ones by evenly spaced pieces."""
-_WITHOUT_EFFECT = ("name", "recursive", "overwrite", "tolerant", "restart")
+_WITHOUT_EFFECT = ("name", "recursive", "without", "overwrite", "tolerant", "restart")
 _BY_CONTENT = ("model", "texture", "preset", "flow_weights", "device", "dtype")
 """Options that are names: the content of what they name is in the identity instead."""
 

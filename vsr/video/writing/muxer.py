@@ -13,26 +13,27 @@ from av.container.output import OutputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from vsr.errors import OutputError
+from vsr.errors import InputError, OutputError
 from vsr.video.container import TAG_ERRORS, open_video, reason_of
 from vsr.video.mark import MARK, MARK_TAG
 from vsr.video.probe import VideoInfo
 from vsr.video.writing.encoders import ENCODERS, holds_exact_times
 from vsr.video.writing.encoding import Encoding
 from vsr.video.writing.parts import Part
-from vsr.video.writing.stream_copier import (
-    WHOLE,
-    StreamCopier,
-    TimeRange,
-    kept_tags,
-    tag_options,
-)
-from vsr.video.writing.stream_fates import FORMATS, container_losses, streams_to_copy
+from vsr.video.writing.stream_copier import StreamCopier, kept_tags, tag_options
+from vsr.video.writing.stream_fates import container_losses, streams_to_copy
+from vsr.video.writing.time_range import WHOLE, TimeRange
+from vsr.video.writing.tracks import is_refusal
+from vsr.video.writing.trial_join import FORMATS, muxer_options
 
 _log = logging.getLogger(__name__)
 
 _MOST_OF_FRAMES = 0.75
 """A source is damaged if it gives less than this share of its estimated number of frames."""
+
+
+class PicturesRefusedError(OutputError):
+    """The file type does not take all pictures; another one would."""
 
 
 class Muxer:
@@ -63,6 +64,7 @@ class Muxer:
         self._frame_count = 0
         self._shift = Fraction(0)
         self._rounds_times = False
+        self._refusal: str | None = None
         self._stack = ExitStack()
         try:
             self._open()
@@ -95,9 +97,12 @@ class Muxer:
             self._copier.copy_until(None, shift=self._shift)
             self._output.close()
         except av.FFmpegError as error:
-            raise self._write_error(error) from error
+            if not is_refusal(error):
+                raise self._write_error(error) from error
+            self._refusal = self._refusal or reason_of(error)
         finally:
             self._stack.close()
+        self._check_pictures()
 
     def _write(self, part: Part, *, end: int | None) -> None:
         """Mux a part; `end` is the pts at which its last picture ends, if known."""
@@ -118,9 +123,36 @@ class Muxer:
                 packet.pts, packet.dts = frame.pts - shift, dts - shift
                 packet.is_keyframe = frame.is_keyframe
                 packet.duration = durations.get(frame.pts, 0)
-                self._output.mux_one(packet)
+                self._mux(packet)
         except av.FFmpegError as error:
             raise self._write_error(error) from error
+
+    def _mux(self, packet: Packet) -> None:
+        """Mux a picture. A refusal may concern a packet of another stream that was waiting."""
+        seconds = (packet.pts or 0) * packet.time_base
+        try:
+            self._output.mux_one(packet)
+        except av.FFmpegError as error:
+            if not is_refusal(error):
+                raise
+            _log.debug("at %.3f s of %s: %s", seconds, self._path, error)
+            self._refusal = self._refusal or f"{reason_of(error)} at {float(seconds):.3f} s"
+
+    def _check_pictures(self) -> None:
+        """Raise PicturesRefusedError if pictures are missing after any packet was refused."""
+        if self._refusal is None and not self._copier.is_surprised:
+            return
+        written = _picture_count(self._path)
+        if written < self._frame_count:
+            missing = self._frame_count - written
+            raise PicturesRefusedError(
+                f"{self._path.suffix} does not take {missing} of {self._frame_count} pictures at "
+                f"their times{'' if self._refusal is None else f' ({self._refusal})'}: write to "
+                f"{'.mp4' if self._path.suffix.lower() == '.mkv' else '.mkv'}"
+            )
+        if self._refusal is not None:
+            suffix = self._path.suffix
+            _log.warning("%s does not take a packet beside the video: %s", suffix, self._refusal)
 
     def _end(self) -> int | None:
         """The pts at which the last picture of the film ends; None if unknown."""
@@ -169,15 +201,10 @@ class Muxer:
         source = self._source
         for loss in container_losses(source, self._path):
             _log.warning("%s: %s", source.path, loss)
-        # Without bitexact Matroska numbers its tracks at random.
-        options = {"fflags": "+bitexact"}
+        options = muxer_options(self._path)
         if holds_exact_times(self._path):
             options["video_track_timescale"] = str(source.time_base.denominator)
             options |= tag_options(source, self._path)
-        else:
-            # Sound often begins a little before zero, and all times would be moved for it. So a
-            # packet before zero loses its time, which Matroska cannot hold, but nothing else.
-            options["avoid_negative_ts"] = "disabled"
         self._output: OutputContainer = self._stack.enter_context(
             av.open(
                 str(self._path.absolute()),
@@ -199,7 +226,7 @@ class Muxer:
                     "%s: the tag of a stereoscopic film is left out; .mkv holds it", source.path
                 )
             self._stream.disposition = video.disposition
-            kept = streams_to_copy(source, container, self._path)
+            kept = streams_to_copy(source, container, self._path, span=self._span)
             self._copier = StreamCopier(
                 source, container, self._output, streams=kept, span=self._span
             )
@@ -236,6 +263,15 @@ class Muxer:
         return OutputError(f"{self._path} cannot be written: {reason_of(error)}")
 
 
+def _picture_count(path: Path) -> int:
+    """The number of pictures in a film; 0 if it cannot be read."""
+    try:
+        with open_video(path) as (container, stream):
+            return sum(packet.size > 0 for packet in container.demux(stream))
+    except (InputError, av.FFmpegError):
+        return 0
+
+
 class _DecodeTimes:
     """Decode times: each frame is decoded when the frame `delay` places before it is shown.
 
@@ -256,6 +292,8 @@ class _DecodeTimes:
 
 class _NothingToCopy:
     """Stands for the other streams of a source that has none."""
+
+    is_surprised = False
 
     def copy_until(self, seconds: Fraction | None, *, shift: Fraction) -> None:
         """Do nothing."""

@@ -20,8 +20,8 @@ from vsr.video.writing.encoders import ENCODERS, PNG, EncoderSettings, check_cod
 from vsr.video.writing.encoding import Encoding
 from vsr.video.writing.muxer import Muxer
 from vsr.video.writing.parts import Part, encoded_parts
-from vsr.video.writing.stream_copier import WHOLE, TimeRange
 from vsr.video.writing.stream_fates import check_audio
+from vsr.video.writing.time_range import WHOLE, TimeRange
 
 _log = logging.getLogger(__name__)
 
@@ -53,6 +53,10 @@ def check_output(
             check_audio(source, container, path)
 
 
+class PlaceTakenError(OutputError):
+    """Another file has the output's name: the finished output stays under its temporary one."""
+
+
 class OutputFile:
     """The output being joined from its parts, with all that the source holds beside its video.
 
@@ -79,7 +83,8 @@ class OutputFile:
 
         `partial` replaces the temporary name, on the same disk. `note_whole` is called with the
         complete file before it gets its final name. Without `overwrite`, a file that has appeared
-        at `path` in the meantime is kept and OutputError is raised.
+        at `path` in the meantime is kept, the complete file stays under its temporary name, and
+        PlaceTakenError is raised.
         """
         self.path = path
         self.frame_count = 0
@@ -124,6 +129,8 @@ class OutputFile:
                 raise OutputError(f"{self.path}: there was no frame to write")
             self._sink.finish()
             self._put_in_place()
+        except PlaceTakenError:
+            raise
         except BaseException:
             self._discard()
             raise
@@ -138,9 +145,9 @@ class OutputFile:
             else:
                 put_new_in_place(self._partial, self.path)
         except FileExistsError as error:
-            raise OutputError(
-                f"{self.path} appeared during the run and is not replaced; the finished work is "
-                "kept: move that file away, or give --overwrite, and run the same command again"
+            raise PlaceTakenError(
+                f"{self.path} appeared during the run and is not replaced; the finished film is "
+                f"{self._partial}: move it where you want it"
             ) from error
         except OSError as error:
             raise OutputError(
@@ -168,7 +175,9 @@ def write_video(
     """
     check_output(path, source=source, settings=settings, overwrite=overwrite)
     encoding = encoding_of(path, source, size, settings)
-    with OutputFile(path, source=source, encoding=encoding, span=span) as output:
+    with OutputFile(
+        path, source=source, encoding=encoding, span=span, overwrite=overwrite
+    ) as output:
         for part in encoded_parts(frames, encoding):
             output.add(part)
     return output.frame_count

@@ -21,14 +21,12 @@ _EQUAL_TIMES_FORMATS = ("matroska", "webm")
 class PacketOrder:
     """Moves packets whose decode time goes back, by the least that makes it rise.
 
-    `late` counts them, and `farthest` is the longest move in seconds. `count` counts all packets,
-    and `refused` those that the muxer did not take.
+    `late` counts them, and `farthest` is the longest move in seconds. `count` counts all packets.
     """
 
     count: int = 0
     late: int = 0
     farthest: Fraction = Fraction(0)
-    refused: int = 0
     _last: int | None = None
 
     @property

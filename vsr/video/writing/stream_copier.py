@@ -1,10 +1,8 @@
 """Every stream beside the video, copied packet by packet into the output, bit for bit."""
 
 import logging
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +12,12 @@ from av.container.output import OutputContainer
 from av.packet import Packet
 from av.stream import Discard, Stream
 
-from vsr.video.container import demuxed, is_cover, open_video, printable, reason_of
-from vsr.video.joins import JoinedPackets, joins_of
+from vsr.video.container import is_cover, open_video, printable, reason_of
 from vsr.video.matroska import matroska_tables
 from vsr.video.probe import VideoInfo
-from vsr.video.writing.flac import FlacTrack
-from vsr.video.writing.packet_order import PacketOrder
-from vsr.video.writing.stream_fates import is_converted
+from vsr.video.writing.stream_fates import ChosenStream
+from vsr.video.writing.time_range import TimeRange, packet_seconds, packets_in_range
+from vsr.video.writing.tracks import Track
 
 _log = logging.getLogger(__name__)
 
@@ -34,35 +31,6 @@ _MP4_TAGS = _MOV_TAGS | {
 _USUAL_HANDLERS = ("VideoHandler", "SoundHandler", "SubtitleHandler", "DataHandler")
 _MP4_ONLY_TAGS = ("handler_name", "vendor_id", "name")
 _FILE_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder")
-_LONGEST_SUBTITLE_SECONDS = 30
-"""Subtitles that began this long before the range are looked for: they may still be shown."""
-_REORDER_SECONDS = 5
-"""Packets this far past the end of the range show that nothing of it is still to come."""
-
-
-@dataclass(frozen=True, slots=True)
-class TimeRange:
-    """A part of the source, in seconds on its own clock; None: as far as it goes."""
-
-    begin: Fraction | None
-    end: Fraction | None
-
-    def __contains__(self, seconds: Fraction) -> bool:
-        after_begin = self.begin is None or seconds >= self.begin
-        return after_begin and (self.end is None or seconds < self.end)
-
-
-WHOLE = TimeRange(None, None)
-"""All of a source."""
-
-
-def source_range(source: VideoInfo, start: Fraction, duration: Fraction | None) -> TimeRange:
-    """The range of `start` and `duration` (seconds from the first frame) on the source's clock."""
-    first = source.start_pts * source.time_base
-    return TimeRange(
-        begin=first + start if start else None,
-        end=None if duration is None else first + start + duration,
-    )
 
 
 class StreamCopier:
@@ -74,39 +42,31 @@ class StreamCopier:
         container: InputContainer,
         output: OutputContainer,
         *,
-        streams: list[Stream],
+        streams: Sequence[ChosenStream],
         span: TimeRange,
     ) -> None:
         self._source = source
-        self._container = container
         self._output = output
-        self._span = span
-        attached = [s for s in streams if is_cover(s) and output.format.name == "matroska"]
-        for stream in attached:
-            _attached_cover(source, output, stream)
-        streams = [stream for stream in streams if stream not in attached]
-        self._converters = {
-            stream.index: _converted_stream(source, output, stream)
-            for stream in streams
-            if is_converted(stream)
-        }
-        self._targets = {
-            stream.index: _copied_stream(output, stream)
-            for stream in streams
-            if stream.index not in self._converters
-        }
+        matroska = output.format.name == "matroska"
+        for chosen in streams:
+            if matroska and is_cover(chosen.stream):
+                _attached_cover(source, output, chosen.stream)
+        streams = [one for one in streams if not (matroska and is_cover(one.stream))]
+        self._tracks = {one.stream.index: _track(source, output, one) for one in streams}
         self._covers = [
-            (self._targets[stream.index], _cover_content(source, stream))
-            for stream in streams
-            if is_cover(stream)
+            (self._tracks[one.stream.index].stream, _cover_content(source, one.stream))
+            for one in streams
+            if is_cover(one.stream)
         ]
-        self._sources = [s for s in streams if s.type != "attachment" and not is_cover(s)]
+        sources = [
+            one.stream
+            for one in streams
+            if one.stream.type != "attachment" and not is_cover(one.stream)
+        ]
         for stream in container.streams:
-            if stream not in self._sources:
+            if stream not in sources:
                 stream.discard = Discard.all
-        self._joins = joins_of(source.path, container, source.stream_index)
-        self._order = {index: PacketOrder() for index in range(len(container.streams))}
-        self._packets = self._in_range()
+        self._packets = self._readable(packets_in_range(source, container, sources, span))
         self._next = next(self._packets, None)
         copy_metadata(source, container, output, span)
 
@@ -120,71 +80,35 @@ class StreamCopier:
             self._output.mux_one(cover)
         while self._next is not None:
             packet = self._next
-            if seconds is not None and _seconds(packet) > seconds:
+            if seconds is not None and packet_seconds(packet) > seconds:
                 return
-            index = packet.stream_index
-            if index in self._converters:
-                self._mux(index, self._converters[index].packets(packet), shift)
-            else:
-                packet.stream = self._targets[index]
-                self._mux(index, [packet], shift)
+            self._tracks[packet.stream_index].write(packet, shift=shift)
             self._next = next(self._packets, None)
         if seconds is None:
-            for index, converter in self._converters.items():
-                self._mux(index, converter.packets(None), shift)
+            for track in self._tracks.values():
+                track.finish(shift=shift)
             self._report()
 
-    def _mux(self, index: int, packets: Iterable[Packet], shift: Fraction) -> None:
-        order = self._order[index]
-        for packet in packets:
-            offset = round(shift / packet.time_base)
-            packet.pts = None if packet.pts is None else packet.pts - offset
-            packet.dts = None if packet.dts is None else packet.dts - offset
-            if packet.stream.type == "subtitle" and packet.pts is not None and packet.pts < 0:
-                packet.pts = packet.dts = 0  # shown since before the first frame
-            order.move(packet)
-            try:
-                self._output.mux(packet)
-            except (av.ArgumentError, av.InvalidDataError) as error:
-                # One packet of sound or of subtitles is no reason to lose the film.
-                order.refused += 1
-                _log.debug("packet of stream %d at %s: %s", index, packet.pts, error)
+    @property
+    def is_surprised(self) -> bool:
+        """True if the muxer refused a packet that it took in the trial: maybe a picture before."""
+        return any(track.is_surprised for track in self._tracks.values())
 
     def _report(self) -> None:
         """Say in the log which streams are not copied to the last packet, at their own times."""
         path = self._source.path
-        for index, order in self._order.items():
-            if order.note:
-                _log.warning("stream %d of %s: %s", index, path, order.note)
-            if order.refused:
+        for index, track in self._tracks.items():
+            if track.order.note:
+                _log.warning("stream %d of %s: %s", index, path, track.order.note)
+            if track.refused:
                 _log.warning(
                     "stream %d of %s: %d packets are left out: the output does not take them",
-                    *(index, path, order.refused),
+                    *(index, path, len(track.refused)),
                 )
 
-    def _in_range(self) -> Iterator[Packet]:
-        if not self._sources:
-            return
-        begin = self._span.begin
-        if begin is not None and not self._joins:
-            has_subtitles = any(stream.type == "subtitle" for stream in self._sources)
-            early = begin - _LONGEST_SUBTITLE_SECONDS if has_subtitles else begin
-            self._container.seek(int(max(early, Fraction(0)) * av.time_base))
-        for packet in JoinedPackets(self._joins).moved(self._demuxed()):
-            if packet.size == 0 or (packet.pts is None and packet.dts is None):
-                continue
-            seconds = _seconds(packet)
-            if begin is not None and _is_shown_at(begin, packet):
-                _begin_at(begin, packet)
-                yield packet
-            elif seconds in self._span:
-                yield packet
-            elif self._span.end is not None and seconds > self._span.end + _REORDER_SECONDS:
-                return
-
-    def _demuxed(self) -> Iterator[Packet]:
+    def _readable(self, packets: Iterator[Packet]) -> Iterator[Packet]:
         try:
-            yield from demuxed(self._container, self._sources)
+            yield from packets
         except av.FFmpegError as error:
             _log.warning("the streams beside the video are cut off: %s", reason_of(error))
 
@@ -283,41 +207,9 @@ def _attached_cover(source: VideoInfo, output: OutputContainer, stream: Stream) 
     output.add_attachment(name, printable(mimetype), _cover_content(source, stream))
 
 
-def _copied_stream(output: OutputContainer, template: Stream) -> Stream:
-    stream = output.add_stream_from_template(template, opaque=True)
-    stream.metadata.update(kept_tags(template, output))
-    stream.disposition = template.disposition
-    return stream
-
-
-def _converted_stream(source: VideoInfo, output: OutputContainer, template: Stream) -> FlacTrack:
-    _log.warning(
-        "stream %d of %s (%s) can be copied into nothing: its sound is kept as FLAC, without loss",
-        template.index,
-        source.path,
-        template.codec_context.codec.canonical_name,
-    )
-    track = FlacTrack(output, template)
+def _track(source: VideoInfo, output: OutputContainer, chosen: ChosenStream) -> Track:
+    template = chosen.stream
+    track = Track(output, source.path, template, codec=chosen.codec, skip=chosen.skip)
     track.stream.metadata.update(kept_tags(template, output))
     track.stream.disposition = template.disposition
     return track
-
-
-def _is_shown_at(seconds: Fraction, packet: Packet) -> bool:
-    """True for a subtitle that begins before a time and ends after it."""
-    begin = _seconds(packet)
-    length = (packet.duration or 0) * packet.time_base
-    return packet.stream.type == "subtitle" and begin < seconds < begin + length
-
-
-def _begin_at(seconds: Fraction, packet: Packet) -> None:
-    """Let a subtitle begin later, and end as before."""
-    late = ceil((seconds - _seconds(packet)) / packet.time_base)
-    packet.pts = packet.dts = round(_seconds(packet) / packet.time_base) + late
-    packet.duration = (packet.duration or 0) - late
-
-
-def _seconds(packet: Packet) -> Fraction:
-    stamp = packet.pts if packet.pts is not None else packet.dts
-    assert stamp is not None
-    return stamp * packet.time_base

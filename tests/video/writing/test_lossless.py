@@ -1,5 +1,6 @@
 """Sound that fits into no file type is kept, sample for sample, as FLAC."""
 
+import tracemalloc
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from tests.video.conftest import pictures
 from tests.video.writing.test_output_file import enlarge
 from vsr.errors import OutputError
 from vsr.video.probe import probe
-from vsr.video.writing.flac import FlacTrack
+from vsr.video.writing.lossless import lossless_track
 from vsr.video.writing.stream_fates import stream_fates
 
 
@@ -67,13 +68,34 @@ def test_a_gap_in_the_sound_becomes_silence(tmp_path):
             frame.sample_rate, frame.pts, frame.time_base = 8000, pts, Fraction(1, 8000)
             container.mux(stream.encode(frame))
     with av.open(path) as source, av.open(tmp_path / "flac.mkv", "w") as output:
-        track = FlacTrack(output, source.streams.audio[0])
+        track = lossless_track(output, path, source.streams.audio[0], "flac")
         for packet in source.demux(audio=0):
             for encoded in track.packets(packet if packet.size else None):
                 output.mux(encoded)
     sound, _ = samples(tmp_path / "flac.mkv")
     wanted = np.repeat([8000, 0, 8000], [2000, 7000, 1000])
     np.testing.assert_array_equal(sound[0] * 2**31, wanted)
+
+
+def test_an_hour_of_silence_is_written_in_pieces(tmp_path):
+    """In one array it would be 58 MB of these samples, and gigabytes of better ones."""
+    path = tmp_path / "long.mkv"
+    with av.open(path, "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
+        for pts in (0, 8000 * 3600):
+            frame = av.AudioFrame.from_ndarray(np.full((1, 1000), 99, np.int16), layout="mono")
+            frame.sample_rate, frame.pts, frame.time_base = 8000, pts, Fraction(1, 8000)
+            container.mux(stream.encode(frame))
+    tracemalloc.start()
+    with av.open(path) as source, av.open(tmp_path / "flac.mkv", "w") as output:
+        track = lossless_track(output, path, source.streams.audio[0], "flac")
+        for packet in source.demux(audio=0):
+            for encoded in track.packets(packet if packet.size else None):
+                output.mux(encoded)
+    assert tracemalloc.get_traced_memory()[1] < 4_000_000
+    tracemalloc.stop()
+    with av.open(tmp_path / "flac.mkv") as container:
+        assert container.duration == pytest.approx(3600 * av.time_base, rel=1e-3)
 
 
 def test_it_is_no_stream_that_is_left_out_but_where_flac_does_not_go(home_video):

@@ -82,6 +82,11 @@ def test_the_siting_of_a_frame_is_known(siting, pix_fmt):
     assert siting_of(sited(VideoFrame(6, 4, pix_fmt), siting)) == siting
 
 
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv411p", "uyvy422", "p010le"])
+def test_a_frame_of_one_pixel_has_a_siting_too(pix_fmt):
+    assert siting_of(VideoFrame(1, 1, pix_fmt)) == "center"
+
+
 @pytest.mark.parametrize("pix_fmt", ["yuv422p", "uyvy422", "yuv411p"])
 @pytest.mark.parametrize("siting", ["left", "center"])
 def test_chroma_halved_in_columns_alone_is_left_or_centred(siting, pix_fmt):

@@ -62,12 +62,14 @@ def sited(frame: VideoFrame, siting: str | None) -> VideoFrame:
 
 
 def siting_of(frame: VideoFrame) -> str:
-    """The siting that swscale reads off a frame (see `has_siting`): the centre if it has none.
+    """The siting that swscale reads off a frame (see `has_siting`); the centre if it has none.
 
     PyAV does not show it. So the frame's chroma is replaced by a ramp, and its place is read from
     what swscale makes of that.
     """
     columns, rows = chroma_of(frame.format.name)
+    if frame.width < columns or frame.height < rows:
+        return CENTER  # one chroma sample for all
     side = 2 * _PROBED
     ramp = _filtered(
         frame.reformat(format=_PLANAR[columns, rows]),

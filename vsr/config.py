@@ -12,6 +12,7 @@ from vsr.option_values import (
     in_range,
     parse_keyframes,
     parse_rate,
+    parse_repairs,
     parse_steps,
     parse_streams,
 )
@@ -31,6 +32,8 @@ NATIVE_SCALE = 4
 """Scale of a model folder: width and height of the output over those of the source."""
 PICTURE_REACH = 24
 """Frames before the frame of a given picture from which on its detail is carried back."""
+NO_MODEL = "none"
+"""The model of `vsr restore`: frames keep their size, and no network is loaded."""
 NETWORK_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
 """Suffixes of a model that is one file: an image network."""
 
@@ -254,6 +257,15 @@ class UpscaleConfig:
             "deinterlacing: off, on, or auto, where the frames show it (default: auto)",
         ),
     ] = "auto"
+    restore: Annotated[
+        str | None,
+        Flag(
+            "film",
+            "LIST",
+            "repairs of old films: film for all, or any of weave,flicker,dust,scratches,"
+            " with a strength up to 1 as dust=0.8",
+        ),
+    ] = None
     seed: Annotated[
         int, Flag("advanced", "N", "random seed: the same seed gives the same output (default: 0)")
     ] = 0
@@ -313,6 +325,12 @@ class UpscaleConfig:
         parse_rate(self.fps)
         parse_streams(self.without)
         check_pattern(self.name)
+        parse_repairs(self.restore)
+
+    @property
+    def repairs(self) -> dict[str, float]:
+        """The strengths of the repairs that are asked for, by name."""
+        return parse_repairs(self.restore)
 
     @property
     def propagation(self) -> tuple[int, ...] | None:

@@ -2,11 +2,16 @@
 
 import math
 from collections.abc import Sequence
+from difflib import get_close_matches
 from fractions import Fraction
 
 from vsr.errors import ConfigError
 
 _LOWEST_RATE, _HIGHEST_RATE = Fraction(1, 100), Fraction(1000)
+FILM = "film"
+"""The name of all repairs of old films together."""
+REPAIRS = ("weave", "flicker", "dust", "scratches")
+"""The repairs of old films; each leaves a film as it is where it finds no wear."""
 NAME_FIELDS = ("stem", "scale", "ending")
 """The fields of `UpscaleConfig.name`: `film`, `x4` and `mkv` for film.mkv."""
 STREAM_KINDS = ("audio", "subtitle", "video", "data", "attachment")
@@ -93,3 +98,26 @@ def parse_streams(value: str | None) -> tuple[tuple[str, int | None], ...]:
             )
         pairs.append((kind, int(number[:6]) if colon else None))
     return tuple(pairs)
+
+
+def parse_repairs(value: str | None) -> dict[str, float]:
+    """Return the strengths of `film`, or of `dust=0.8,flicker`; later names replace earlier."""
+    found: dict[str, float] = {}
+    for part in [] if value is None else value.split(","):
+        name, _, number = part.strip().partition("=")
+        if name not in (FILM, *REPAIRS):
+            close = get_close_matches(name, (FILM, *REPAIRS), n=1, cutoff=0.5)
+            raise ConfigError(
+                f"restore = {value} has an unknown repair {name!r}; it can be {FILM}, or any of "
+                f"{', '.join(REPAIRS)}" + "".join(f"; did you mean {one}?" for one in close)
+            )
+        try:
+            strength = float(number) if number else 1.0
+        except ValueError:
+            strength = math.nan
+        if not 0 <= strength <= 1:
+            raise ConfigError(
+                f"restore = {value}: the strength of {name} can be from 0 (off) to 1 (whole)"
+            )
+        found |= dict.fromkeys(REPAIRS if name == FILM else (name,), strength)
+    return found

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from vsr.checkpoints.fetch import HUB, fetch
 from vsr.checkpoints.index import INDEX
-from vsr.config import INTERPOLATIONS, NATIVE_SCALE, NETWORK_SUFFIXES, nearest
+from vsr.config import INTERPOLATIONS, NATIVE_SCALE, NETWORK_SUFFIXES, NO_MODEL, nearest
 from vsr.errors import ModelError
 from vsr.models.network_kind import is_recurrent
 from vsr.pipelines.clip_length import RECURRENT_LOOK_AHEAD
@@ -57,6 +57,8 @@ def is_network(path: Path) -> bool:
 
 def native_scale(name: str) -> int:
     """Return how many times larger the model `name` makes frames, as far as its files tell."""
+    if name == NO_MODEL:
+        return 1
     path = _place(name)
     if not is_network(path) or is_recurrent(path):
         return NATIVE_SCALE

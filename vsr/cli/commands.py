@@ -5,10 +5,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from jsonargparse import Namespace
 
-from vsr.config import UpscaleConfig, parse_time
+from vsr.config import NO_MODEL, UpscaleConfig, parse_time
 from vsr.errors import ConfigError, OutputError
 
 SEPARATORS = ("/", os.sep)
@@ -78,7 +79,9 @@ def _show_plan(options: Namespace, *, as_json: bool) -> None:
 
 def _job(options: Namespace) -> tuple[Path, Path | None, UpscaleConfig]:
     """Return the source, the output and the options of a run."""
-    config = UpscaleConfig(**{field.name: options[field.name] for field in fields(UpscaleConfig)})
+    given = [field.name for field in fields(UpscaleConfig) if field.name in options]
+    values: dict[str, Any] = {"model": NO_MODEL} | {name: options[name] for name in given}
+    config = UpscaleConfig(**values)
     return Path(options.input), Path(options.output) if options.output else None, config
 
 
@@ -213,6 +216,7 @@ def _path(text: str | None) -> Path | None:
 
 COMMANDS: dict[str, Callable[[Namespace], None]] = {
     "upscale": _upscale,
+    "restore": _upscale,
     "plan": _plan,
     "info": _info,
     "compare": _compare,

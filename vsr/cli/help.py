@@ -20,6 +20,12 @@ EXAMPLES = {
         vsr upscale film.mkv --preview 2s --start 0:10
         vsr upscale FOLDER_OF_VIDEOS OUT_FOLDER
     """,
+    "restore": """
+        vsr restore film.mkv                     make film_restored.mkv beside it
+        vsr restore film.mkv --restore dust,scratches --lossless
+        vsr restore film.mkv --restore dust=0.8,flicker --preview 2s
+        vsr restore FOLDER_OF_PICTURES out.mkv --fps 18
+    """,
     "plan": """
         vsr plan film.mkv
         vsr plan film.mkv large.mkv --height 1080 --codec x265

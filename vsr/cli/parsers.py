@@ -1,8 +1,9 @@
 """The parsers of the commands, with their options by group."""
 
+from collections.abc import Container, Mapping
 from functools import partial
-from types import NoneType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from types import MappingProxyType, NoneType
+from typing import Any, Literal, Union, get_args, get_type_hints
 
 from jsonargparse import ArgumentParser
 
@@ -10,12 +11,18 @@ from vsr import __version__
 from vsr.cli.arguments import PRINT_CONFIG
 from vsr.cli.help import HelpFormatter, examples
 from vsr.config import GROUPS, Dtype, Flag, UpscaleConfig, parse_time
+from vsr.option_values import FILM
+
+_GROUPS_OF_NETWORKS = ("model", "texture", "quality", "advanced")
+_OF_NETWORKS = ("device", "dtype", "attention", "tile")
+"""The options that mean nothing without a network: whole groups, and names."""
 
 
 def make_parsers() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
     """Return the parser of `vsr`, and those of its commands by name."""
     commands = {
         "upscale": _upscale_parser(),
+        "restore": _restore_parser(),
         "plan": _plan_parser(),
         "info": _info_parser(),
         "compare": _compare_parser(),
@@ -44,6 +51,29 @@ def _upscale_parser() -> ArgumentParser:
         "INPUT [OUTPUT] [options]",
         "Upscale a video, or every video of a folder or list.",
     )
+    _add_films(parser, "x4", "upscale")
+    _add_config(parser)
+    return parser
+
+
+def _restore_parser() -> ArgumentParser:
+    parser = _parser(
+        "restore",
+        "INPUT [OUTPUT] [options]",
+        "Repair an old film, or every one of a folder or list, at its own size.",
+    )
+    _add_films(parser, "restored", "restore")
+    _add_config(
+        parser,
+        without=_OF_NETWORKS,
+        without_groups=_GROUPS_OF_NETWORKS,
+        defaults={"restore": FILM},
+    )
+    return parser
+
+
+def _add_films(parser: ArgumentParser, suffix: str, verb: str) -> None:
+    """Add the arguments that name films and outputs, and those of trying it out."""
     group = parser.add_argument_group(GROUPS[0])
     group.add_argument(
         "input",
@@ -56,13 +86,14 @@ def _upscale_parser() -> ArgumentParser:
         type=str,
         nargs="?",
         metavar="OUTPUT",
-        help="file or folder to write (default: INPUT_x4 beside INPUT, with every stream kept)",
+        help=f"file or folder to write (default: INPUT_{suffix} beside INPUT, with every stream"
+        " kept)",
     )
     group.add_argument(
         "--preview",
         type=str,
         metavar="TIME",
-        help="upscale this much from --start, with a page to compare, and stop",
+        help=f"{verb} this much from --start, with a page to compare, and stop",
     )
     group.add_argument(
         "--report",
@@ -72,8 +103,6 @@ def _upscale_parser() -> ArgumentParser:
     group.add_argument(
         "--dry-run", action="store_true", help="only say what would be made, as vsr plan does"
     )
-    _add_config(parser)
-    return parser
 
 
 def _plan_parser() -> ArgumentParser:
@@ -313,15 +342,29 @@ def _add_common(parser: ArgumentParser, group: Any) -> None:
     group.add_argument("-h", "--help", action="help", help="show this help")
 
 
-def _add_config(parser: ArgumentParser) -> None:
-    """Add a flag for each field of UpscaleConfig, under the title of its group."""
+def _add_config(
+    parser: ArgumentParser,
+    *,
+    without: Container[str] = (),
+    without_groups: Container[str] = (),
+    defaults: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """Add a flag for each field of UpscaleConfig, under the title of its group.
+
+    `without` are fields that the command does not have, `without_groups` groups of such fields;
+    `defaults` replace those of the config.
+    """
     groups = {group.title: group for group in parser._action_groups}  # pyright: ignore[reportPrivateUsage]
+    hints = get_type_hints(UpscaleConfig, include_extras=True)
+    known = {name: get_args(hint) for name, hint in hints.items() if name not in without}
+    chosen = {name: one for name, one in known.items() if one[1].group not in without_groups}
+    used = {flag.group for _, flag in chosen.values()} | {GROUPS[-1]}
     for title in GROUPS[1:]:
-        groups[title] = parser.add_argument_group(title)
-    for name, hint in get_type_hints(UpscaleConfig, include_extras=True).items():
-        assert get_origin(hint) is Annotated, f"{name} has no Flag"
-        kind, flag = get_args(hint)
-        _add_flag(groups[flag.group], name, kind, flag)
+        if title in used:
+            groups[title] = parser.add_argument_group(title)
+    for name, (kind, flag) in chosen.items():
+        default = defaults.get(name, getattr(UpscaleConfig(), name))
+        _add_flag(groups[flag.group], name, kind, flag, default)
     advanced: Any = groups[GROUPS[-1]]
     advanced._print_config = PRINT_CONFIG  # the parser adds this option beside --config
     advanced.add_argument(
@@ -331,9 +374,8 @@ def _add_config(parser: ArgumentParser) -> None:
     _add_common(parser, advanced)
 
 
-def _add_flag(group: Any, name: str, kind: Any, flag: Flag) -> None:
+def _add_flag(group: Any, name: str, kind: Any, flag: Flag, default: Any) -> None:
     option = "--" + name.replace("_", "-")
-    default = getattr(UpscaleConfig(), name)
     if kind is bool:
         group.add_argument(option, action="store_true", default=default, help=flag.help)
         return

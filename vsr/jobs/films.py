@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vsr.checkpoints.find import native_scale
-from vsr.config import UpscaleConfig
+from vsr.config import NO_MODEL, UpscaleConfig
 from vsr.errors import InputError, OutputError, explained_os_error
 from vsr.jobs.film_list import LIST_SUFFIX, listed_films
 from vsr.jobs.resume.own_files import is_work_folder
@@ -65,7 +65,8 @@ def batch_of(source: Path, output: Path | None, config: UpscaleConfig) -> Batch 
     nothing, OutputError where two films would have one output.
     """
     if source.is_dir():
-        output = output or named(source).with_name(f"{named(source).name}_upscaled")
+        done = "restored" if config.model == NO_MODEL else "upscaled"
+        output = output or named(source).with_name(f"{named(source).name}_{done}")
         sources = _folder_films(source, config, output)
         if not sources:
             return None

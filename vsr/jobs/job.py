@@ -7,11 +7,14 @@ from pathlib import Path
 from vsr import __version__
 from vsr.checkpoints.find import is_picture_folder, look_ahead, native_scale
 from vsr.config import PICTURE_REACH, UpscaleConfig
+from vsr.errors import InputError
 from vsr.jobs.model import Model
 from vsr.jobs.resume.identity import Identity, options_identity, source_identity
 from vsr.jobs.target import default_output, encoder_settings
+from vsr.restoration.plan import RepairPlan
 from vsr.upscaling.sizes import Size, clip_length, output_size
 from vsr.video.probe import VideoInfo, probe
+from vsr.video.reading.deinterlace import fields_of
 from vsr.video.reading.reader import VideoReader
 from vsr.video.times import exact_seconds
 from vsr.video.writing.encoders import EncoderSettings, with_fitting_codec
@@ -44,6 +47,7 @@ class Job:
     def of(cls, source: Path, output: Path | None, config: UpscaleConfig) -> "Job":
         """Probe the source and make the choices that `config` leaves open."""
         info = without_streams(probe(source, rate=config.frame_rate), config.left_out)
+        _check_fields(info, config)
         small = Size(info.height, info.width)
         scale = native_scale(config.model)
         size = output_size(small, config, native=scale)
@@ -96,6 +100,11 @@ class Job:
         )
 
     @property
+    def repairs(self) -> RepairPlan:
+        """The repairs that the config asks for."""
+        return RepairPlan.of(self.config.repairs)
+
+    @property
     def span(self) -> TimeRange:
         """The part of the source that the config asks for."""
         length = self.config.duration
@@ -114,3 +123,14 @@ class Job:
         end = whole if length is None else min(start + exact_seconds(length), whole)
         last = count if end == whole else min(ceil(end * rate), count)
         return max(0, last - ceil(start * rate))
+
+
+def _check_fields(info: VideoInfo, config: UpscaleConfig) -> None:
+    """Raise InputError where fields would stay woven, as the two of a frame move apart."""
+    if not config.repairs or config.deinterlace != "off" or info.is_image_folder:
+        return
+    fields = fields_of(info.path)
+    if fields.kind != "progressive":
+        raise InputError(
+            f"{info.path} is {fields}, and repairs need whole frames: leave out --deinterlace off"
+        )

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from vsr.checkpoints.find import find_model, is_interpolation, is_picture_folder
-from vsr.config import UpscaleConfig
+from vsr.config import NO_MODEL, UpscaleConfig
 from vsr.jobs.resume.identity import Identity, files_identity
 from vsr.pipelines.presets import read_preset
 from vsr.runtime.timing import Timer
@@ -14,6 +14,7 @@ from vsr.video.reading.clips import Clip
 
 if TYPE_CHECKING:  # they bring torch
     from vsr.upscaling.clip_upscaler import UpscaledClip, Upscaler
+    from vsr.upscaling.same_size import SameSize
 
 
 class ClipUpscaler(Protocol):
@@ -50,13 +51,16 @@ class ConfiguredModel:
 
     config: UpscaleConfig
     _identity: Identity | None = None
-    _upscaler: "Upscaler | None" = None
+    _upscaler: "Upscaler | SameSize | None" = None
 
     def identity(self) -> Identity:
         """Return hashes of all files that it is loaded from, and the kind of device; see Model."""
         from vsr.runtime.device import choose_device, choose_dtype
 
         if self._identity is not None:
+            return self._identity
+        if self.config.model == NO_MODEL:
+            self._identity = {"content of the model": None}
             return self._identity
         config, device = self.config, choose_device(self.config.device)
         weights = Path(config.flow_weights) if config.flow_weights else None

@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from vsr.checkpoints.find import native_scale
-from vsr.config import NATIVE_SCALE, UpscaleConfig
+from vsr.config import NATIVE_SCALE, NO_MODEL, UpscaleConfig
 from vsr.video.suffixes import IMAGE_SUFFIXES, ending
 from vsr.video.writing.encoders import ANIMATIONS, ENCODERS, PNG, EncoderSettings
 from vsr.video.writing.stream_fates import fullest_suffix
@@ -48,6 +48,8 @@ def default_output(source: Path, config: UpscaleConfig, *, native: int = NATIVE_
 def output_name(source: Path, config: UpscaleConfig, *, native: int = NATIVE_SCALE) -> str:
     """Return the name of an output, without the container's ending unless `config.name` has it."""
     scale = f"{config.height}p" if config.height else f"x{config.scale or native:g}"
+    if config.model == NO_MODEL:
+        scale = "restored"
     suffix = "" if source.is_dir() else ending(source)
     stem = source.name[: len(source.name) - len(suffix)]
     return (config.name or _NAME).format(stem=stem, scale=scale, ending=suffix.removeprefix("."))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from vsr.jobs.job import Job
@@ -15,9 +16,10 @@ from vsr.jobs.progress import Advance
 from vsr.jobs.resume.identity import SourceGuard
 from vsr.jobs.resume.shot_store import ShotWork
 from vsr.jobs.resume.work_folder import ShotList, WorkFolder
+from vsr.restoration.stage import Restorer
 from vsr.runtime.timing import Timer
 from vsr.video.probe import VideoInfo
-from vsr.video.reading.clips import Clip, clips
+from vsr.video.reading.clips import Clip, gathered
 from vsr.video.reading.reader import Frame, VideoReader
 from vsr.video.reading.shots import ShotDetector
 
@@ -55,8 +57,7 @@ class Worker:
         guard = SourceGuard.of(self.job.source)
         with ExitStack() as stack:
             reader = stack.enter_context(self.job.reader())
-            decoded = _decoded(reader, self.job, self.timer)
-            coming = stack.enter_context(prefetch(decoded))
+            coming = stack.enter_context(prefetch(self._decoded(reader)))
             write = stack.enter_context(write_behind(_call))
             shot: ShotWork | None = None
             place = 0
@@ -89,6 +90,33 @@ class Worker:
         texture = getattr(self._upscaler, "texture", None)
         if texture is not None and texture.frames:
             _log.info("%s", texture.report())
+
+    def _decoded(self, reader: VideoReader) -> Iterator[Clip]:
+        """Yield the clips of the reader, numbered as in the whole source: noise depends on it."""
+        frames = iter(reader)
+        with self.timer("decode"):
+            first = next(frames)
+        skipped = _frame_number(first, reader.info)
+        marked = ShotDetector().mark_cuts(chain((first,), frames))
+        if self.job.repairs:
+            restorer = Restorer(
+                self.job.repairs, first_frame=skipped, first_needed=self._first_needed
+            )
+            marked = restorer.frames(marked)
+        found = gathered(marked, max_frames=self.job.clip_frames, look_ahead=self.job.look_ahead)
+        while True:
+            with self.timer("decode"):
+                clip = next(found, None)
+            if clip is None:
+                return
+            yield replace(clip, first_frame_index=skipped + clip.first_frame_index)
+
+    def _first_needed(self, number: int, first: int) -> int | None:
+        """Return the first frame of a shot that is not finished; None if the shot is not ours."""
+        if not self.work.ranks.takes(number):
+            return None
+        finished = self.work.whole_frames(first)
+        return None if finished is None else first + finished
 
     def _open_shot(self, shots: list[int]) -> ShotWork | None:
         """Return the last of the shots, if it is this rank's and not finished."""
@@ -137,25 +165,6 @@ def _from_frame(clip: Clip, number: int) -> Clip | None:
     if not rest:
         return None
     return replace(clip, frames=rest, first_frame_index=number, starts_shot=False)
-
-
-def _decoded(reader: VideoReader, job: Job, timer: Timer) -> Iterator[Clip]:
-    """Yield the clips of the reader, numbered as in the whole source: noise depends on it."""
-    found = clips(
-        reader,
-        max_frames=job.clip_frames,
-        detector=ShotDetector(),
-        look_ahead=job.look_ahead,
-    )
-    skipped = None
-    while True:
-        with timer("decode"):
-            clip = next(found, None)
-        if clip is None:
-            return
-        if skipped is None:
-            skipped = _frame_number(clip.frames[0], reader.info)
-        yield replace(clip, first_frame_index=skipped + clip.first_frame_index)
 
 
 def _frame_number(frame: Frame, info: VideoInfo) -> int:

@@ -155,6 +155,11 @@ class Upscaler:
             if self.fallback.dtype is None:
                 self._convert(dtype)
 
+    @property
+    def device(self) -> torch.device:
+        """The device that computes."""
+        return self._device
+
     def carried(self) -> bytes:
         """Returns what the last clip hands to the next one of its shot: a line of JSON, states."""
         state = b"" if self._state is None else self._state.to_bytes()

@@ -6,7 +6,7 @@ from typing import Any
 
 from vsr.checkpoints.find import find_model, is_interpolation, is_network, is_picture_folder
 from vsr.checkpoints.load import load
-from vsr.config import UpscaleConfig
+from vsr.config import NO_MODEL, UpscaleConfig
 from vsr.errors import ConfigError
 from vsr.models.flow_estimators import flow_estimator
 from vsr.pipelines.keyframes import KeyframeTexture, PictureFolder, network_draws
@@ -18,13 +18,16 @@ from vsr.runtime.memory import keep_freed_memory
 from vsr.runtime.timing import Timer
 from vsr.upscaling.clip_upscaler import Upscaler, dtype_name
 from vsr.upscaling.fallback import as_device_error
+from vsr.upscaling.same_size import SameSize
 from vsr.upscaling.sizes import Size
 
 _log = logging.getLogger(__name__)
 
 
-def load_upscaler(config: UpscaleConfig, size: Size, timer: Timer) -> Upscaler:
+def load_upscaler(config: UpscaleConfig, size: Size, timer: Timer) -> Upscaler | SameSize:
     """Returns the model that `config` names, on the device that it names, with all choices made."""
+    if config.model == NO_MODEL:
+        return SameSize(size)
     model = None if is_interpolation(config.model) else find_model(config.model)
     device = choose_device(config.device)
     if device.type == "cpu":

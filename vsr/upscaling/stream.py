@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import fields
 from fractions import Fraction
+from itertools import chain
 
 import numpy as np
 from jaxtyping import UInt8, UInt16
@@ -10,6 +11,8 @@ from jaxtyping import UInt8, UInt16
 from vsr.checkpoints.load import Pipeline
 from vsr.config import UpscaleConfig
 from vsr.errors import ConfigError, InputError
+from vsr.restoration.plan import RepairPlan
+from vsr.restoration.stage import Restorer
 from vsr.runtime.timing import NullTimer, Timer
 from vsr.upscaling.clip_upscaler import Upscaler
 from vsr.upscaling.load import sampling_overrides
@@ -58,6 +61,7 @@ class UpscaleStream:
         self._source: Size | None = None
         self._count = 0
         self._marker = self._new_marker()
+        self._restorer = Restorer(RepairPlan.of(self._config.repairs), first_frame=first_frame)
 
     def push(self, frames: Given, *, new_shot: bool = False) -> Finished:
         """Take the next frames, any number of them, and return those that are finished.
@@ -106,11 +110,16 @@ class UpscaleStream:
     def _end_shot(self) -> list[Clip]:
         waiting = [] if self._marker is None else self._marker.flush()
         self._marker = self._new_marker()
-        return self._gathered(waiting) + self._gatherer.flush()
+        ready = self._gathered(waiting) + self._clips(self._restorer.flush())
+        return ready + self._gatherer.flush()
 
     def _gathered(self, marked: Iterable[tuple[Frame, bool]]) -> list[Clip]:
+        repaired = [self._restorer.push(frame, starts_shot=cut) for frame, cut in marked]
+        return self._clips(chain.from_iterable(repaired))
+
+    def _clips(self, marked: Iterable[tuple[Frame, bool]]) -> list[Clip]:
         pushed = [self._gatherer.push(frame, starts_shot=cut) for frame, cut in marked]
-        return [clip for clips in pushed for clip in clips]
+        return list(chain.from_iterable(pushed))
 
     def _finished(self, clips: list[Clip]) -> Finished:
         done = [self._upscaler(clip).pixels for clip in clips]

@@ -15,6 +15,7 @@ from vsr.jobs.planning.forecast import Line, Need, Rates, Workload
 from vsr.runtime.timing import NullTimer
 from vsr.upscaling.clip_upscaler import UpscaledClip, Upscaler
 from vsr.upscaling.load import load_upscaler
+from vsr.upscaling.same_size import SameSize
 from vsr.upscaling.sizes import Size
 from vsr.video.pixels import Pixels
 from vsr.video.reading.clips import Clip
@@ -47,7 +48,7 @@ def calibrate(
     that is enough. Each is made twice, since new memory costs time once: by a seventh, measured.
     """
     upscaler = load_upscaler(config, workload.size, NullTimer())
-    device = upscaler.pipeline.device
+    device = upscaler.device
     measure = _Measure(upscaler, workload, len(frames))
     seen = [*frames, *ahead]
     small = _cut(seen, _FIRST_AREA)
@@ -99,7 +100,7 @@ class _Sample:
 class _Measure:
     """Upscales the first `count` frames, with those after them ahead; measures time and memory."""
 
-    upscaler: Upscaler
+    upscaler: Upscaler | SameSize
     workload: Workload
     count: int
 
@@ -116,7 +117,7 @@ class _Measure:
             starts_shot=True,
             ahead=seen[self.count :],
         )
-        device = self.upscaler.pipeline.device
+        device = self.upscaler.device
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         with _peak_memory() as peak:

@@ -16,6 +16,8 @@ from vsr.config import UpscaleConfig
 from vsr.errors import DeviceError, InputError, OutputError, VsrError
 from vsr.jobs.job import Job
 from vsr.jobs.planning.forecast import Forecast, Workload, forecast, processors
+from vsr.restoration.measure import Wear, measure
+from vsr.restoration.stage import Restorer
 from vsr.upscaling.sizes import Size
 from vsr.video.probe import VideoInfo
 from vsr.video.reading.clips import Clip, clips
@@ -72,6 +74,9 @@ class Plan:
     memory_total: int
     memory_free: int
     device_total: int | None
+    wear: Wear | None = None
+    """The wear of a part of the source; None where no repair is asked for."""
+    repairs: str = ""
 
     @property
     def refusal(self) -> VsrError | None:
@@ -124,6 +129,8 @@ class Plan:
             "is_exact": self.is_exact,
             "clip_frames": self.clip_frames,
             **asdict(self.forecast),
+            "wear": None if self.wear is None else asdict(self.wear),
+            "repairs": self.repairs,
             "disk_free": self.disk_free,
             "memory_free": self.memory_free,
             "streams": [
@@ -154,6 +161,9 @@ class Plan:
             yield f"stream {fate.stream.index}", f"{fate.stream} {what}"
         for loss in self.losses:
             yield "note", loss
+        if self.wear is not None:
+            yield "wear", str(self.wear)
+            yield "repairs", f"{self.repairs}: {self._effect(self.wear)}"
         yield "frames", f"{about}{self.frames}"
         yield "shots", f"{about}{self.shots}"
         yield "clips", f"{about}{self.clips}, of at most {self.clip_frames} frames"
@@ -177,6 +187,13 @@ class Plan:
         if self.warning:
             yield "warning", self.warning
 
+    def _effect(self, wear: Wear) -> str:
+        """Say what the repairs will find to do, by the wear."""
+        chosen = [name for name in wear.repairs if name in self.repairs]
+        if not chosen:
+            return "the film is clean as far as was looked, and stays as it is"
+        return f"there is work for {', '.join(chosen)}; the others leave the film as it is"
+
 
 def plan(source: Path, output: Path | None = None, config: UpscaleConfig | None = None) -> Plan:
     """Return the plan of `upscale` with the same arguments; a few frames are upscaled to measure.
@@ -191,6 +208,7 @@ def plan(source: Path, output: Path | None = None, config: UpscaleConfig | None 
     frames = found.frames if found.is_whole else max(found.frames, job.expected_frames or 0)
     shots, clip_count = found.scaled(frames)
     pictures = [frame.pixels for frame in found.sample.frames]
+    wear, repair_seconds = _wear(job, found.sample)
     workload = Workload(
         source=Size(job.info.height, job.info.width),
         size=job.size,
@@ -198,7 +216,7 @@ def plan(source: Path, output: Path | None = None, config: UpscaleConfig | None 
         shots=shots,
         encoding=job.encoding,
         sample_bytes=pictures[0].itemsize,
-        read_seconds=found.seconds_per_frame,
+        read_seconds=found.seconds_per_frame + repair_seconds,
         other_bytes=_other_bytes(job.info, fates),
         drawn=drawn_frames(config, frames=frames, shots=shots),
     )
@@ -227,7 +245,20 @@ def plan(source: Path, output: Path | None = None, config: UpscaleConfig | None 
         memory_total=host.total,
         memory_free=host.available,
         device_total=_device_memory(config),
+        wear=wear,
+        repairs=str(job.repairs) if job.repairs else "",
     )
+
+
+def _wear(job: Job, sample: Clip) -> tuple[Wear | None, float]:
+    """Return the wear of the sample, and the processor time of repairing a frame."""
+    if not job.repairs:
+        return None, 0.0
+    found = measure([frame.pixels for frame in sample.frames])
+    began = time.process_time()
+    marked = ((frame, number == 0) for number, frame in enumerate(sample.frames))
+    count = sum(1 for _ in Restorer(job.repairs).frames(marked))
+    return found, (time.process_time() - began) / count
 
 
 def scan(job: Job) -> Scan:

@@ -48,6 +48,12 @@ class WorkFolder(RunFolder):
         progress = read_progress(folder, journal.path, StoredFile.is_whole)
         return ShotWork(folder, journal, progress, encoding)
 
+    def whole_frames(self, first: int) -> int | None:
+        """Return how many frames of a shot are finished, by whole files; None: all of them."""
+        if self.progress(first).ended:
+            return None
+        return read_progress(self._shot(first), self._journal(first), StoredFile.is_whole).frames
+
     def progress(self, first: int) -> ShotProgress:
         """Return the finished work of the shot that begins at frame `first`."""
         return read_progress(self._shot(first), self._journal(first), StoredFile.is_there)

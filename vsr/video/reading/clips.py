@@ -87,8 +87,16 @@ def clips(
 
     Lazy. Without a detector all is one shot.
     """
+    marked = _marked(frames, detector)
+    return gathered(marked, max_frames=max_frames, look_ahead=look_ahead)
+
+
+def gathered(
+    marked: Iterable[tuple[Frame, bool]], *, max_frames: int, look_ahead: int = 0
+) -> Iterator[Clip]:
+    """The frames, marked where a shot starts, as clips of at most `max_frames`. Lazy."""
     gatherer = ClipGatherer(max_frames, look_ahead=look_ahead)
-    for frame, is_first in _marked(frames, detector):
+    for frame, is_first in marked:
         yield from gatherer.push(frame, starts_shot=is_first)
     yield from gatherer.flush()
 

@@ -1,0 +1,204 @@
+"""Measure the repairs of old films: wear sound clips by fixed seeds, repair them, and compare.
+
+python tools/repair_figures.py CLIP [CLIP ...] [--only dust,flicker] [--frames 20] [--width 640]
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from vsr.degradation.film import (
+    add_dust,
+    add_scratch,
+    flicker,
+    smooth_path,
+    wandering,
+    weave,
+)
+from vsr.restoration.images import luma_of
+from vsr.restoration.motion import motion_between, tracking_image
+from vsr.restoration.plan import RepairPlan
+from vsr.restoration.stage import Restorer
+from vsr.video.reading.reader import Frame, VideoReader
+
+LEVEL = 1 / 255
+VISIBLE = 10 * LEVEL
+"""A pixel that the wear has changed by more is a defect."""
+TOUCHED = 2 * LEVEL
+
+Row = tuple[str, str]
+
+
+def sound_clip(path: Path, frames: int, width: int) -> np.ndarray:
+    """The first frames at that width, and back again, so that there is a second of them."""
+    with VideoReader(path) as reader:
+        pictures = [frame.pixels for frame in islice(reader, frames)]
+    height = round(width * pictures[0].shape[0] / pictures[0].shape[1] / 2) * 2
+    small = [cv2.resize(p, (width, height), interpolation=cv2.INTER_AREA) for p in pictures]
+    return np.stack(small + small[-2::-1]).astype(np.float32) / 255
+
+
+def restored(clip: np.ndarray, **strengths: float) -> tuple[np.ndarray, float]:
+    """The clip through the stage, and frames a second."""
+    pixels = np.rint(np.clip(clip, 0, 1) * 255).astype(np.uint8)
+    marked = ((Frame(p, i, Fraction(1, 25)), i == 0) for i, p in enumerate(pixels))
+    began = time.perf_counter()
+    out = [frame.pixels for frame, _ in Restorer(RepairPlan(**strengths)).frames(marked)]
+    return np.stack(out).astype(np.float32) / 255, len(clip) / (time.perf_counter() - began)
+
+
+def with_dust(clip: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Sixty specks and fibres a megapixel, half of them dark."""
+    count = 60 * clip[0, ..., 0].size / 1e6
+    worn = add_dust(
+        clip, per_frame=count, radius=2.5, opacity=0.8, dark_share=0.5, fibre_share=0.15, rng=rng
+    )
+    return np.clip(worn, 0, 1)
+
+
+def with_scratches(clip: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Four wandering scratches."""
+    for number in range(4):
+        x = wandering(len(clip), start=rng.uniform(0.1, 0.9) * clip.shape[2], speed=0.3, rng=rng)
+        contrast = np.float32((-1) ** number * rng.uniform(0.1, 0.35)) * np.ones(3, np.float32)
+        clip = add_scratch(clip, x=x, contrast=contrast, width=rng.uniform(1, 2.5), rng=rng)
+    return np.clip(clip, 0, 1)
+
+
+def with_flicker(clip: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Exposure that varies by 7 %, and by 3 % over the frame."""
+    return np.clip(flicker(clip, strength=0.07, local=0.03, memory=0.3, rng=rng), 0, 1)
+
+
+def dust_rows(clip: np.ndarray, rng: np.random.Generator) -> Iterator[Row]:
+    """Recall, touched sound pixels and error; and what is touched where there is no dust."""
+    worn = with_dust(clip, rng)
+    yield from defect_rows("dust", clip, worn, restored(worn, dust=1)[0])
+    clean, _ = restored(clip, dust=1)
+    touched = (np.abs(clean - clip).max(-1) > TOUCHED).mean()
+    yield "dust: pixels changed of the sound clip", f"{touched:.4%}"
+
+
+def scratch_rows(clip: np.ndarray, rng: np.random.Generator) -> Iterator[Row]:
+    """The same for scratches, and for both at once."""
+    worn = with_scratches(clip, rng)
+    yield from defect_rows("scratches", clip, worn, restored(worn, scratches=1)[0])
+    clean, _ = restored(clip, scratches=1)
+    touched = (np.abs(clean - clip).max(-1) > TOUCHED).mean()
+    yield "scratches: pixels changed of the sound clip", f"{touched:.4%}"
+    worn = with_scratches(with_dust(clip, rng), rng)
+    yield from defect_rows("both", clip, worn, restored(worn, scratches=1, dust=1)[0])
+
+
+def defect_rows(
+    name: str, clip: np.ndarray, worn: np.ndarray, repaired: np.ndarray
+) -> Iterator[Row]:
+    defects = np.abs(worn - clip).max(-1) > VISIBLE
+    touched = np.abs(repaired - worn).max(-1) > TOUCHED
+    near = np.stack([cv2.dilate(d.astype(np.uint8), np.ones((5, 5))) for d in defects]) > 0
+    before, after = (np.abs(x - clip)[defects].mean() for x in (worn, repaired))
+    yield f"{name}: recall", f"{touched[defects].mean():.1%}"
+    yield f"{name}: sound pixels touched", f"{touched[~near].mean():.3%}"
+    yield f"{name}: error inside the defects", f"{after / before - 1:+.0%}"
+
+
+def flicker_rows(clip: np.ndarray, rng: np.random.Generator) -> Iterator[Row]:
+    """Differences of means to the sound clip, and the change of a sound clip, fade and flash."""
+    worn = with_flicker(clip, rng)
+    repaired, _ = restored(worn, flicker=1)
+    for name, means in (("frame", frame_means), ("8x8 block", block_means)):
+        before, after = (np.abs(means(x) - means(clip)).mean() for x in (worn, repaired))
+        yield f"flicker: {name} means", f"{after / before - 1:+.0%}"
+    fade = np.linspace(1, 0.05, len(clip), dtype=np.float32)[:, None, None, None]
+    flash = np.ones_like(fade)
+    flash[[10, 11, 20]] = np.float32([1.6, 1.3, 1.9])[:, None, None, None]
+    for name, gain in (("sound clip", fade * 0 + 1), ("fade", fade), ("lightning", flash)):
+        lit = np.rint(np.clip(clip * gain, 0, 1) * 255) / 255
+        change = np.abs(restored(lit, flicker=1)[0] - lit).mean((1, 2, 3)).max() / LEVEL
+        yield f"flicker: largest change of a {name}, in levels", f"{change:.2f}"
+
+
+def frame_means(clip: np.ndarray) -> np.ndarray:
+    return clip.mean((1, 2, 3))
+
+
+def block_means(clip: np.ndarray) -> np.ndarray:
+    t, h, w, _ = clip.shape
+    return clip[:, : h // 8 * 8, : w // 8 * 8].reshape(t, h // 8, 8, w // 8, 8, 3).mean((2, 4))
+
+
+def weave_rows(clip: np.ndarray, rng: np.random.Generator) -> Iterator[Row]:
+    """Residual motion of a pan with a person who walks: a still picture under a moving one."""
+    scene = walking_scene(clip, frames=50)
+    moves = rng.uniform(-1.5, 1.5, (2, len(scene)))
+    slow = [smooth_path(len(scene), deviation=0.75, period=4, rng=rng) for _ in "xy"]
+    for name, (x, y) in (("of each frame", moves), ("smooth", slow)):
+        worn = weave(scene, x=x, y=y, degrees=np.zeros(len(scene)))
+        repaired, _ = restored(worn, weave=1)
+        before, after = (motion_error(clip_, scene) for clip_ in (worn, repaired))
+        yield f"weave {name}: residual motion", f"{after / before - 1:+.0%}"
+    steady, _ = restored(scene, weave=1)
+    yield "weave: motion of the sound scene, in pixels", f"{motion_error(steady, scene):.3f}"
+
+
+def walking_scene(clip: np.ndarray, frames: int) -> np.ndarray:
+    """A pan over the first frame, at three quarters of its size, and a piece that walks."""
+    h, w = (3 * side // 4 for side in clip.shape[1:3])
+    person = clip[0, h // 4 : h // 2, w // 4 : w // 4 + w // 8]
+    out = []
+    for number in range(frames):
+        shift = np.float32([[1, 0, -number * 0.2 * w / frames], [0, 1, -h / 8]])
+        frame = cv2.warpAffine(clip[0], shift, (w, h), flags=cv2.INTER_CUBIC)
+        x = round((0.1 + 0.7 * number / frames) * w)
+        frame[h // 3 : h // 3 + person.shape[0], x : x + person.shape[1]] = person
+        out.append(frame)
+    return np.clip(np.stack(out), 0, 1)
+
+
+def motion_error(clip: np.ndarray, truth: np.ndarray) -> float:
+    """Deviation of the motion of each frame against the true one, without the mean, in pixels."""
+    found = []
+    for pair in zip(truth, clip, strict=True):
+        motion = motion_between(*(tracking_image(luma_of(f)) for f in pair), clip.shape[2])
+        found.append((motion.x, motion.y))
+    return float(np.std(found, axis=0).mean())
+
+
+def speed_rows(clip: np.ndarray, rng: np.random.Generator) -> Iterator[Row]:
+    """Frames a second of the whole stage."""
+    worn = with_flicker(with_scratches(with_dust(clip, rng), rng), rng)
+    _, speed = restored(worn, scratches=1, flicker=1, weave=1, dust=1)
+    yield "all: frames a second", f"{speed:.2f}"
+
+
+ROWS: dict[str, Callable[[np.ndarray, np.random.Generator], Iterator[Row]]] = {
+    "dust": dust_rows,
+    "scratches": scratch_rows,
+    "flicker": flicker_rows,
+    "weave": weave_rows,
+    "speed": speed_rows,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("clips", nargs="+", type=Path)
+    parser.add_argument("--only", default=",".join(ROWS), help="figures, with commas")
+    parser.add_argument("--frames", type=int, default=20)
+    parser.add_argument("--width", type=int, default=640)
+    options = parser.parse_args()
+    for path in options.clips:
+        clip = sound_clip(path, options.frames, options.width)
+        for name in options.only.split(","):
+            for row in ROWS[name](clip, np.random.default_rng(5)):
+                print(f"| {path.stem} | {row[0]} | {row[1]} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

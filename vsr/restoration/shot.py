@@ -1,0 +1,162 @@
+"""One shot on its way through the repairs: the frames in memory, and the facts about them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vsr.restoration.dust import Flow, Neighbour, flows_between, joined, without_dust
+from vsr.restoration.flicker import (
+    Change,
+    brightness_image,
+    change_between,
+    flicker_at,
+    without_flicker,
+)
+from vsr.restoration.images import Image, Luma, as_image, as_pixels, luma_of
+from vsr.restoration.motion import Motion, motion_between, tracking_image
+from vsr.restoration.plan import NEIGHBOURS, PATH_REACH, TRACK_REACH, RepairPlan
+from vsr.restoration.scratches import Line, lines_of, tracked, without_lines
+from vsr.restoration.weave import moved_back, weave_at
+from vsr.video.reading.reader import Frame
+
+Fact = TypeVar("Fact")
+
+
+@dataclass(slots=True)
+class ShotRepair:
+    """Repairs the frames of one shot as they come; `needed_from` is the first that is wanted.
+
+    Each repaired frame is a function of the frames within `plan.reach` around it, and what this
+    takes is computed when it is asked for, once: the result does not depend on where work begins.
+    """
+
+    plan: RepairPlan
+    needed_from: int | None = 0
+    _frames: dict[int, Frame] = field(default_factory=dict)
+    _facts: dict[tuple[str, int], object] = field(default_factory=dict)
+    _count: int = 0
+    _done: int = 0
+
+    def push(self, frame: Frame) -> list[Frame]:
+        """Add the next frame, and return those that are repaired by now."""
+        self._frames[self._count] = frame
+        self._count += 1
+        return self._repaired(self._count - self.plan.reach)
+
+    def flush(self) -> list[Frame]:
+        """Return the remaining frames; the shot has no more."""
+        return self._repaired(self._count)
+
+    def _repaired(self, until: int) -> list[Frame]:
+        ready: list[Frame] = []
+        while self._done < until:
+            ready.append(self._frame(self._done))
+            self._done += 1
+            self._forget()
+        return ready
+
+    def _frame(self, number: int) -> Frame:
+        frame = self._frames[number]
+        if self.needed_from is None or number < self.needed_from:
+            return frame
+        image = self._clean(number) if self.plan.dust else self._steady(number)
+        return replace(frame, pixels=as_pixels(image, frame.pixels))
+
+    def _forget(self) -> None:
+        """Drop all that no later frame can ask for."""
+        behind = self._done - self.plan.reach
+        for number in [number for number in self._frames if number < behind]:
+            del self._frames[number]
+        near = self._done - NEIGHBOURS
+        oldest = {"steady": near, "flows": near}
+        for name, number in [fact for fact in self._facts if fact[1] < oldest.get(fact[0], behind)]:
+            del self._facts[name, number]
+
+    def _known(self, name: str, number: int, find: Callable[[int], Fact]) -> Fact:
+        """Return the fact of that name about a frame, found now or before."""
+        if (name, number) not in self._facts:
+            self._facts[name, number] = find(number)
+        return self._facts[name, number]  # type: ignore[return-value]
+
+    def _around(self, number: int, reach: int) -> range:
+        return range(max(0, number - reach), min(self._count, number + reach + 1))
+
+    def _image(self, number: int) -> Image:
+        return as_image(self._frames[number].pixels)
+
+    def _steady(self, number: int) -> Image:
+        """Return a frame without its scratches, flicker and weave, which take no other pixels."""
+        return self._known("steady", number, self._made_steady)
+
+    def _made_steady(self, number: int) -> Image:
+        plan, image = self.plan, self._image(number)
+        if plan.scratches:
+            image = without_lines(image, self._tracked(number), strength=plan.scratches)
+        window = self._around(number, PATH_REACH)
+        pairs, centre = window[:-1], number - window.start
+        if plan.flicker:
+            changes = [self._known("change", pair, self._change) for pair in pairs]
+            image = without_flicker(image, flicker_at(changes, centre), strength=plan.flicker)
+        if plan.weave:
+            motions = [self._known("motion", pair, self._motion) for pair in pairs]
+            shift = weave_at(motions, centre, image.shape[1])
+            image = moved_back(image, plan.weave * shift)
+        return image
+
+    def _clean(self, number: int) -> Image:
+        """Return a steady frame without its dust."""
+        neighbours = [
+            Neighbour(self._steady(other), self._flow(number, other))
+            for distance in range(1, NEIGHBOURS + 1)
+            for other in (number - distance, number + distance)
+            if 0 <= other < self._count
+        ]
+        return without_dust(self._steady(number), neighbours, strength=self.plan.dust)
+
+    def _flow(self, number: int, other: int) -> Flow:
+        """Return the flow from a frame to another, step by step."""
+        step = 1 if other > number else -1
+        flow = self._step(number, number + step)
+        for place in range(number + step, other, step):
+            flow = joined(flow, self._step(place, place + step))
+        return flow
+
+    def _step(self, number: int, other: int) -> Flow:
+        there, back = self._known("flows", min(number, other), self._flows)
+        return there if other > number else back
+
+    def _flows(self, number: int) -> tuple[Flow, Flow]:
+        return flows_between(*(luma_of(self._steady(place)) for place in (number, number + 1)))
+
+    def _change(self, pair: int) -> Change:
+        return change_between(
+            *(self._known("brightness", pair + i, self._brightness) for i in (0, 1))
+        )
+
+    def _brightness(self, number: int) -> Luma:
+        return brightness_image(luma_of(self._image(number)))
+
+    def _motion(self, pair: int) -> Motion:
+        width = self._frames[pair].pixels.shape[1]
+        before, after = (self._known("corners", pair + i, self._corners) for i in (0, 1))
+        return motion_between(before, after, width)
+
+    def _corners(self, number: int) -> NDArray[np.uint8]:
+        return tracking_image(luma_of(self._image(number)))
+
+    def _lines(self, number: int) -> list[Line]:
+        return lines_of(luma_of(self._image(number)))
+
+    def _tracked(self, number: int) -> list[Line]:
+        """Return the scratches of a frame."""
+        window = self._around(number, TRACK_REACH)
+        if not self._known("lines", number, self._lines):
+            return []
+        lines = [self._known("lines", other, self._lines) for other in window]
+        steps = [self._known("motion", pair, self._motion).x for pair in window[:-1]]
+        moved = np.concatenate([[0.0], np.cumsum(steps)])
+        centre = number - window.start
+        return tracked(lines, list(moved - moved[centre]), centre)

@@ -1,0 +1,104 @@
+"""Weave: the film's movement in the gate, taken out; the camera's own movement stays."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from jaxtyping import Float
+
+from vsr.restoration.images import Image
+from vsr.restoration.motion import Motion
+from vsr.restoration.paths import noise_of, smooth_at
+
+_LARGEST = 4.0
+"""Largest weave in pixels, for frames of 640 pixels; what is larger is the camera's."""
+_STEADY, _UNSTEADY = 0.015, 0.03
+"""Pixels of independent noise in the path: below the first a film does not weave."""
+_CURVED = 2.0
+"""A line is no fit where a short mean is so much closer to the path."""
+_SHORT = 13
+_REACHES = (24, 16, 10, 6)
+
+Shift = Float[np.ndarray, "3"]
+"""Pixels to the right, pixels down, and radians."""
+NO_SHIFT: Shift = np.zeros(3)
+
+
+def weave_at(motions: Sequence[Motion], centre: int, width: int) -> Shift:
+    """Return how far frame `centre` is from its place on the smooth path.
+
+    `motions` are those between neighbouring frames of the window, one fewer than frames. The path
+    is their sum; its smooth part is a line over the window, or over a shorter one where the camera
+    moves so that a line is no fit: it begins a pan, or sways.
+    """
+    known = _known_part(motions, centre)
+    steps = np.array([[m.x, m.y, m.angle] for m in motions[known]]).reshape(-1, 3)
+    path = np.concatenate([np.zeros((1, 3)), np.cumsum(steps, 0)])
+    centre -= known.start
+    largest = _LARGEST * max(1.0, width / 640)
+    for reach in _REACHES:
+        first = max(0, centre - reach)
+        part = path[first : centre + reach + 1]
+        if len(part) < 5:
+            break
+        if reach > _REACHES[-1] and not _is_line(part[:, :2], largest):
+            continue
+        # Rotation counts by what it moves at the sides.
+        noise = noise_of(part) * np.array([1, 1, width / 4])
+        share = np.clip((noise - _STEADY) / (_UNSTEADY - _STEADY), 0, 1)
+        share[:2] = share[:2].max()
+        shift = share * (path[centre] - smooth_at(part, centre - first, degree=1))
+        return shift if np.abs(shift[:2]).max() <= largest else NO_SHIFT
+    return NO_SHIFT
+
+
+def _known_part(motions: Sequence[Motion], centre: int) -> slice:
+    """Return the motions around a frame up to the nearest ones that were not seen."""
+    first, last = centre, centre
+    while first > 0 and motions[first - 1].is_known:
+        first -= 1
+    while last < len(motions) and motions[last].is_known:
+        last += 1
+    return slice(first, last)
+
+
+def _is_line(path: Float[np.ndarray, "t 2"], largest: float) -> bool:
+    """Return True if the path is a line, but for what a film weaves."""
+    residuals = path - _lines(path)
+    if np.abs(residuals).max() > largest:
+        return False
+    if len(path) < 2 * _SHORT:
+        return True
+    half = _SHORT // 2
+    means = np.stack([np.convolve(c, np.full(_SHORT, 1 / _SHORT), "valid") for c in path.T], 1)
+    near = np.sqrt(((path[half:-half] - means) ** 2).mean(0))
+    far = np.sqrt((residuals[half:-half] ** 2).mean(0))
+    return bool((far <= _CURVED * near + _STEADY).all())
+
+
+def _lines(path: Float[np.ndarray, "t n"]) -> Float[np.ndarray, "t n"]:
+    times = np.arange(len(path))
+    return np.stack([np.polyval(np.polyfit(times, column, 1), times) for column in path.T], 1)
+
+
+def moved_back(image: Image, shift: Shift) -> Image:
+    """Return the image at its place; beyond its border is its mirror image."""
+    if not shift.any():
+        return image
+    h, w = image.shape[:2]
+    return np.asarray(
+        cv2.warpAffine(
+            image, _matrix(shift, (h, w)), (w, h),
+            flags=cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT_101,
+        ),
+        np.float32,
+    )  # fmt: skip
+
+
+def _matrix(shift: Shift, size: tuple[int, int]) -> Float[np.ndarray, "2 3"]:
+    """Return the matrix from a place in the steady frame to that in the frame as it is."""
+    x, y, angle = shift
+    h, w = size
+    matrix = cv2.getRotationMatrix2D(((w - 1) / 2, (h - 1) / 2), -np.degrees(angle), 1.0)
+    matrix[:, 2] += x, y
+    return np.asarray(matrix)

@@ -28,7 +28,7 @@ _SMALLEST = 4
 _LARGEST = 0.01
 """Largest blob, as a share of the frame."""
 _CROWDED = 0.12
-"""Where blobs cover more than this of a neighbourhood, motion was not understood."""
+"""Motion was not understood if blobs cover more than this share of a neighbourhood."""
 _NEIGHBOURHOOD = 65
 _NOISE_SIDE = 31
 _SEARCH = 40

@@ -198,13 +198,14 @@ def _evaluate(options: Namespace) -> None:
 
 def _benchmark(options: Namespace) -> None:
     from vsr.evaluation.benchmark.benchmark import Settings, benchmark, benchmark_set
-    from vsr.evaluation.benchmark.methods import benchmark_methods
+    from vsr.evaluation.benchmark.methods import benchmark_methods, given_outputs
     from vsr.evaluation.benchmark.tables import as_markdown
 
     output = Path(options.output)
     settings = Settings(every=options.every, repeats=options.repeats)
     models = options.models.split(",") if options.models else ()
-    methods = tuple(benchmark_methods(models, device=options.device))
+    methods = [*benchmark_methods(models, device=options.device)]
+    methods += given_outputs(options.outputs) if options.outputs else ()
     clips = benchmark_set(Path(options.set), _path(options.gt), output)
     print(as_markdown(benchmark(clips, methods, output, settings)), end="")
     print(f"\nresults, tables and pages are in {output}")

@@ -308,6 +308,9 @@ def _benchmark_parser() -> ArgumentParser:
         "--models", type=str, metavar="LIST", help="as compact,my.safetensors (default: embedded)"
     )
     parser.add_argument(
+        "--outputs", type=str, metavar="LIST", help="outputs of other tools, as NAME=FOLDER,..."
+    )
+    parser.add_argument(
         "--output",
         type=str,
         default="benchmark",

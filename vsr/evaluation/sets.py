@@ -69,6 +69,14 @@ def _holds_pictures(path: Path) -> bool:
     return path.is_dir() and any(suffix in IMAGE_SUFFIXES for suffix in suffixes)
 
 
+def output_of(folder: Path, scene: str) -> Path:
+    """Return the clip of a folder that belongs to a scene by its name; InputError if none does."""
+    found = [clip for clip in find_clips(folder) if _belongs(_name(clip), scene)]
+    if not found:
+        raise InputError(f"{folder} holds no output of {scene}; name it {scene} or {scene}_x4")
+    return min(found, key=lambda clip: len(_name(clip)))
+
+
 def _unique_names(clips: Sequence[Path]) -> list[str]:
     """The names of clips without their endings; with them where several would have one name."""
     names = [_name(clip) for clip in clips]

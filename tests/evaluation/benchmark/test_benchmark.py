@@ -12,7 +12,7 @@ from vsr.cli import main
 from vsr.degradation.benchmark_set import SET, BenchmarkSet
 from vsr.errors import ConfigError, InputError, ModelError
 from vsr.evaluation.benchmark.benchmark import Settings, benchmark, benchmark_set
-from vsr.evaluation.benchmark.methods import Method, benchmark_methods
+from vsr.evaluation.benchmark.methods import Method, benchmark_methods, given_outputs
 from vsr.evaluation.benchmark.results import Results
 from vsr.evaluation.benchmark.tables import as_csv, as_markdown
 from vsr.evaluation.benchmark.timed import Timing
@@ -92,6 +92,20 @@ def test_a_model_is_run_through_its_job(clips: BenchmarkSet, tmp_path: Path) -> 
         assert found["frames"] == 3
         assert found["first_seconds"] > 0
         assert found["peak_gigabytes"] > 0.1
+
+
+def test_outputs_of_another_tool_are_measured_without_a_cost(
+    clips: BenchmarkSet, tmp_path: Path
+) -> None:
+    write(tmp_path / "other" / "city_x4", truth_clip(3))
+    (method,) = given_outputs(f"other tool={tmp_path / 'other'}")
+    found = benchmark(clips, [method], tmp_path / "out", SETTINGS).of_method("other tool")
+    assert found["psnr_y"] > 100
+    assert "frames_per_second" not in found
+    (empty,) = given_outputs(f"other tool={tmp_path / 'set' / 'in'}")
+    with pytest.raises(ConfigError, match="it is NAME=FOLDER"):
+        list(given_outputs("other"))
+    assert empty.outputs
 
 
 def some_results(tmp_path: Path) -> Results:

@@ -17,9 +17,10 @@ from vsr.evaluation.benchmark.results import Results, Row
 from vsr.evaluation.benchmark.tables import as_csv, as_markdown
 from vsr.evaluation.benchmark.timed import Timing, timed_run
 from vsr.evaluation.clip import evaluate_clip
+from vsr.evaluation.meters import Figures
 from vsr.evaluation.networks import Networks, load_networks
 from vsr.evaluation.protocol import protocol
-from vsr.evaluation.sets import Pair, find_pairs
+from vsr.evaluation.sets import Pair, find_pairs, output_of
 from vsr.reporting.films import Film
 from vsr.reporting.preview import write_preview
 from vsr.runtime.files import write_atomically
@@ -55,11 +56,8 @@ def benchmark_set(inputs: Path, truth: Path | None, output: Path) -> BenchmarkSe
     found = BenchmarkSet.of(
         pairs, name=inputs.resolve().name, degradation="as given", seed=None, folder=output
     )
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        found.save(output / SET)
-    except OSError as error:
-        raise OutputError(f"{output} cannot be written: {error.strerror or error}") from error
+    _make_folder(output)
+    found.save(output / SET)
     return found
 
 
@@ -70,6 +68,7 @@ def benchmark(
 
     Finished runs are kept in `output`, so that an interrupted benchmark goes on.
     """
+    _make_folder(output)
     bench = _Bench(clips, output, settings or Settings(), load_networks())
     rows = tuple(bench.row(method, clip) for clip in clips.clips for method in methods)
     results = Results(
@@ -92,6 +91,13 @@ def benchmark(
     return results
 
 
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be made: {error.strerror or error}") from error
+
+
 @dataclass(frozen=True, slots=True)
 class _Bench:
     clips: BenchmarkSet
@@ -102,6 +108,8 @@ class _Bench:
     def row(self, method: Method, clip: SetClip) -> Row:
         """The row of a method and a clip, from an earlier run if nothing has changed."""
         film = self._film(method, clip)
+        if method.outputs is not None:
+            return Row(method.name, clip.name, (), self._figures(film, clip))
         note = film.with_suffix(".json")
         key = self._key(method, clip)
         if film.is_file() and note.is_file():
@@ -127,20 +135,21 @@ class _Bench:
         )
 
     def _measured(self, method: Method, clip: SetClip, film: Path) -> Row:
-        try:
-            film.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"{film.parent} cannot be made: {error.strerror}") from error
+        _make_folder(film.parent)
         source = self.clips.input_path(clip)
         timings = tuple(
             timed_run(method, source, film, scale=self.settings.scale)
             for _ in range(self.settings.repeats)
         )
+        return Row(method.name, clip.name, timings, self._figures(film, clip))
+
+    def _figures(self, film: Path, clip: SetClip) -> Figures:
         pair = Pair(clip.name, film, self.clips.truth_path(clip))
-        score = evaluate_clip(pair, self.networks, every=self.settings.every)
-        return Row(method.name, clip.name, timings, score.figures)
+        return evaluate_clip(pair, self.networks, every=self.settings.every).figures
 
     def _film(self, method: Method, clip: SetClip) -> Path:
+        if method.outputs is not None:
+            return output_of(Path(method.outputs), clip.name)
         return self.output / "clips" / clip.name / f"{method.folder}.mkv"
 
     def _key(self, method: Method, clip: SetClip) -> str:

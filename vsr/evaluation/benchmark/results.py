@@ -76,7 +76,12 @@ class Results:
 
 
 def costs(timings: Sequence[Timing]) -> Figures:
-    """Return frames/s, megapixels/s, seconds to the first frames and peak gigabytes."""
+    """Return frames/s, megapixels/s, seconds to the first frames and peak gigabytes.
+
+    Nothing for outputs that another tool made.
+    """
+    if not timings:
+        return {}
     return {
         "frames_per_second": median(one.frames / one.seconds for one in timings),
         "megapixels_per_second": median(

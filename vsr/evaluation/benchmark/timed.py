@@ -4,21 +4,33 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from vsr.evaluation.benchmark.methods import Interpolation, Method
+from vsr.config import UpscaleConfig
+from vsr.errors import DeviceError
+from vsr.evaluation.benchmark.methods import Method
+from vsr.evaluation.meters import Picture
+from vsr.video.pixels import as_uint8
 from vsr.video.probe import probe
 from vsr.video.reading.reader import VideoReader
 from vsr.video.writing.encoders import EncoderSettings
 from vsr.video.writing.output_file import write_video
+
+if TYPE_CHECKING:
+    import torch
+
+Enlarge = Callable[[Iterator[Picture], tuple[int, int]], Iterator[Picture]]
+"""Makes large frames of a width and height from small ones."""
 
 _INTERPOLATIONS = {"bicubic": cv2.INTER_CUBIC, "lanczos": cv2.INTER_LANCZOS4}
 
@@ -40,47 +52,84 @@ class Timing:
 
 
 def timed_run(method: Method, source: Path, output: Path, *, scale: int) -> Timing:
-    """Enlarge a clip into `output` (lossless, replaced) in a new process, and return the cost."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(_run, method, source, output, scale).result()
+    """Enlarge a clip into `output` (lossless, replaced) in a new process, and return the cost.
+
+    Raises DeviceError if the system ends the process.
+    """
+    try:
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            return pool.submit(_run, method, source, output, scale).result()
+    except BrokenProcessPool as error:
+        raise DeviceError(
+            f"the run of {method.name} on {source} was ended by the system, as when memory runs "
+            "out; leave it out by --models, or use a larger machine"
+        ) from error
 
 
 def _run(method: Method, source: Path, output: Path, scale: int) -> Timing:
-    if method.interpolation is not None:
-        return _interpolate(method.interpolation, source, output, scale)
-    return _upscale(method, source, output)
+    if method.config is not None:
+        return _upscale(method.config, source, output)
+    if method.animesr is not None:
+        return _animesr(Path(method.animesr), source, output)
+    assert method.interpolation is not None
+    flag = _INTERPOLATIONS[method.interpolation]
+
+    def interpolated(pictures: Iterator[Picture], size: tuple[int, int]) -> Iterator[Picture]:
+        for picture in pictures:
+            yield np.asarray(cv2.resize(picture, size, interpolation=flag), np.uint8)
+
+    return _stream(interpolated, source, output, scale)
 
 
-def _interpolate(kind: Interpolation, source: Path, output: Path, scale: int) -> Timing:
+def _animesr(weights: Path, source: Path, output: Path) -> Timing:
+    from vsr.evaluation.benchmark.animesr import SCALE, enlarged
+    from vsr.runtime.device import choose_device
+
+    device = choose_device("auto")
+
+    def by_network(pictures: Iterator[Picture], size: tuple[int, int]) -> Iterator[Picture]:
+        return enlarged(pictures, weights, device, size=size)
+
+    timing = _stream(by_network, source, output, SCALE)
+    return replace(timing, peak_bytes=_peak(device), machine=_machine(device))
+
+
+def _stream(enlarge: Enlarge, source: Path, output: Path, scale: int) -> Timing:
+    """Time a method that makes frames one by one; the loading of its weights counts."""
     info = probe(source)
     size = (scale * info.width, scale * info.height)
     first: list[float] = []
+    times: list[int] = []
     began = time.monotonic()
 
-    def frames() -> Generator[tuple[np.ndarray, int]]:
+    def frames() -> Iterator[tuple[Picture, int]]:
         with VideoReader(info) as reader:
-            for frame in reader:
-                large = cv2.resize(frame.pixels, size, interpolation=_INTERPOLATIONS[kind])
-                yield np.asarray(large, frame.pixels.dtype), frame.pts
+
+            def pictures() -> Iterator[Picture]:
+                for frame in reader:
+                    times.append(frame.pts)
+                    yield as_uint8(frame.pixels)
+
+            for number, large in enumerate(enlarge(pictures(), size)):
+                yield large, times[number]
                 first.append(time.monotonic() - began)
 
     settings = EncoderSettings(codec="ffv1")
-    count = write_video(frames(), output, source=info, size=size, settings=settings, overwrite=True)
+    source_8bit = replace(info, pix_fmt="rgb24")
+    count = write_video(
+        frames(), output, source=source_8bit, size=size, settings=settings, overwrite=True
+    )
     seconds = time.monotonic() - began
-    pixels = size[0] * size[1]
-    return Timing(count, pixels, seconds, first[0], _peak_resident(), _cpu())
+    return Timing(count, size[0] * size[1], seconds, first[0], _peak_resident(), _cpu())
 
 
-def _upscale(method: Method, source: Path, output: Path) -> Timing:
-    import torch
-
+def _upscale(config: UpscaleConfig, source: Path, output: Path) -> Timing:
     from vsr.jobs.upscale import upscale
     from vsr.runtime.device import choose_device
     from vsr.runtime.memory import keep_freed_memory
 
-    assert method.config is not None
     keep_freed_memory()
-    device = choose_device(method.config.device)
+    device = choose_device(config.device)
     first: list[float] = []
     began = time.monotonic()
 
@@ -89,12 +138,22 @@ def _upscale(method: Method, source: Path, output: Path) -> Timing:
         del total
         yield lambda frames: first.append(time.monotonic() - began)
 
-    report = upscale(source, output, method.config, progress=note_first)
-    on_gpu = device.type == "cuda"
-    peak = torch.cuda.max_memory_allocated() if on_gpu else _peak_resident()
-    machine = torch.cuda.get_device_name() if on_gpu else _cpu()
+    report = upscale(source, output, config, progress=note_first)
     pixels = report.size.width * report.size.height
+    peak, machine = _peak(device), _machine(device)
     return Timing(report.frames, pixels, report.seconds, first[0], peak, machine)
+
+
+def _peak(device: "torch.device") -> int:
+    import torch
+
+    return torch.cuda.max_memory_allocated() if device.type == "cuda" else _peak_resident()
+
+
+def _machine(device: "torch.device") -> str:
+    import torch
+
+    return torch.cuda.get_device_name() if device.type == "cuda" else _cpu()
 
 
 def _peak_resident() -> int:

@@ -109,7 +109,10 @@ class Machine:
 def _duration(seconds: float) -> str:
     if seconds < 1:
         return f"{seconds:.2g} s"
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} minutes"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} minutes" if minutes < 100 else f"{minutes / 60:.1f} hours"
 
 
 def _size(source: tuple[int, int]) -> str:

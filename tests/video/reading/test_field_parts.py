@@ -17,8 +17,8 @@ from tests.video.reading.test_deinterlace import (
     telecined,
     woven,
 )
-from vsr.video.reading.deinterlace import Fields, deinterlaced
-from vsr.video.reading.field_parts import deinterlaced_by_part
+from vsr.video.reading.deinterlace import Fields, deinterlaced, recognise_fields
+from vsr.video.reading.field_parts import FieldJudge, deinterlaced_by_part
 from vsr.video.reading.reader import VideoReader
 
 CODINGS = [{"options": {"crf": "6"}}, {"name": "source.ts", **MPEG2}]
@@ -142,3 +142,11 @@ def test_a_change_of_form_and_a_format_without_fields_go_through():
     found = list(deinterlaced_by_part(frames, Fields("interlaced"), lambda *_: None))
     assert [pts for _, pts in found] == [pts for _, pts in frames]
     assert [frame.format.name for frame, _ in found] == [frame.format.name for frame, _ in frames]
+
+
+def test_pictures_higher_than_any_interlaced_system_are_not_held_back():
+    frame = av.VideoFrame(64, 2160, "yuv420p")
+    frame.pts, frame.time_base = 0, Fraction(1, 25)
+    judge = FieldJudge(Fields("progressive"))
+    assert [fields.kind for _, _, fields in judge.push(frame, 0)] == ["progressive"]
+    assert recognise_fields([frame], field_order=0).kind == "progressive"

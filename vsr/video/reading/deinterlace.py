@@ -22,7 +22,8 @@ from vsr.video.pixels import depth_of, is_rgb
 CONTEXT_FRAMES = 4
 """Frames before the first wanted one that are given to the filters, which look at neighbours."""
 
-_MIN_HEIGHT = 16
+_MIN_HEIGHT, _MAX_HEIGHT = 16, 1152
+"""No interlaced system has more lines; judging pictures holds many of them in memory."""
 _MOST_FRAMES, _ENOUGH_FRAMES = 500, 100
 """Frames are analysed until `_ENOUGH_FRAMES` of them move, `_MOST_FRAMES` at most."""
 _MOVED_LEVELS = 8
@@ -184,10 +185,10 @@ def form_of(picture: VideoFrame) -> tuple[int, int, str]:
 
 
 def may_have_fields(picture: VideoFrame) -> bool:
-    """False for pictures that are too low to be judged, and for formats that no video has."""
+    """False for pictures too low to be judged or too high for fields, and formats of no video."""
     pix_fmt = picture.format.name
     is_video = not is_rgb(pix_fmt) and not pix_fmt.startswith(("bayer", "xyz"))
-    return is_video and picture.height >= _MIN_HEIGHT
+    return is_video and _MIN_HEIGHT <= picture.height <= _MAX_HEIGHT
 
 
 class FilterChain:

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ from vsr.config import UpscaleConfig
 from vsr.errors import ConfigError, DeviceError, InputError, OutputError
 from vsr.jobs.job import Job
 from vsr.jobs.planning import plan as plan_module
-from vsr.jobs.planning.plan import Plan, plan, scan
+from vsr.jobs.planning.plan import Plan, drawn_frames, plan, scan
 from vsr.jobs.preview import preview
 from vsr.jobs.upscale import upscale
 from vsr.upscaling.sizes import Size
@@ -220,3 +221,18 @@ def test_the_command_makes_a_preview_and_stops(
 def test_a_preview_of_no_seconds_is_refused(given: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["upscale", "in.mp4", f"--preview={given}"]) == 2
     assert f"--preview {given} is not understood" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "drawn"),
+    [
+        ({}, 3 + 97 / 16),
+        ({"texture": "none"}, 0.0),
+        ({"texture_strength": 0.0}, 0.0),
+        ({"keyframes": "10"}, 10.0),
+        ({"keyframes": "1000"}, 3.0),
+        ({"model": "realesr-general-x4v3"}, 0.0),
+    ],
+)
+def test_frames_that_are_drawn_for_their_texture(options: dict[str, Any], drawn: float) -> None:
+    assert drawn_frames(UpscaleConfig(**options), frames=100, shots=3) == pytest.approx(drawn)

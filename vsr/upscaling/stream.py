@@ -35,10 +35,10 @@ class UpscaleStream:
     """Upscales frames that come a few at a time, as from a camera, a decoder or a generator.
 
     The result equals that of `vsr upscale --texture none` on a file of the same frames: the same
-    shots, clips and noise. `config` has the choices of sampling, the size of the output and the length of clips;
-    options for loading a model or for files are refused. `detector` finds cuts; None: only
-    `new_shot` marks them. `first_frame` is the number of the first frame in its film, on which
-    noise depends.
+    shots, clips and noise. `config` has the choices of sampling, the size of the output and the
+    length of clips; options for loading a model or for files are refused. `detector` finds cuts;
+    None: only `new_shot` marks them. `first_frame` is the number of the first frame in its film, on
+    which noise depends.
 
     Raises ConfigError for an option that has no place here.
     """

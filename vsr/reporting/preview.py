@@ -11,7 +11,8 @@ from vsr.reporting.watch import Moment, Watch
 from vsr.runtime.files import write_atomically
 from vsr.video.images import encode_png
 
-_CROP = (640, 480)  # width and height in pixels: two of them fit a screen
+_ROW = 1920  # pixels: all crops of a moment together, so that they fit a screen
+_WIDEST_CROP = 640
 
 
 def write_preview(films: Sequence[Film], *, page: Path, picture: Path, title: str) -> None:
@@ -31,8 +32,9 @@ def write_preview(films: Sequence[Film], *, page: Path, picture: Path, title: st
 
 def _crops(films: Films, moment: Moment) -> Iterator[tuple[str, Picture]]:
     """The label and the crop of each film at a moment."""
+    widest = min(_WIDEST_CROP, _ROW // len(films.films))
     width, height = films.size
-    size = (min(width, _CROP[0]), min(height, _CROP[1]))
+    size = (min(width, widest), min(height, widest * 3 // 4))
     (box,) = crops_of_difference(moment.frames, 1, size=size)
     for film, frame in zip(films.films, moment.frames, strict=True):
         yield f"{film.name}, {caption(films, moment)}", cropped(frame, box, zoom=1)

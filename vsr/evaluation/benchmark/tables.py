@@ -59,7 +59,8 @@ def as_csv(results: Results) -> str:
 
 
 def _origin(results: Results) -> str:
-    clips = f"{len(results.clips)} clips of {results.set_name} ({results.degradation})"
+    count = "1 clip" if len(results.clips) == 1 else f"{len(results.clips)} clips"
+    clips = f"{count} of {results.set_name} ({results.degradation})"
     versions = ", ".join(f"{name} {version}" for name, version in results.versions.items())
     lacking = [one.figure for one in COLUMNS if one.figure in results.missing]
     missing = f" Not measured: {', '.join(lacking)}." if lacking else ""

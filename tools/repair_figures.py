@@ -1,6 +1,6 @@
 """Measure the repairs of old films: wear sound clips by fixed seeds, repair them, and compare.
 
-python tools/repair_figures.py CLIP [CLIP ...] [--only dust,flicker] [--frames 20] [--width 640]
+PYTHONPATH=. python tools/repair_figures.py CLIP [CLIP ...] [--only dust,flicker] [--frames 20] [--width 640]
 """
 
 import argparse
@@ -117,7 +117,8 @@ def flicker_rows(clip: np.ndarray, rng: np.random.Generator) -> Iterator[Row]:
         yield f"flicker: {name} means", f"{after / before - 1:+.0%}"
     fade = np.linspace(1, 0.05, len(clip), dtype=np.float32)[:, None, None, None]
     flash = np.ones_like(fade)
-    flash[[10, 11, 20]] = np.float32([1.6, 1.3, 1.9])[:, None, None, None]
+    at = len(clip) // 3
+    flash[[at, at + 1, 2 * at]] = np.float32([1.6, 1.3, 1.9])[:, None, None, None]
     for name, gain in (("sound clip", fade * 0 + 1), ("fade", fade), ("lightning", flash)):
         lit = np.rint(np.clip(clip * gain, 0, 1) * 255) / 255
         change = np.abs(restored(lit, flicker=1)[0] - lit).mean((1, 2, 3)).max() / LEVEL

@@ -262,7 +262,7 @@ class UpscaleConfig:
         Flag(
             "film",
             "LIST",
-            "repairs of old films: film for all, or any of weave,flicker,dust,scratches,"
+            "repairs of old films: film for weave,flicker,dust, or any of these and scratches,"
             " with a strength up to 1 as dust=0.8",
         ),
     ] = None

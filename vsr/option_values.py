@@ -9,9 +9,10 @@ from vsr.errors import ConfigError
 
 _LOWEST_RATE, _HIGHEST_RATE = Fraction(1, 100), Fraction(1000)
 FILM = "film"
-"""The name of all repairs of old films together."""
-REPAIRS = ("weave", "flicker", "dust", "scratches")
-"""The repairs of old films; each leaves a film as it is where it finds no wear."""
+"""The name of the repairs of old films that leave a sound film as it is."""
+OF_FILM = ("weave", "flicker", "dust")
+REPAIRS = (*OF_FILM, "scratches")
+"""All repairs of old films; that of scratches can take thin lines of buildings for scratches."""
 NAME_FIELDS = ("stem", "scale", "ending")
 """The fields of `UpscaleConfig.name`: `film`, `x4` and `mkv` for film.mkv."""
 STREAM_KINDS = ("audio", "subtitle", "video", "data", "attachment")
@@ -119,5 +120,5 @@ def parse_repairs(value: str | None) -> dict[str, float]:
             raise ConfigError(
                 f"restore = {value}: the strength of {name} can be from 0 (off) to 1 (whole)"
             )
-        found |= dict.fromkeys(REPAIRS if name == FILM else (name,), strength)
+        found |= dict.fromkeys(OF_FILM if name == FILM else (name,), strength)
     return found

@@ -83,9 +83,9 @@ def test_the_command_restores_with_all_repairs(tmp_path: Path, film: Path) -> No
 @pytest.mark.parametrize(
     ("value", "found"),
     [
-        ("film", {"weave": 1.0, "flicker": 1.0, "dust": 1.0, "scratches": 1.0}),
+        ("film", {"weave": 1.0, "flicker": 1.0, "dust": 1.0}),
         ("dust=0.8,flicker", {"dust": 0.8, "flicker": 1.0}),
-        ("film,weave=0", {"weave": 0.0, "flicker": 1.0, "dust": 1.0, "scratches": 1.0}),
+        ("film,weave=0,scratches", {"weave": 0.0, "flicker": 1.0, "dust": 1.0, "scratches": 1.0}),
         (None, {}),
     ],
 )

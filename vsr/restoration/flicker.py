@@ -117,7 +117,7 @@ def _excess(path: Path, centre: int) -> Float[np.ndarray, "n"]:
     share = np.clip((noise - _LOWEST) / (_CERTAIN - _LOWEST), 0, 1)
     if not share.any():
         return np.zeros(path.shape[1])
-    excess = path[centre] - smooth_at(path, centre, degree=2 if len(path) > 12 else 1)
+    excess = path[centre] - smooth_at(path, centre, degree=1)
     event = np.abs(excess) > np.maximum(_EVENT * 2 * noise, _LEAST_EVENT)
     return np.where(event, 0, share * excess)
 

@@ -38,7 +38,7 @@ _SEEN_MOTION = 2.0
 _CLEARLY = 0.8
 _MISSING = 3.0
 """Pixels; the error of a place without a line."""
-_LIVELY = 0.18
+_LIVELY = 0.3
 """A still line whose strength changes less than this from frame to frame belongs to the scene."""
 
 

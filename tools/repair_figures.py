@@ -1,6 +1,6 @@
 """Measure the repairs of old films: wear sound clips by fixed seeds, repair them, and compare.
 
-PYTHONPATH=. python tools/repair_figures.py CLIP [CLIP ...] [--only dust,flicker] [--frames 20] [--width 640]
+PYTHONPATH=. python tools/repair_figures.py CLIP [CLIP ...] [--only dust,flicker] [--frames 20]
 """
 
 import argparse

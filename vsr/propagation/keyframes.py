@@ -3,7 +3,7 @@
 A key is a frame, or a part of one, of which a better picture is known: that of a slow network, or
 one made by hand. Its detail h_k is what lies above a Gaussian of sigma `sigma`. Frame t gets
 
-    w_k   = c_k n_k                           c_k: confidence in the flow from t to k, n_k: see Key
+    w_k   = n_k c_k / (c_k + 0.2)             c_k: confidence in the flow from t to k, n_k: see Key
     h     = g sum w_k warp(h_k) / sum w_k     g: gives back the energy that mixing loses
     out_t = b + s c (h - (b - G b))           b: the frame as the base model made it, s: strength
 
@@ -30,9 +30,13 @@ _ENERGY_BLUR = gaussian_half(2.0)
 _MAX_GAIN = 2.0
 _NO_ENERGY = 1e-5
 """Squared step of 8 bits: flat places keep a gain of 1."""
+_HALF_SURE = 0.2
+"""Confidence at which a key counts half as much as one that is sure."""
 _MOST_FILLED = 5
 """Frames of which parts are carried, beside the whole ones."""
-_RISE = 0.25
+_SURE = 0.1
+"""Confidence in a motion from which on detail rises slowly along it."""
+_RISE = 0.08
 """The part of full strength by which detail may rise from frame to frame along the motion."""
 
 Draw = Callable[[Box | None], Float[Tensor, "1 3 h2 w2"] | None]
@@ -61,7 +65,7 @@ class KeyframeConfig:
     every: int | None = None
     longest: int = 24
     budget: float = 1 / 12
-    fade: int = 8
+    fade: int = 12
     sigma: float = 2.3
     gain: float = 1.075
 
@@ -234,7 +238,10 @@ class Keyframes:
             return base, torch.zeros_like(limit)
         trusts = [smooth(_trust(key), _FEATHER) for key, _ in shown]
         c = torch.minimum(_largest(trusts, limit), limit)
-        shares = [trust * n + 1e-6 for trust, (_, n) in zip(trusts, shown, strict=True)]
+        shares = [
+            n * trust / (trust + _HALF_SURE) + 1e-6
+            for trust, (_, n) in zip(trusts, shown, strict=True)
+        ]
         total = torch.stack(shares).sum(dim=0)
         size = (base.shape[-2], base.shape[-1])
         detail, energy, alone = (torch.zeros_like(x) for x in (base, limit, limit))
@@ -313,7 +320,8 @@ def _limit(shown: Tensor, last: Tensor, small: Tensor, step: Step) -> Float[Tens
     """Returns the most that c may be: a little above the last one, along a motion that is sure."""
     sure = confidence(small, last, there=step.to_previous, back=step.from_previous)
     before = warp(shown, step.to_previous, padding="border")
-    return torch.lerp(torch.ones_like(before), (before + _RISE).clamp(max=1), sure)
+    free = 1 - (sure / _SURE).clamp(max=1)
+    return torch.lerp((before + _RISE).clamp(max=1), torch.ones_like(before), free)
 
 
 def _energy(detail: Tensor, like: Tensor) -> Float[Tensor, "1 1 h w"]:

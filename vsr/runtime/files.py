@@ -72,18 +72,18 @@ def atomic_new_folder(path: Path) -> Generator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def put_in_place(partial: Path, target: Path) -> None:
+def put_in_place(partial: Path, target: Path, *, aside: Path | None = None) -> None:
     """Flush a finished file or folder to the disk and rename it to `target`, which it may replace.
 
     A folder that is replaced is renamed first and removed last. A crash in between leaves it under
-    its second name, by which `current_folder` finds it.
+    its second name: `aside`, or one beside the target, by which `current_folder` finds it.
     """
     flush(partial)
     if not partial.is_dir():
         partial.replace(target)
         flush_entries(target.parent)
         return
-    aside = target.with_name(_SET_ASIDE + target.name)
+    aside = aside or target.with_name(_SET_ASIDE + target.name)
     if target.exists():
         remove_folder(aside)
         target.rename(aside)

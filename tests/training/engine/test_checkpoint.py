@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.training.engine.crash import crashes
+from tests.crash.points import LibraryWrite, crashes
 from tests.training.regression import Regression, config
 from vsr.errors import InputError
+from vsr.training.engine import checkpoint as checkpoints
 from vsr.training.engine.checkpoint import (
     BEST,
     EMA,
@@ -30,6 +31,7 @@ from vsr.training.engine.checkpoint import (
 )
 from vsr.training.loop import run_training
 
+WRITES = (LibraryWrite(checkpoints, "save_file", 1), LibraryWrite(torch, "save", 1))
 FORKS = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
 
@@ -72,7 +74,7 @@ def test_a_kill_at_any_instant_of_saving_leaves_the_old_checkpoint_or_the_new_on
 
     found = set[float]()
     points = 0
-    for run in crashes(prepare, work):
+    for run in crashes(prepare, work, writes=WRITES):
         points += 1
         folder, newest = load_newest(checkpoint_folders(run))
         assert value(load_checkpoint(folder)) == value(newest) in (2, 30)
@@ -98,7 +100,7 @@ def one_thread() -> Iterator[None]:
 
 @FORKS
 @pytest.mark.usefixtures("one_thread")
-@pytest.mark.parametrize("every", [29, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [43, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_run_that_is_killed_at_any_instant_resumes_to_the_same_weights(
     tmp_path: Path, every: int
 ) -> None:
@@ -114,7 +116,7 @@ def test_a_run_that_is_killed_at_any_instant_resumes_to_the_same_weights(
     train(tmp_path / "whole")
     whole = weights(tmp_path / "whole")
     points = 0
-    for run in crashes(lambda number: tmp_path / str(number), train, every=every):
+    for run in crashes(lambda number: tmp_path / str(number), train, every=every, writes=WRITES):
         points += 1
         train(run)
         assert all(torch.equal(whole[name], part) for name, part in weights(run).items())

@@ -18,7 +18,9 @@ _OWN_FILES = re.compile(
     r"(rank\d+\.lock|rank\d+\.films\.jsonl|(job|run|shots|joined)\.json|\d{8}\.jsonl"
     r"|\d{8}\.(part|pixels|state)|partial(\.\w+)?|\..*\.partial)"
 )
-_OWN_FOLDERS = re.compile(r"\d{8}|partial")
+_OUTPUT_FOLDERS = re.compile(r"partial|(\.removed_)?replaced")
+"""Folders of pictures: the output while it is joined, and the one that it replaces."""
+_SHOT_FOLDER = re.compile(r"\d{8}")
 
 
 def work_path(output: Path) -> Path:
@@ -62,9 +64,10 @@ def delete_work(folder: Path) -> None:
 
 def delete_entry(path: Path) -> None:
     """Delete a file or folder of a work folder, if it is one that vsr writes."""
-    if path.is_dir() and not path.is_symlink() and _OWN_FOLDERS.fullmatch(path.name):
+    is_output = _OUTPUT_FOLDERS.fullmatch(path.name)
+    if path.is_dir() and not path.is_symlink() and (is_output or _SHOT_FOLDER.fullmatch(path.name)):
         for file in path.iterdir():
-            if _OWN_FILES.fullmatch(file.name) or path.name == "partial":
+            if _OWN_FILES.fullmatch(file.name) or (is_output and file.suffix == ".png"):
                 file.unlink(missing_ok=True)
         with suppress(OSError):
             path.rmdir()

@@ -7,10 +7,16 @@ from pathlib import Path
 
 from vsr.errors import OutputError
 from vsr.jobs.resume.journal import Journal, PartFact, StoredFile, read_lines, write_error
-from vsr.jobs.resume.own_files import JOINED, delete_work, removed_path, require_own, work_path
+from vsr.jobs.resume.own_files import (
+    JOINED,
+    delete_entry,
+    delete_work,
+    removed_path,
+    require_own,
+    work_path,
+)
 from vsr.jobs.resume.run_folder import RunFolder
 from vsr.jobs.resume.shot_store import ShotProgress, ShotWork, read_progress
-from vsr.runtime.files import remove_folder
 from vsr.video.writing.encoding import Encoding
 
 _SHOTS = "shots.json"
@@ -24,6 +30,10 @@ class ShotList:
     shots: tuple[int, ...]
     frames: int
     damage: str | None
+
+    def __post_init__(self) -> None:
+        if not all(type(number) is int for number in (*self.shots, self.frames)):
+            raise ValueError("the frames of a list of shots are not all numbers")
 
 
 class WorkFolder(RunFolder):
@@ -80,7 +90,10 @@ class WorkFolder(RunFolder):
     def shots(self) -> ShotList | None:
         """The shots that were found when the whole source was read, if it was."""
         found = self.read(_SHOTS)
-        return None if found is None else ShotList(tuple(found.pop("shots")), **found)
+        try:
+            return None if found is None else ShotList(**found | {"shots": tuple(found["shots"])})
+        except (LookupError, TypeError, ValueError):  # of another program: found anew
+            return None
 
     @shots.setter
     def shots(self, shots: ShotList) -> None:
@@ -104,7 +117,7 @@ class WorkFolder(RunFolder):
     def partial(self) -> Path:
         """Return a name in the folder for the output while it is joined."""
         for path in self.path.glob("partial*"):
-            remove_folder(path) if path.is_dir() else path.unlink()
+            delete_entry(path)
         return self.path / f"partial{self._output.suffix}"
 
     def note_joined(self, partial: Path) -> None:

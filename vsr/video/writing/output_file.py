@@ -25,6 +25,8 @@ from vsr.video.writing.time_range import WHOLE, TimeRange
 
 _log = logging.getLogger(__name__)
 
+REPLACED = "replaced"
+
 
 def check_output(
     path: Path, *, source: VideoInfo, settings: EncoderSettings, overwrite: bool
@@ -49,7 +51,7 @@ def check_output(
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"the folder {folder} is not writable; choose another one")
     if codec in ENCODERS and not source.is_image_folder:
-        with open_video(source.path) as (container, _):
+        with open_video(source.path, playlists=source.is_playlist) as (container, _):
             check_audio(source, container, path)
 
 
@@ -81,7 +83,8 @@ class OutputFile:
 
         An animation has PNG parts too; the ending of `path` tells it from a folder.
 
-        `partial` replaces the temporary name, on the same disk. `note_whole` is called with the
+        `partial` replaces the temporary name, on the same disk; a folder that is replaced lies
+        beside it, as `REPLACED`, until it is removed. `note_whole` is called with the
         complete file before it gets its final name. Without `overwrite`, a file that has appeared
         at `path` in the meantime is kept, the complete file stays under its temporary name, and
         PlaceTakenError is raised.
@@ -89,6 +92,7 @@ class OutputFile:
         self.path = path
         self.frame_count = 0
         self._partial = partial or path.with_name(f".{path.stem}.partial{path.suffix}")
+        self._aside = None if partial is None else partial.with_name(REPLACED)
         self._note_whole = note_whole
         self._overwrite = overwrite
         _remove(self._partial)
@@ -141,7 +145,9 @@ class OutputFile:
             if self._note_whole is not None:
                 self._note_whole(self._partial)
             if self._overwrite:
-                put_in_place(self._partial, self.path)
+                if self.path.exists():  # a person may have put other files into it meanwhile
+                    _check_replaceable(self.path, is_folder=self._partial.is_dir())
+                put_in_place(self._partial, self.path, aside=self._aside)
             else:
                 put_new_in_place(self._partial, self.path)
         except FileExistsError as error:

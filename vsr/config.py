@@ -126,6 +126,10 @@ class UpscaleConfig:
         bool,
         Flag("input and output", "", "accept a damaged source: upscale the frames that decode"),
     ] = False
+    allow_playlists: Annotated[
+        bool,
+        Flag("input and output", "", "let a playlist (.m3u8) read the local files that it names"),
+    ] = False
     preset: Annotated[
         str | None,
         Flag(

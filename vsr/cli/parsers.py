@@ -129,6 +129,11 @@ def _info_parser() -> ArgumentParser:
         metavar="PATH",
         help="video, folder of pictures, model folder, embedded model or image network",
     )
+    parser.add_argument(
+        "--allow-playlists",
+        action="store_true",
+        help="let a playlist (.m3u8) read the local files that it names",
+    )
     _add_common(parser, parser)
     return parser
 

@@ -16,24 +16,28 @@ from vsr.video import probe as video
 Row = tuple[str, str]
 
 
-def describe(path: str) -> str:
+def describe(path: str, *, playlists: bool = False) -> str:
     """Return lines about the video file, image folder or model called `path`.
+
+    `playlists` lets a playlist read the local files that it names.
 
     Raises InputError or ModelError where it is none of them.
     """
-    rows = list(_rows(path))
+    rows = list(_rows(path, playlists=playlists))
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
 
 
-def _rows(path: str) -> Iterable[Row]:
+def _rows(path: str, *, playlists: bool) -> Iterable[Row]:
     place = Path(path) if Path(path).exists() else models_by_name().get(path, Path(path))
     if path.startswith(HUB):
         place = find_model(path)
     if is_network(place):
         return _recurrent_rows(place) if is_recurrent(place) else _network_rows(place)
     is_model = (place / INDEX).is_file()
-    return _model_rows(place) if is_model else video.describe(video.probe(place))
+    if is_model:
+        return _model_rows(place)
+    return video.describe(video.probe(place, playlists=playlists))
 
 
 def _model_rows(folder: Path) -> Iterator[Row]:

@@ -46,7 +46,8 @@ class Job:
     @classmethod
     def of(cls, source: Path, output: Path | None, config: UpscaleConfig) -> "Job":
         """Probe the source and make the choices that `config` leaves open."""
-        info = without_streams(probe(source, rate=config.frame_rate), config.left_out)
+        probed = probe(source, rate=config.frame_rate, playlists=config.allow_playlists)
+        info = without_streams(probed, config.left_out)
         _check_fields(info, config)
         small = Size(info.height, info.width)
         scale = native_scale(config.model)

@@ -35,7 +35,9 @@ def default_output(source: Path, config: UpscaleConfig, *, native: int = NATIVE_
     if source.is_dir():
         reason = f"a folder does not hold {codec}"
     if codec in ENCODERS and source.is_file():
-        fullest = fullest_suffix(source, fitting, without=config.left_out)
+        fullest = fullest_suffix(
+            source, fitting, without=config.left_out, playlists=config.allow_playlists
+        )
         if fullest != suffix:
             reason = f"{suffix} does not hold all streams of {source.name}"
         suffix = fullest

@@ -13,6 +13,7 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from vsr.errors import InputError
+from vsr.video.formats import is_playlist, open_options
 
 _log = logging.getLogger(__name__)
 
@@ -26,22 +27,36 @@ Sound or subtitles of a DVD often begin a minute into the film, and no header an
 """
 
 
+_DEADLINE_SECONDS = 15.0
+"""FFmpeg gives up a file that it opens or reads without a result for so long."""
+
+
 @contextmanager
-def open_video(path: Path) -> Generator[tuple[InputContainer, VideoStream], None, None]:
-    """The open container and its main video stream (not a cover picture); InputError if none."""
+def open_video(
+    path: Path, *, playlists: bool = False
+) -> Generator[tuple[InputContainer, VideoStream], None, None]:
+    """The open container and its main video stream (not a cover picture); InputError if none.
+
+    Only local files are read, and only the file at `path` unless `playlists`.
+    """
     if not path.is_file():
         raise InputError(f"{path} does not exist" if not path.exists() else f"{path} is no file")
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty (0 bytes)")
+    _check_playlist(path, allowed=playlists)
     try:
-        # Absolute, because a relative name such as `take:2.mp4` would be read as a protocol;
-        # without patterns, because `%02d` in the name of a picture would open other pictures.
-        name, options = str(path.absolute()), {"pattern_type": "none"}
-        container = av.open(name, options=options, metadata_errors=TAG_ERRORS)
+        # Absolute, because a relative name such as `take:2.mp4` would be read as a protocol.
+        name = str(path.absolute())
+        options = open_options(playlists=playlists)
+        container = _open(name, options)
         if container.format.name in _HEADERLESS_FORMATS:
             container.close()
-            options |= _LONG_PROBING
-            container = av.open(name, options=options, metadata_errors=TAG_ERRORS)
+            container = _open(name, options | _LONG_PROBING)
+    except av.ArgumentError as error:
+        raise InputError(
+            f"{path} is not a video that can be read: it is damaged, or in a format that vsr does "
+            "not read; ffmpeg can convert it to .mkv"
+        ) from error
     except (av.FFmpegError, OSError) as error:
         raise InputError(
             f"{path} is not a video that can be read, or it is damaged: {reason_of(error)}"
@@ -55,8 +70,28 @@ def printable(tag: str) -> str:
     return tag.encode(errors=TAG_ERRORS).decode(errors="replace")
 
 
+def _open(name: str, options: dict[str, str]) -> InputContainer:
+    return av.open(name, options=options, metadata_errors=TAG_ERRORS, timeout=_DEADLINE_SECONDS)
+
+
+def _check_playlist(path: Path, *, allowed: bool) -> None:
+    """Raise InputError for a playlist that is not allowed, and for a file that cannot be read."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {reason_of(error)}") from error
+    if is_playlist(head) and not allowed:
+        raise InputError(
+            f"{path} is a playlist, which names other files to be read; --allow-playlists reads "
+            "one that you trust"
+        )
+
+
 def reason_of(error: Exception) -> str:
     """The message of an FFmpeg or system error, without its number and function name."""
+    if isinstance(error, av.ExitError):
+        return f"no data came for {_DEADLINE_SECONDS:.0f} s"
     return getattr(error, "strerror", None) or str(error)
 
 

@@ -13,6 +13,7 @@ from av.container.core import Container
 from av.packet import Packet
 
 from vsr.video.container import demuxed, open_video
+from vsr.video.formats import PLAYLISTS
 
 JOINABLE_FORMATS = ("mpegts", "mpeg", "hls")
 """FFmpeg's names of the containers that stay valid when two of them are joined byte by byte."""
@@ -104,13 +105,14 @@ def joins_of(path: Path, container: Container, video: int) -> Joins:
     if container.format.name not in JOINABLE_FORMATS:
         return _NO_JOINS
     state = path.stat()
-    return _scanned(path.absolute(), video, state.st_size, state.st_mtime_ns)
+    playlists = container.format.name in PLAYLISTS
+    return _scanned(path.absolute(), video, playlists, state.st_size, state.st_mtime_ns)
 
 
 @lru_cache(maxsize=64)
-def _scanned(path: Path, video: int, _size: int, _changed: int) -> Joins:
+def _scanned(path: Path, video: int, playlists: bool, _size: int, _changed: int) -> Joins:
     scan = _Scan(video)
-    with suppress(av.FFmpegError), open_video(path) as (container, _):
+    with suppress(av.FFmpegError), open_video(path, playlists=playlists) as (container, _):
         for packet in demuxed(container, list(container.streams)):
             if packet.size and packet.time_base:
                 scan.add(packet)

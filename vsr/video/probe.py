@@ -1,6 +1,7 @@
 """Probing a video: size, timing, colour tags, streams; InputError for unusable files."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -24,6 +25,7 @@ from vsr.video.container import (
     printable,
     reason_of,
 )
+from vsr.video.formats import PLAYLISTS
 from vsr.video.hdr import HdrMetadata, hdr_of
 from vsr.video.icc import profile_of
 from vsr.video.images import IMAGE_RATE, list_images, read_image
@@ -35,6 +37,7 @@ from vsr.video.siting import CENTER, LEFT, assume_siting, has_siting, siting_of
 IMAGE_FOLDER = "image folder"
 """The container name of a folder of pictures."""
 _PICTURE_FORMATS = ("_pipe", "image2", "apng")
+_DURATION_TAG = re.compile(r"([0-9]{1,5}):([0-5]?[0-9]):([0-5]?[0-9](?:\.[0-9]{1,12})?)")
 _DURATION_IS_END_FORMATS = ("matroska", "asf", "flv")
 """Containers whose header gives the end, counted from zero, as the duration."""
 
@@ -112,6 +115,11 @@ class VideoInfo:
         return len(self.streams) <= 1 or self.streams[self.stream_index].duration is not None
 
     @property
+    def is_playlist(self) -> bool:
+        """True if the source names other files, which may be read."""
+        return self.container in PLAYLISTS
+
+    @property
     def is_image_folder(self) -> bool:
         """True if the source is a folder of pictures."""
         return self.container == IMAGE_FOLDER
@@ -150,19 +158,20 @@ def describe(info: VideoInfo) -> list[tuple[str, str]]:
     return rows
 
 
-def probe(path: str | Path, *, rate: Fraction | None = None) -> VideoInfo:
+def probe(path: str | Path, *, rate: Fraction | None = None, playlists: bool = False) -> VideoInfo:
     """Probe a video file or a folder of pictures. Its first frame is decoded as a check.
 
     Raises InputError if there is nothing to upscale: the file is missing, empty or unreadable or
     has no video stream or frame, or the folder has no pictures. `rate` is the frame rate of a
     folder of pictures; giving one for a video, which has its own times, raises ConfigError.
+    `playlists` lets a playlist read the local files that it names.
     """
     path = Path(path)
     if path.is_dir():
         return _probe_images(path, rate or IMAGE_RATE)
     if rate is not None:
         raise ConfigError(f"fps is for folders of pictures; {path} has frame times of its own")
-    with open_video(path) as (container, stream):
+    with open_video(path, playlists=playlists) as (container, stream):
         return _probe_stream(path, container, stream)
 
 
@@ -282,7 +291,7 @@ def _end(container: InputContainer, stream: VideoStream) -> Fraction | None:
     if length is not None:
         is_length = "DURATION" in stream.metadata or not is_end
         return length + (_start(stream) if is_length else 0)
-    if container.duration is None:
+    if container.duration is None or container.duration <= 0:
         return None
     begin = 0 if is_end else (container.start_time or 0)
     return Fraction(container.duration + begin, av.time_base)
@@ -293,7 +302,7 @@ def _stream_duration(stream: Stream) -> Fraction | None:
 
     FFmpeg's muxer writes into that tag the end of the stream, mkvmerge its length.
     """
-    if stream.duration and stream.time_base:
+    if stream.duration and stream.duration > 0 and stream.time_base:
         return stream.duration * stream.time_base
     tagged = _tagged_duration(stream.metadata.get("DURATION", ""))
     if tagged is None or "_STATISTICS_WRITING_APP" in stream.metadata:
@@ -322,12 +331,11 @@ def _frame_count(
 
 
 def _tagged_duration(text: str) -> Fraction | None:
-    """Seconds of Matroska's `hours:minutes:seconds` tag."""
-    parts = text.split(":")
-    try:
-        hours, minutes, seconds = (Fraction(part) for part in parts)
-    except ValueError:
+    """Seconds of Matroska's `hours:minutes:seconds` tag; None for any other text."""
+    found = _DURATION_TAG.fullmatch(text)
+    if found is None:
         return None
+    hours, minutes, seconds = (Fraction(part) for part in found.groups())
     return hours * 3600 + minutes * 60 + seconds
 
 

@@ -63,7 +63,7 @@ class PictureDecoder:
         return picture.is_corrupt and picture.pts not in self._complete
 
     def _decoded(self, seek_to: int | None) -> Iterator[VideoFrame]:
-        with open_video(self._info.path) as (container, stream):
+        with open_video(self._info.path, playlists=self._info.is_playlist) as (container, stream):
             joins = joins_of(self._info.path, container, stream.index)
             # Slices only: with frame threads an error in one frame would take others with it.
             stream.thread_type = "SLICE"

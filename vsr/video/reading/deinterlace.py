@@ -79,9 +79,9 @@ class Evidence:
         return Fields(kind, top_first)
 
 
-def fields_of(path: Path) -> Fields:
+def fields_of(path: Path, *, playlists: bool = False) -> Fields:
     """The field structure of a video file, judged by its first frames."""
-    with open_video(path) as (container, stream):
+    with open_video(path, playlists=playlists) as (container, stream):
         stream.thread_type = "AUTO"
         order = stream.codec_context.field_order
         return recognise_fields(_decodable(container, stream), field_order=order)

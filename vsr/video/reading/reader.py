@@ -170,7 +170,7 @@ class VideoReader:
         """The decoded pictures with their pts, deinterlaced as far as it is asked for."""
         if self._deinterlace == "off":
             return self._timed(0)
-        fields = fields_of(self.info.path)
+        fields = fields_of(self.info.path, playlists=self.info.is_playlist)
         if fields.kind != "progressive":
             how = "its fields are matched" if fields.kind == "telecined" else "it is deinterlaced"
             _log.info("%s is %s: %s", self.info.path, fields, how)

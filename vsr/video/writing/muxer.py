@@ -218,7 +218,9 @@ class Muxer:
         if source.is_image_folder:
             self._copier: StreamCopier | _NothingToCopy = _NothingToCopy()
         else:
-            container, video = self._stack.enter_context(open_video(source.path))
+            container, video = self._stack.enter_context(
+                open_video(source.path, playlists=source.is_playlist)
+            )
             tags = kept_tags(video, self._output)
             self._stream.metadata.update(tags)
             if "stereo_mode" in tags and holds_exact_times(self._path):

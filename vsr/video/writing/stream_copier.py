@@ -194,7 +194,7 @@ def kept_tags(stream: Stream, output: OutputContainer) -> dict[str, str]:
 
 def _cover_content(source: VideoInfo, stream: Stream) -> bytes:
     """The content of a cover picture, read by another reader so that nothing else is lost."""
-    with open_video(source.path) as (container, _):
+    with open_video(source.path, playlists=source.is_playlist) as (container, _):
         return bytes(next(iter(container.demux(container.streams[stream.index]))))
 
 

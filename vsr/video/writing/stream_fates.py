@@ -1,6 +1,7 @@
 """The fate of each stream beside the video: copied, converted or left out."""
 
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -13,6 +14,7 @@ from av.stream import Stream
 
 from vsr.errors import OutputError
 from vsr.video.container import codec_context, codec_name, is_cover, open_video
+from vsr.video.formats import PLAYLISTS
 from vsr.video.joins import joins_of
 from vsr.video.matroska import matroska_tables
 from vsr.video.probe import StreamInfo, VideoInfo
@@ -23,6 +25,7 @@ from vsr.video.writing.trial_join import FIRST_PACKETS, FORMATS, Trial, try_join
 
 _log = logging.getLogger(__name__)
 
+_BIT_RATE = re.compile(r"[0-9]{1,12}")
 _COVER_CODECS = ("mjpeg", "png", "bmp")
 
 
@@ -62,7 +65,7 @@ def stream_fates(source: VideoInfo, path: Path) -> tuple[StreamFate, ...]:
     """
     if source.is_image_folder:
         return ()
-    with open_video(source.path) as (container, _):
+    with open_video(source.path, playlists=source.is_playlist) as (container, _):
         if path.suffix.lower() in FORMATS:
             check_audio(source, container, path)
         return tuple(
@@ -231,13 +234,17 @@ def is_converted(stream: Stream) -> bool:
 
 
 def fullest_suffix(
-    source: Path, suffixes: Sequence[str], *, without: Sequence[tuple[str, int | None]] = ()
+    source: Path,
+    suffixes: Sequence[str],
+    *,
+    without: Sequence[tuple[str, int | None]] = (),
+    playlists: bool = False,
 ) -> str:
     """The file type that holds the most streams, sound first; the first one of equals.
 
     Those in `without`, as `without_streams` has them, do not count.
     """
-    with open_video(source) as (container, video):
+    with open_video(source, playlists=playlists) as (container, video):
         kinds = [stream.type for stream in container.streams]
         ignored = {video.index, *_named(kinds, without, source)}
         others = [stream for stream in container.streams if stream.index not in ignored]
@@ -337,7 +344,8 @@ def _holds(suffix: str, stream: Stream) -> bool:
 
 def _first_packet(stream: Stream) -> Packet:
     """The first packet of a stream, read by another reader so that nothing else is lost."""
-    with open_video(Path(stream.container.name)) as (container, _):
+    playlists = stream.container.format.name in PLAYLISTS
+    with open_video(Path(stream.container.name), playlists=playlists) as (container, _):
         return next(iter(container.demux(container.streams[stream.index])))
 
 
@@ -358,4 +366,4 @@ def _is_time_code(stream: Stream) -> bool:
 def _rate(stream: Stream) -> int | None:
     context = codec_context(stream)
     tagged = stream.metadata.get("BPS", "")
-    return (context and context.bit_rate) or (int(tagged) if tagged.isdigit() else None)
+    return (context and context.bit_rate) or (int(tagged) if _BIT_RATE.fullmatch(tagged) else None)

@@ -47,6 +47,18 @@ def text_file(folder: Path, source: Path) -> list[str]:
     return [str(folder / "in.mp4"), str(folder / "out.mp4")]
 
 
+def playlist(folder: Path, source: Path) -> list[str]:
+    (folder / "in.m3u8").write_text(f"#EXTM3U\n#EXTINF:1,\n{source}\n")
+    return [str(folder / "in.m3u8")]
+
+
+def pipe_among_pictures(folder: Path, source: Path) -> list[str]:
+    (folder / "pictures").mkdir()
+    (folder / "pictures/0.png").write_bytes(encode_png(np.zeros((24, 32, 3), np.uint8)))
+    os.mkfifo(folder / "pictures/1.png")
+    return [str(folder / "pictures")]
+
+
 def audio_only(folder: Path, source: Path) -> list[str]:
     with av.open(str(folder / "in.mp4"), "w") as container:
         stream = container.add_stream("aac", rate=16000, layout="mono")
@@ -172,6 +184,11 @@ BAD_INPUT = [
     (config_file("start: soon"), 2, "start = soon is not a time"),
     (long_name, 1, "is too long for this file system"),
     (long_output_name, 1, "is too long for this file system"),
+    (config_file("model: null"), 2, "model is null; leave it out, or give a value"),
+    (config_file("device: null"), 2, "device is null"),
+    (config_file(f"seed: {'9' * 5000}"), 2, "the config file cannot be read"),
+    (playlist, 1, "is a playlist, which names other files to be read; --allow-playlists"),
+    (pipe_among_pictures, 1, "is not a file (a folder, pipe or device)"),
     (config_file("noise_lvel: 3"), 2, "unknown key noise_lvel in the config file; did you mean"),
     (config_file("scale: large"), 2, "scale"),
     (config_file("scale: 7"), 2, "scale"),
@@ -407,6 +424,38 @@ def test_a_name_in_no_known_encoding_is_printed(tmp_path: Path, source: Path) ->
     done = _vsr("info", str(film))
     assert done.returncode == 0, done.stderr
     assert r"\udce9t\udce9.mp4" in done.stdout
+
+
+def test_a_title_cannot_command_the_terminal(
+    tmp_path: Path, source: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    film = tmp_path / "film.mkv"
+    with av.open(str(source)) as given, av.open(str(film), "w") as output:
+        output.metadata["title"] = "\x1b]0;owned\x07\x1b[2J\u202egpj.exe"
+        stream = output.add_stream_from_template(given.streams.video[0])
+        stream.metadata["title"] = "\x1b[31mred\x9b2J"
+        for packet in given.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                output.mux(packet)
+    assert main(["info", str(film)]) == 0
+    assert main(["plan", str(film), str(tmp_path / "out.gif")]) == 0
+    printed = capfd.readouterr()
+    assert r"\x1b[31mred\x9b2J" in printed.out
+    shown = printed.out + printed.err
+    assert not [letter for letter in shown if letter in "\x1b\x07\x9b\u202e"]
+
+
+def test_a_terminal_of_ascii_gets_every_name(tmp_path: Path, source: Path) -> None:
+    film = tmp_path / "Žluťoučký 映画.mp4"
+    shutil.copy(source, film)
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONUTF8": "0"}
+    for command in (["info", str(film)], ["plan", str(film)]):
+        done = subprocess.run(
+            [sys.executable, "-m", "vsr", *command], capture_output=True, env=ascii_only
+        )
+        assert done.returncode == 0, done.stderr
+        assert b"Traceback" not in done.stderr
 
 
 def test_a_reader_that_leaves_early_gets_no_trace(source: Path) -> None:

@@ -16,8 +16,14 @@ from vsr.cli.commands import COMMANDS
 from vsr.cli.errors import explained, usage_error
 from vsr.cli.parsers import make_parsers
 from vsr.errors import ConfigError, VsrError
+from vsr.runtime.interrupts import ended_after
+from vsr.runtime.terminal import printable
 
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+
+_GRACE_SECONDS = 2.0
+_ENDS_ITSELF = ("train",)
+"""Commands that write a checkpoint on Ctrl-C and SIGTERM, which may take longer."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,15 +67,19 @@ def _parsed(args: Sequence[str]) -> Callable[[], None] | int:
         raise usage_error(error, commands.get(args[0], parser), tuple(commands)) from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"the config file is not text in UTF-8: {error}") from error
+    except (ValueError, RecursionError) as error:  # of YAML, as for a number of 5,000 digits
+        raise ConfigError(f"the config file cannot be read: {error}") from error
     except SystemExit as end:
         return int(end.code or 0)
     chosen = options[options.command]
     logging.basicConfig(
         level=logging.DEBUG if chosen.debug else logging.INFO,
-        format="vsr: %(message)s",
         force=True,
     )
-    return partial(COMMANDS[options.command], chosen)
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(_Lines("vsr: %(message)s"))
+    command = partial(COMMANDS[options.command], chosen)
+    return command if options.command in _ENDS_ITSELF else partial(_ended_in_time, command)
 
 
 def _run_data(step: str, args: Sequence[str]) -> int:
@@ -80,6 +90,23 @@ def _run_data(step: str, args: Sequence[str]) -> int:
         return run_command(step, args)
     except SystemExit as end:
         return int(end.code or 0)
+
+
+def _ended_in_time(command: Callable[[], None]) -> None:
+    message = (
+        "vsr: error: interrupted; no output was written; finished work is kept: the same command "
+        "goes on"
+    )
+    with ended_after(_GRACE_SECONDS, code=EXIT_INTERRUPTED, message=message):
+        command()
+
+
+class _Lines(logging.Formatter):
+    """Lines of the log, in which names and tags of files cannot command the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, printable."""
+        return printable(super().format(record))
 
 
 def _interrupt(*_: object) -> None:
@@ -103,4 +130,4 @@ def _report(error: BaseException, *, cause: BaseException, debug: bool) -> None:
     if debug:
         traceback.print_exception(cause)
     text = " ".join(str(error).split()) or "interrupted; no output was written"
-    print(f"vsr: error: {text}", file=sys.stderr)
+    print(f"vsr: error: {printable(text)}", file=sys.stderr)

@@ -11,6 +11,7 @@ from jsonargparse import Namespace
 
 from vsr.config import NO_MODEL, UpscaleConfig, parse_time
 from vsr.errors import ConfigError, OutputError
+from vsr.runtime.terminal import printable
 
 SEPARATORS = ("/", os.sep)
 
@@ -36,12 +37,12 @@ def _upscale(options: Namespace) -> None:
         print(upscale_with_report(*_film(options), progress=show_progress))
         return
     if batch is None:
-        print(upscale(*_film(options), progress=show_progress))
+        print(printable(str(upscale(*_film(options), progress=show_progress))))
         return
     if options.report:
         raise ConfigError("--report is for one film; use it on the films one by one")
     report = upscale_batch(batch, config, progress=show_progress)
-    print(report)
+    print(printable(str(report)))
     report.check()
 
 
@@ -50,7 +51,7 @@ def _preview(options: Namespace) -> None:
     from vsr.jobs.progress import show_progress
 
     seconds = _preview_seconds(options.preview)
-    print(preview(*_film(options), seconds=seconds, progress=show_progress))
+    print(printable(str(preview(*_film(options), seconds=seconds, progress=show_progress))))
 
 
 def _preview_seconds(value: str) -> float:
@@ -72,7 +73,7 @@ def _show_plan(options: Namespace, *, as_json: bool) -> None:
     from vsr.jobs.planning.plan import plan
 
     found = plan(*_film(options))
-    print(found.to_json() if as_json else found)
+    print(found.to_json() if as_json else printable(str(found)))
     if found.refusal is not None:
         raise found.refusal
 
@@ -81,6 +82,10 @@ def _job(options: Namespace) -> tuple[Path, Path | None, UpscaleConfig]:
     """Return the source, the output and the options of a run."""
     given = [field.name for field in fields(UpscaleConfig) if field.name in options]
     values: dict[str, Any] = {"model": NO_MODEL} | {name: options[name] for name in given}
+    for field in fields(UpscaleConfig):
+        is_null = field.name in values and values[field.name] is None
+        if is_null and field.default is not None:  # `model: null` in a config file
+            raise ConfigError(f"{field.name} is null; leave it out, or give a value")
     config = UpscaleConfig(**values)
     return Path(options.input), Path(options.output) if options.output else None, config
 
@@ -107,7 +112,7 @@ def _let_threads_sleep() -> None:
 def _info(options: Namespace) -> None:
     from vsr.jobs.info import describe
 
-    print(describe(options.path))
+    print(printable(describe(options.path, playlists=options.allow_playlists)))
 
 
 def _compare(options: Namespace) -> None:

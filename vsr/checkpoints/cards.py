@@ -48,14 +48,18 @@ def read_licence(card: Path) -> str | None:
     """
     if not card.is_file():
         return None
-    found = re.match(r"---\n(.*?)^---$", card.read_text(), flags=re.DOTALL | re.MULTILINE)
     try:
+        text = card.read_text(encoding="utf-8")
+        found = re.match(r"---\n(.*?)^---$", text, flags=re.DOTALL | re.MULTILINE)
         facts = yaml.safe_load(found[1]) if found else None
-    except yaml.YAMLError as error:
-        raise ModelError(f"{card} has a head that is not YAML: {error}") from error
+    except (yaml.YAMLError, ValueError, RecursionError, OSError) as error:
+        raise ModelError(
+            f"{card} cannot be read, or has a head that is not YAML: {error}"
+        ) from error
     if not isinstance(facts, dict):
         return None
-    return facts.get("license_name") or facts.get("license")
+    licence = facts.get("license_name") or facts.get("license")
+    return None if licence is None else str(licence)
 
 
 UPSCALE_A_VIDEO = Origin(

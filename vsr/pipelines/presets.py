@@ -29,8 +29,8 @@ def read_preset(name: str) -> dict[str, Any]:
             f"Shipped: {', '.join(preset_names())}; anything else is a {_SUFFIX} file"
         )
     try:
-        values = yaml.safe_load(file.read_text())
-    except (yaml.YAMLError, ValueError) as error:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, ValueError, RecursionError, OSError) as error:
         raise ConfigError(f"{file} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{file} holds no keys and values")

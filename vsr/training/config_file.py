@@ -45,7 +45,7 @@ def load_train_config(name: str | Path, overrides: Sequence[str] = ()) -> TrainC
     path = find_train_config(name)
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not yaml: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path} holds no keys; a training config is a yaml mapping")
@@ -100,7 +100,12 @@ def _lay_over(values: dict[str, Any], override: str) -> None:
         node = _child(node, part, key)
     if isinstance(node, list):
         raise ConfigError(f"{key!r} names a whole stage; name one of its values")
-    node[last] = yaml.safe_load(text)
+    try:
+        node[last] = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(
+            f"{override!r} has no yaml value: {' '.join(str(error).split())}"
+        ) from error
 
 
 def _child(node: Any, part: str, key: str) -> Any:

@@ -23,6 +23,9 @@ def list_images(folder: Path) -> tuple[Path, ...]:
         for path in folder.iterdir()
         if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
     ]
+    for path in images:
+        if not path.is_file():
+            raise InputError(f"{path} is not a file (a folder, pipe or device): move it away")
     if not images:
         raise InputError(
             f"{folder} is a folder without images; it should hold {', '.join(IMAGE_SUFFIXES)}"

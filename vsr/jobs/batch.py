@@ -17,7 +17,7 @@ from vsr.jobs.resume.own_files import work_path
 from vsr.jobs.resume.run_folder import RunFolder
 from vsr.jobs.resume.work_folder import is_joined
 from vsr.jobs.upscale import UpscaleReport, upscale
-from vsr.runtime.files import append_lines
+from vsr.runtime.files import append_lines, flush_entries
 from vsr.runtime.launcher import ALONE, Ranks, launched_ranks
 from vsr.upscaling.sizes import Size
 from vsr.video.probe import probe
@@ -171,7 +171,9 @@ class BatchFolder(RunFolder):
         self.check_in_place()
         path = self.path / f"rank{self.ranks.rank:04d}.films.jsonl"
         try:
-            path.touch()
+            if not path.exists():
+                path.touch()
+                flush_entries(path.parent)
             append_lines(path, json.dumps(line))
         except OSError as error:
             raise write_error(path, error) from error

@@ -9,11 +9,14 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from safetensors import SafetensorError
+
 from vsr.jobs.job import Job
 from vsr.jobs.model import ClipUpscaler
 from vsr.jobs.prefetch import prefetch, write_behind
 from vsr.jobs.progress import Advance
 from vsr.jobs.resume.identity import SourceGuard
+from vsr.jobs.resume.journal import damage_error
 from vsr.jobs.resume.shot_store import ShotWork
 from vsr.jobs.resume.work_folder import ShotList, WorkFolder
 from vsr.restoration.stage import Restorer
@@ -128,7 +131,10 @@ class Worker:
         """Return the upscaler, at the state that an earlier run of the shot handed over."""
         upscaler = self._loaded()
         if (carried := shot.take_carried()) is not None:
-            upscaler.resume(carried)
+            try:
+                upscaler.resume(carried)
+            except (AttributeError, LookupError, TypeError, ValueError, SafetensorError) as error:
+                raise damage_error(self.work.path) from error
         return upscaler
 
     def _store(

@@ -1,5 +1,6 @@
 """What can go wrong while a film is made: a clear error, nothing lost, and on it goes after."""
 
+import os
 import resource
 import shutil
 import sys
@@ -139,6 +140,25 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, film: Path, whole: byte
     (tmp_path / "out.mp4.vsr").unlink()
     upscale(film, output, CONFIG, model=EchoModel())
     assert output.read_bytes() == whole
+
+
+def test_the_names_of_new_folders_and_journals_are_flushed(
+    tmp_path: Path, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut may take a name whose folder was not flushed, with all that is under it."""
+    output, flushed = tmp_path / "out.mp4", set[int]()
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        flushed.add(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    def check() -> None:
+        work = tmp_path / "out.mp4.vsr"
+        assert {path.stat().st_ino for path in (tmp_path, work, work / "00000000")} <= flushed
+
+    monkeypatch.setattr(os, "fsync", noted)
+    upscale(film, output, CONFIG, model=EchoModel(at_frame(29, check)))
 
 
 def test_work_that_vanishes_in_the_middle(tmp_path: Path, film: Path, whole: bytes) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import av
 import cv2
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -30,7 +31,7 @@ from tests.jobs.resume.standin import EchoModel
 from vsr.config import UpscaleConfig
 from vsr.errors import ConfigError, OutputError
 from vsr.jobs.resume import shot_store
-from vsr.jobs.resume.identity import differences, source_identity
+from vsr.jobs.resume.identity import differences, options_identity, source_identity
 from vsr.jobs.resume.journal import read_facts
 from vsr.jobs.resume.own_files import work_path
 from vsr.jobs.upscale import upscale
@@ -226,6 +227,24 @@ def test_a_change_anywhere_in_a_small_source_and_at_both_ends_of_a_large_one_is_
             after = source_identity(path)
             assert differences(before, after)
             before = after
+
+
+def test_a_change_between_the_pieces_of_a_large_source_is_seen_by_its_time(tmp_path: Path) -> None:
+    path = tmp_path / "film"
+    with path.open("wb") as file:
+        file.truncate(100_000_000)
+    before = source_identity(path)
+    with path.open("r+b") as file:
+        file.seek(1 << 18)
+        file.write(b"1")
+    assert [change.split(" was ")[0] for change in differences(before, source_identity(path))] == [
+        "time of change of the source"
+    ]
+
+
+def test_the_versions_of_libraries_that_decide_bytes_are_in_the_identity() -> None:
+    found = options_identity(CONFIG, version="1")
+    assert (found["version of av"], found["version of numpy"]) == (av.__version__, np.__version__)
 
 
 def test_restart_begins_anew(tmp_path: Path, film: Path) -> None:

@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +23,36 @@ VERSION = "version of vsr"
 _CHUNK = 1 << 20
 _PIECES, _PIECE_BYTES = 256, 1 << 18
 """Sources of at most 64 MB are hashed whole, larger ones by evenly spaced pieces."""
-_WITHOUT_EFFECT = ("name", "recursive", "without", "overwrite", "tolerant", "restart")
+_WITHOUT_EFFECT = (
+    *("name", "recursive", "without", "overwrite", "tolerant", "restart", "allow_playlists"),
+)
+_LIBRARIES = ("av", "numpy", "opencv-python-headless", "torch", "torchvision")
+"""Packages whose versions decide the bytes: decoders, encoders, optical flow, kernels."""
 _BY_CONTENT = ("model", "texture", "preset", "flow_weights", "device", "dtype")
 """Options that are names: the content of what they name is in the identity instead."""
 
 
 def source_identity(path: Path) -> Identity:
-    """Return size and hash of a video, or of the pictures of a folder; of large ones, of pieces."""
+    """Return size and hash of a video, or of the pictures of a folder.
+
+    Of large files only pieces are hashed, and the time of their last change is returned too.
+    """
     pieces = 2 if path.is_dir() else _PIECES
     try:
         files = _source_files(path)
-        sizes = [file.stat().st_size for file in files]
+        stats = [file.stat() for file in files]
         digest = hashlib.sha256()
-        for file, size in zip(files, sizes, strict=True):
-            digest.update(f"{file.name if path.is_dir() else ''} {size}\n".encode())
-            _hash_pieces(file, size, pieces, digest.update)
+        for file, stat in zip(files, stats, strict=True):
+            digest.update(os.fsencode(f"{file.name if path.is_dir() else ''} {stat.st_size}\n"))
+            _hash_pieces(file, stat.st_size, pieces, digest.update)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
-    return {"size of the source": sum(sizes), "content of the source": digest.hexdigest()}
+    large = [stat.st_mtime_ns for stat in stats if stat.st_size > pieces * _PIECE_BYTES]
+    return {
+        "size of the source": sum(stat.st_size for stat in stats),
+        "content of the source": digest.hexdigest(),
+        "time of change of the source": sum(large) if large else None,
+    }
 
 
 def files_identity(name: str, path: Path | None) -> Identity:
@@ -47,7 +62,7 @@ def files_identity(name: str, path: Path | None) -> Identity:
     digest = hashlib.sha256()
     try:
         for file in _files(path):
-            digest.update(f"{file.relative_to(path).as_posix()}\n".encode())
+            digest.update(os.fsencode(f"{file.relative_to(path).as_posix()}\n"))
             with file.open("rb") as opened:
                 while chunk := opened.read(_CHUNK):
                     digest.update(chunk)
@@ -57,11 +72,11 @@ def files_identity(name: str, path: Path | None) -> Identity:
 
 
 def options_identity(config: UpscaleConfig, *, version: str) -> Identity:
-    """Return the version of vsr and every option that decides the bytes of the output."""
+    """Return the versions and every option that decide the bytes of the output."""
     names = [field.name for field in fields(config)]
     chosen = [name for name in names if name not in _WITHOUT_EFFECT + _BY_CONTENT]
     values = {name: getattr(config, name) for name in chosen}
-    return {VERSION: version, **json.loads(json.dumps(values))}
+    return {VERSION: version, **_library_versions(), **json.loads(json.dumps(values))}
 
 
 def differences(old: Identity, new: Identity) -> list[str]:
@@ -93,6 +108,17 @@ class SourceGuard:
                 f"{self.path} was changed or replaced while it was read: bring it back and run the "
                 "same command again, or give --restart to start again with the new file"
             )
+
+
+def _library_versions() -> dict[str, str | None]:
+    """Return the version of each library that decides bytes; None if it is not installed so."""
+    found = dict[str, str | None]()
+    for name in _LIBRARIES:
+        try:
+            found[f"version of {name}"] = version_of(name)
+        except PackageNotFoundError:
+            found[f"version of {name}"] = None
+    return found
 
 
 def _marks(path: Path) -> tuple[tuple[int, ...], ...]:

@@ -11,15 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from vsr.errors import OutputError
-from vsr.runtime.files import append_lines, atomic_file
+from vsr.runtime.files import append_lines, atomic_file, flush_entries
 
 _CHUNK = 1 << 20
+_MOST = 1 << 48
 _BARE_NAME = re.compile(r"\w[\w.]*")
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A finished file: its bare name, its size and its hash. Raises ValueError for a path."""
+    """A finished file: its bare name, its size and its hash.
+
+    Raises ValueError for a path and for values of other types, since journals may be of others.
+    """
 
     name: str
     size: int
@@ -28,6 +32,7 @@ class StoredFile:
     def __post_init__(self) -> None:
         if not _BARE_NAME.fullmatch(self.name):
             raise ValueError(f"{self.name} is not the name of a file in the folder of a shot")
+        _check_counts(self.size)
 
     def is_there(self, folder: Path) -> bool:
         """Return whether there is a file of that name and size."""
@@ -53,6 +58,9 @@ class ClipFact:
     state: StoredFile | None
     pixels: StoredFile | None = None
 
+    def __post_init__(self) -> None:
+        _check_counts(self.first, self.frames)
+
 
 @dataclass(frozen=True, slots=True)
 class PartFact:
@@ -63,12 +71,18 @@ class PartFact:
     delay: int
     part: StoredFile
 
+    def __post_init__(self) -> None:
+        _check_counts(self.first, self.frames, self.delay)
+
 
 @dataclass(frozen=True, slots=True)
 class EndFact:
     """The number of frames of a shot that are all in parts."""
 
     frames: int
+
+    def __post_init__(self) -> None:
+        _check_counts(self.frames)
 
 
 Fact = ClipFact | PartFact | EndFact
@@ -125,6 +139,13 @@ def write_error(path: Path, error: OSError) -> OutputError:
     )
 
 
+def damage_error(path: Path) -> OutputError:
+    """Return the error for finished work that cannot be used, though its hash is right."""
+    return OutputError(
+        f"{path} is damaged, or another program wrote it: start again with --restart"
+    )
+
+
 class Journal:
     """Facts in a file, one a line; each is on the disk before `append` returns.
 
@@ -138,6 +159,7 @@ class Journal:
         self._check = check
         try:
             path.touch()
+            flush_entries(path.parent)  # the folder of the shot is new in it too
         except OSError as error:
             raise write_error(path, error) from error
 
@@ -185,6 +207,11 @@ def _from_json(line: dict[str, Any]) -> Fact | None:
         return _KINDS[line["fact"]](**fields)
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def _check_counts(*numbers: Any) -> None:
+    if not all(type(number) is int and 0 <= number < _MOST for number in numbers):
+        raise ValueError(f"{numbers} are not all numbers of frames or bytes")
 
 
 def _sha256(path: Path) -> str:

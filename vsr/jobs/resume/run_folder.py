@@ -27,7 +27,7 @@ from vsr.jobs.resume.own_files import (
     require_own,
     work_path,
 )
-from vsr.runtime.files import write_atomically
+from vsr.runtime.files import flush_entries, write_atomically
 from vsr.runtime.launcher import Ranks
 from vsr.runtime.locks import HeldLock, is_locked, lock_owner, take_lock
 
@@ -151,6 +151,7 @@ class RunFolder(ABC):
         for path in (self.path, removed_path(self._output)):
             require_own(path)
         self.path.mkdir(exist_ok=True)
+        flush_entries(self.path.parent)
         path = self._lock_path(self.ranks.rank)
         self._lock = take_lock(path)
         if self._lock is None:

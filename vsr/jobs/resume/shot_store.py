@@ -14,6 +14,7 @@ from vsr.jobs.resume.journal import (
     Journal,
     PartFact,
     StoredFile,
+    damage_error,
     read_facts,
     store_bytes,
     stored_file,
@@ -152,11 +153,19 @@ class ShotWork:
             self._encoder = part_encoder(self._encoding)
             for clip in self._clips:
                 assert clip.pixels is not None
-                with (self._folder / clip.pixels.name).open("rb") as file:
-                    pixels, pts = np.load(file), np.load(file)
-                _encode(self._encoder, pixels, pts.tolist())
-                self._bytes += pixels.nbytes
+                self._bytes += self._encode_again(self._folder / clip.pixels.name)
         return self._encoder
+
+    def _encode_again(self, path: Path) -> int:
+        """Encode the raw pixels of a clip, and return the number of their bytes."""
+        assert self._encoder is not None
+        try:
+            with path.open("rb") as file:
+                pixels, pts = np.load(file), np.load(file)
+            _encode(self._encoder, pixels, pts.tolist())
+        except (ValueError, TypeError, EOFError, IndexError) as error:
+            raise damage_error(path) from error
+        return pixels.nbytes
 
     def _close_part(self, *with_facts: ClipFact) -> None:
         assert self._encoder is not None

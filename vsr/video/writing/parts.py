@@ -65,9 +65,11 @@ class Part:
         try:
             with safe_open(path, framework="numpy") as file:
                 data, header, table = (file.get_tensor(k) for k in ("data", "header", "frames"))
-        except (OSError, SafetensorError) as error:
+            ends = np.cumsum(table[:, 0]).tolist()
+            if table.shape != (len(ends), 4) or ends[-1:] != [len(data)] or min(table[:, 0]) < 0:
+                raise ValueError("its table does not fit its data")
+        except (OSError, SafetensorError, ValueError, IndexError) as error:
             raise OutputError(f"the part {path} cannot be read: {error}") from error
-        ends = np.cumsum(table[:, 0]).tolist()
         frames = [
             EncodedFrame(data[end - size : end].tobytes(), pts, dts, bool(key))
             for end, (size, pts, dts, key) in zip(ends, table.tolist(), strict=True)

@@ -201,8 +201,8 @@ def _probe_stream(path: Path, container: InputContainer, stream: VideoStream) ->
         average_rate=rate,
         sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
         color=color,
-        siting=_siting(path, frame, color.resolved(frame.height, frame.format.name)),
-        color_profile=_color_profile(path, frame),
+        siting=_siting(path, container, frame, color.resolved(frame.height, frame.format.name)),
+        color_profile=_color_profile(path, container, frame),
         hdr=hdr_of(frame),
         rotation=0 if matrix is None else frame.rotation,
         display_matrix=matrix,
@@ -256,7 +256,7 @@ def _color_tags(frame: VideoFrame) -> ColorTags:
     )
 
 
-def _siting(path: Path, frame: VideoFrame, color: ColorTags) -> str | None:
+def _siting(path: Path, opened: InputContainer, frame: VideoFrame, color: ColorTags) -> str | None:
     """The chroma siting of a file's first frame; the left one if neither file nor codec says it.
 
     Of full range the centre is meant then, as JPEG has it. The centre of limited range is believed
@@ -267,18 +267,19 @@ def _siting(path: Path, frame: VideoFrame, color: ColorTags) -> str | None:
     siting = siting_of(frame)
     if siting != CENTER or color.range == FULL:
         return siting
-    with open_video(path) as (container, stream):
+    with open_video(path, playlists=opened.format.name in PLAYLISTS) as (container, stream):
         if matroska_tables(path).has_centred_chroma(stream.index):
             return siting
         assume_siting(stream.codec_context, LEFT)
         return siting_of(_first_frame(path, container, stream))
 
 
-def _color_profile(path: Path, frame: VideoFrame) -> bytes | None:
+def _color_profile(path: Path, opened: InputContainer, frame: VideoFrame) -> bytes | None:
     """The ICC profile of the first frame: of the picture file, or of the picture in a video."""
     if not has_color_profile(frame):
         return None
-    with open_video(path) as (container, stream), path.open("rb") as file:
+    playlists = opened.format.name in PLAYLISTS
+    with open_video(path, playlists=playlists) as (container, stream), path.open("rb") as file:
         if container.format.name.endswith(_PICTURE_FORMATS):
             return profile_of(file.read())
         return profile_of(bytes(next(demuxed(container, [stream]))))

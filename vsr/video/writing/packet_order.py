@@ -70,7 +70,7 @@ def clock_notes(source: VideoInfo) -> Iterator[str]:
     if not source.container.startswith(JOINABLE_FORMATS):
         return
     orders: dict[int, PacketOrder] = {}
-    with open_video(source.path) as (container, video):
+    with open_video(source.path, playlists=source.is_playlist) as (container, video):
         others = [stream for stream in container.streams if stream.index != video.index]
         joins = joins_of(source.path, container, video.index)
         if joins:

@@ -74,7 +74,7 @@ def try_join(
     """
     if not codecs:
         return {}
-    with open_video(source.path) as (container, _):
+    with open_video(source.path, playlists=source.is_playlist) as (container, _):
         rehearsals = {
             index: _Rehearsal(source.path, container.streams[index], path, codec)
             for index, codec in codecs.items()

@@ -90,8 +90,10 @@ class WorkFolder(RunFolder):
     def shots(self) -> ShotList | None:
         """The shots that were found when the whole source was read, if it was."""
         found = self.read(_SHOTS)
+        if found is None:
+            return None
         try:
-            return None if found is None else ShotList(**found | {"shots": tuple(found["shots"])})
+            return ShotList(tuple(found["shots"]), found["frames"], found["damage"])
         except (LookupError, TypeError, ValueError):  # of another program: found anew
             return None
 

@@ -11,7 +11,8 @@ from tests.crash.points import LibraryWrite, crash, crashes
 from tests.jobs.resume.kills import CLIP_FRAMES, make_film
 from tests.jobs.resume.standin import EchoModel
 from vsr.config import UpscaleConfig
-from vsr.jobs.batch import batch_of, upscale_batch
+from vsr.jobs.batch import upscale_batch
+from vsr.jobs.films import batch_of
 from vsr.jobs.resume import shot_store
 from vsr.jobs.upscale import upscale
 from vsr.video.writing.output_file import OutputFile

@@ -34,6 +34,7 @@ def _code(work: str, number: signal.Signals) -> tuple[int, float, str]:
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "begun\n"
+    time.sleep(0.5)  # until the process is inside its call
     began = time.monotonic()
     process.send_signal(number)
     _, errors = process.communicate(timeout=50)

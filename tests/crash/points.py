@@ -92,7 +92,7 @@ class CrashPoints:
         def opened(
             file: Any, mode: str = "r", buffering: int = -1, *text: Any, **options: Any
         ) -> Any:
-            if isinstance(file, int) or not set(mode) & set("wax+"):
+            if isinstance(file, int) or "opener" in options or not set(mode) & set("wax+"):
                 return plain(file, mode, buffering, *text, **options)
             points.point()
             raw = File(file, mode.replace("b", "").replace("t", ""))

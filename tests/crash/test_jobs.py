@@ -11,6 +11,7 @@ from tests.crash.points import LibraryWrite, crash, crashes
 from tests.jobs.resume.kills import CLIP_FRAMES, make_film
 from tests.jobs.resume.standin import EchoModel
 from vsr.config import UpscaleConfig
+from vsr.errors import OutputError
 from vsr.jobs.batch import upscale_batch
 from vsr.jobs.films import batch_of
 from vsr.jobs.resume import shot_store
@@ -66,7 +67,10 @@ class Job:
                 max_clip_frames=CLIP_FRAMES, overwrite=self.overwrite, codec="png"
             )
         if not self.is_batch:
-            upscale(folder / self.source, folder / self.output, config, model=EchoModel())
+            try:
+                upscale(folder / self.source, folder / self.output, config, model=EchoModel())
+            except OutputError as error:  # killed after the last proof that it had made it
+                assert "exists; choose another name" in str(error)
             return
         batch = batch_of((folder / self.source).parent, folder / self.output, config)
         assert batch is not None

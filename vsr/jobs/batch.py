@@ -15,7 +15,7 @@ from vsr.jobs.resume.identity import options_identity
 from vsr.jobs.resume.journal import read_lines, write_error
 from vsr.jobs.resume.own_files import work_path
 from vsr.jobs.resume.run_folder import RunFolder
-from vsr.jobs.resume.work_folder import is_joined
+from vsr.jobs.resume.work_folder import clean_up, is_joined
 from vsr.jobs.upscale import UpscaleReport, upscale
 from vsr.runtime.files import append_lines, flush_entries
 from vsr.runtime.launcher import ALONE, Ranks, launched_ranks
@@ -83,6 +83,7 @@ def upscale_batch(
         for film in films:
             try:
                 if folder.is_done(film):
+                    clean_up(film.output)
                     done.append(_earlier_report(film))
                     continue
                 if _is_skipped(film, config):

@@ -52,9 +52,12 @@ def delete_work(folder: Path) -> None:
 
     The file that proves the output complete is the last one.
     """
-    if folder.is_symlink() or not folder.is_dir():
+    if folder.is_symlink() or not _is_own(folder):
         return
-    for path in sorted(folder.iterdir(), key=lambda path: path.suffix == ".json"):
+    marks = (IDENTITY, JOINED)
+    for path in sorted(
+        folder.iterdir(), key=lambda path: (path.name in marks, path.name == JOINED)
+    ):
         delete_entry(path)
     try:
         folder.rmdir()

@@ -140,11 +140,15 @@ class WorkFolder(RunFolder):
 
 
 def is_joined(output: Path) -> bool:
-    """Return whether the output is whole, and a crash has left only its work folder."""
+    """Return whether the output is whole, and a crash has left only its work folder.
+
+    A folder that was being removed, and has lost the proof of that, is removed to its end.
+    """
     for folder in (work_path(output), removed_path(output)):
         require_own(folder)
         if _is_joined(folder, output):
             return True
+    delete_work(removed_path(output))
     return False
 
 

@@ -1,7 +1,6 @@
 """Probing a video: size, timing, colour tags, streams; InputError for unusable files."""
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -33,11 +32,11 @@ from vsr.video.joins import Joins, joins_of
 from vsr.video.matroska import matroska_tables
 from vsr.video.side_data import has_color_profile, side_data_of
 from vsr.video.siting import CENTER, LEFT, assume_siting, has_siting, siting_of
+from vsr.video.times import tagged_duration
 
 IMAGE_FOLDER = "image folder"
 """The container name of a folder of pictures."""
 _PICTURE_FORMATS = ("_pipe", "image2", "apng")
-_DURATION_TAG = re.compile(r"([0-9]{1,5}):([0-5]?[0-9]):([0-5]?[0-9](?:\.[0-9]{1,12})?)")
 _DURATION_IS_END_FORMATS = ("matroska", "asf", "flv")
 """Containers whose header gives the end, counted from zero, as the duration."""
 
@@ -305,7 +304,7 @@ def _stream_duration(stream: Stream) -> Fraction | None:
     """
     if stream.duration and stream.duration > 0 and stream.time_base:
         return stream.duration * stream.time_base
-    tagged = _tagged_duration(stream.metadata.get("DURATION", ""))
+    tagged = tagged_duration(stream.metadata.get("DURATION", ""))
     if tagged is None or "_STATISTICS_WRITING_APP" in stream.metadata:
         return tagged
     return max(Fraction(0), tagged - _start(stream))
@@ -329,15 +328,6 @@ def _frame_count(
         frames = round(duration * rate)
         return frames if packets is None else min(frames, packets)  # fewer if the clock pauses
     return stream.frames or None
-
-
-def _tagged_duration(text: str) -> Fraction | None:
-    """Seconds of Matroska's `hours:minutes:seconds` tag; None for any other text."""
-    found = _DURATION_TAG.fullmatch(text)
-    if found is None:
-        return None
-    hours, minutes, seconds = (Fraction(part) for part in found.groups())
-    return hours * 3600 + minutes * 60 + seconds
 
 
 def _stream_info(stream: Stream) -> StreamInfo:

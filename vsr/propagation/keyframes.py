@@ -67,7 +67,7 @@ class KeyframeConfig:
     budget: float = 1 / 12
     fade: int = 12
     sigma: float = 2.3
-    gain: float = 1.075
+    gain: float = 1.09
 
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= 1:

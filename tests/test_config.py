@@ -5,8 +5,9 @@ from fractions import Fraction
 
 import pytest
 
-from vsr.config import GROUPS, Flag, UpscaleConfig, nearest, parse_time
+from vsr.config import GROUPS, Flag, UpscaleConfig, nearest
 from vsr.errors import ConfigError
+from vsr.option_values import parse_time
 
 
 @pytest.mark.parametrize(
@@ -15,6 +16,12 @@ from vsr.errors import ConfigError
         ("scale", 0.5),
         ("scale", float("nan")),
         ("height", 0),
+        ("width", 0),
+        ("max_size", "4K"),
+        ("max_size", "0p"),
+        ("reduce", "0.5"),
+        ("reduce", "9"),
+        ("reduce", "some"),
         ("steps", 0),
         ("noise_level", -1),
         ("guidance_scale", -0.1),
@@ -53,6 +60,8 @@ def test_propagation_steps_are_read_as_a_list_of_steps(
 def test_height_and_scale_exclude_each_other() -> None:
     with pytest.raises(ConfigError, match="one of them"):
         UpscaleConfig(height=100, scale=2.0)
+    with pytest.raises(ConfigError, match="width = 100 and height = 50"):
+        UpscaleConfig(width=100, height=50)
 
 
 def test_lossless_and_another_codec_exclude_each_other() -> None:

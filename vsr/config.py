@@ -8,11 +8,14 @@ from typing import Annotated, Literal
 
 from vsr.errors import ConfigError
 from vsr.option_values import (
+    check_one_size,
     check_pattern,
     in_range,
     parse_keyframes,
     parse_rate,
+    parse_reduction,
     parse_repairs,
+    parse_size,
     parse_steps,
     parse_streams,
 )
@@ -148,8 +151,29 @@ class UpscaleConfig:
         float | None,
         Flag("quality", "X", "output size / input size, from 1 (default: the model's, usually 4)"),
     ] = None
+    width: Annotated[
+        int | None, Flag("quality", "PIXELS", "width of the output, instead of --scale")
+    ] = None
     height: Annotated[
         int | None, Flag("quality", "PIXELS", "height of the output, instead of --scale")
+    ] = None
+    max_size: Annotated[
+        str | None,
+        Flag(
+            "quality",
+            "SIZE",
+            "largest shorter side of the output, as 1080p, or none (default: 2160p unless --scale,"
+            " --width or --height is given)",
+        ),
+    ] = None
+    reduce: Annotated[
+        str | None,
+        Flag(
+            "quality",
+            "MODE",
+            "reduce frames before they are enlarged: auto where they hold less detail than pixels,"
+            " off, or a factor from 1 to 8 (default: auto above 288 lines, else off)",
+        ),
     ] = None
     steps: Annotated[
         int | None, Flag("quality", "N", "denoising steps, 1 to 1000 (default: the model's)")
@@ -301,6 +325,7 @@ class UpscaleConfig:
             if getattr(self, name) == "":
                 raise ConfigError(f"{name} is empty; leave it out, or give a name")
         in_range("scale", self.scale, 1)
+        in_range("width", self.width, 2)
         in_range("height", self.height, 2)
         in_range("steps", self.steps, 1, 1000)
         in_range("noise_level", self.noise_level, 0, 1000)
@@ -316,10 +341,7 @@ class UpscaleConfig:
         in_range("duration", self.duration, 0)
         if self.duration == 0:
             raise ConfigError("duration is 0 seconds; leave it out to upscale to the end")
-        if self.height is not None and self.scale is not None:
-            raise ConfigError(
-                f"height = {self.height} and scale = {self.scale:g}: give one of them"
-            )
+        check_one_size(width=self.width, height=self.height, scale=self.scale)
         if self.lossless and self.codec not in (None, "ffv1"):
             raise ConfigError(
                 f"lossless means ffv1, but codec = {self.codec}: give one of lossless and codec"
@@ -328,6 +350,8 @@ class UpscaleConfig:
         parse_keyframes(self.keyframes)
         parse_rate(self.fps)
         parse_streams(self.without)
+        parse_size(self.max_size)
+        parse_reduction(self.reduce)
         check_pattern(self.name)
         parse_repairs(self.restore)
 
@@ -368,22 +392,3 @@ def nearest(name: str, known: Sequence[str]) -> str:
     """Return "; did you mean X?" with the name of `known` that is closest, or an empty string."""
     close = get_close_matches(name, known, n=1, cutoff=0.5)
     return f"; did you mean {close[0]}?" if close else ""
-
-
-def parse_time(value: str | float, *, name: str) -> float:
-    """Return the seconds of `90`, `2.5`, `2s`, `0:10` or `1:02:03.5`, the value of option `name`.
-
-    Raises ConfigError for anything else.
-    """
-    *whole, last = str(value).strip().removesuffix("s").split(":")
-    try:
-        parts = [*map(int, whole), float(last)]
-    except ValueError:
-        parts = []
-    clock = all(part.isdigit() for part in whole) and all(0 <= part < 60 for part in parts[1:])
-    if not 1 <= len(parts) <= 3 or not clock:
-        raise ConfigError(
-            f"{name} = {value} is not a time; it can be seconds as 90, 2.5 or 2s, or a clock time "
-            "as 0:10 or 1:02:03.5"
-        )
-    return sum(part * 60**power for power, part in enumerate(reversed(parts)))

@@ -1,13 +1,13 @@
 """Values of options: their ranges and forms, checked before anything is read."""
 
 import math
+import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 from fractions import Fraction
 
 from vsr.errors import ConfigError
 
-_LOWEST_RATE, _HIGHEST_RATE = Fraction(1, 100), Fraction(1000)
 FILM = "film"
 """The name of the repairs of old films that leave a sound film as it is."""
 OF_FILM = ("weave", "flicker", "dust")
@@ -17,6 +17,11 @@ NAME_FIELDS = ("stem", "scale", "ending")
 """The fields of `UpscaleConfig.name`: `film`, `x4` and `mkv` for film.mkv."""
 STREAM_KINDS = ("audio", "subtitle", "video", "data", "attachment")
 """The kinds of streams of a film that `UpscaleConfig.without` leaves out."""
+
+_LOWEST_RATE, _HIGHEST_RATE = Fraction(1, 100), Fraction(1000)
+_LARGEST_REDUCTION = 8
+_SMALLEST_SIDE = 16
+_SIZE = re.compile(r"(\d{1,5})p?", re.IGNORECASE)
 
 
 def in_range(name: str, value: float | None, low: float, high: float = math.inf) -> None:
@@ -49,6 +54,42 @@ def parse_rate(value: str | None) -> Fraction | None:
             f"as 24000/1001, from {_LOWEST_RATE} to {_HIGHEST_RATE}"
         )
     return rate
+
+
+def check_one_size(**sizes: float | None) -> None:
+    """Raise ConfigError if more than one of these sizes is given."""
+    given = [f"{name} = {value:g}" for name, value in sizes.items() if value is not None]
+    if len(given) > 1:
+        raise ConfigError(f"{' and '.join(given)}: give one of them")
+
+
+def parse_size(value: str | None) -> int | None:
+    """Return the pixels of `1080p`, the value of max_size; None for "none"."""
+    if value is None or value == "none":
+        return None
+    found = _SIZE.fullmatch(value.strip())
+    if found is None or int(found[1]) < _SMALLEST_SIDE:
+        raise ConfigError(
+            f"max_size = {value} is not a size; it can be the shorter side of the output as 1080p, "
+            f"from {_SMALLEST_SIDE}p, or none"
+        )
+    return int(found[1])
+
+
+def parse_reduction(value: str | None) -> float | None:
+    """Return the factor of the option reduce, 1 for "off"; None for "auto"."""
+    if value is None or value == "auto":
+        return None
+    try:
+        factor = 1.0 if value == "off" else float(value)
+    except ValueError:
+        factor = 0.0
+    if not 1 <= factor <= _LARGEST_REDUCTION:
+        raise ConfigError(
+            f"reduce = {value} is not understood; it can be auto, off, or a factor from 1 to "
+            f"{_LARGEST_REDUCTION}"
+        )
+    return factor
 
 
 def check_pattern(pattern: str | None) -> None:
@@ -122,3 +163,22 @@ def parse_repairs(value: str | None) -> dict[str, float]:
             )
         found |= dict.fromkeys(OF_FILM if name == FILM else (name,), strength)
     return found
+
+
+def parse_time(value: str | float, *, name: str) -> float:
+    """Return the seconds of `90`, `2.5`, `2s`, `0:10` or `1:02:03.5`, the value of option `name`.
+
+    Raises ConfigError for anything else.
+    """
+    *whole, last = str(value).strip().removesuffix("s").split(":")
+    try:
+        parts = [*map(int, whole), float(last)]
+    except ValueError:
+        parts = []
+    clock = all(part.isdigit() for part in whole) and all(0 <= part < 60 for part in parts[1:])
+    if not 1 <= len(parts) <= 3 or not clock:
+        raise ConfigError(
+            f"{name} = {value} is not a time; it can be seconds as 90, 2.5 or 2s, or a clock time "
+            "as 0:10 or 1:02:03.5"
+        )
+    return sum(part * 60**power for power, part in enumerate(reversed(parts)))

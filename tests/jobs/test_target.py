@@ -7,7 +7,7 @@ import pytest
 from vsr.config import UpscaleConfig
 from vsr.errors import ConfigError
 from vsr.jobs.target import default_output, film_output, named
-from vsr.upscaling.sizes import Size, clip_length, output_size
+from vsr.upscaling.sizes import Size, clip_length, log_size, longest_shorter_side, output_size
 
 SOURCE = Size(height=144, width=180)
 
@@ -38,6 +38,43 @@ def test_a_scale_above_the_models_own_is_refused() -> None:
         output_size(SOURCE, UpscaleConfig(scale=4.1))
 
 
+@pytest.mark.parametrize(
+    ("source", "config", "size"),
+    [
+        (Size(720, 1280), UpscaleConfig(), Size(2160, 3840)),
+        (Size(1280, 720), UpscaleConfig(), Size(3840, 2160)),
+        (Size(720, 1280), UpscaleConfig(scale=4), Size(2880, 5120)),
+        (Size(720, 1280), UpscaleConfig(width=5000), Size(2812, 5000)),
+        (Size(720, 1280), UpscaleConfig(height=2500), Size(2500, 4444)),
+        (Size(720, 1280), UpscaleConfig(max_size="none"), Size(2880, 5120)),
+        (Size(720, 1280), UpscaleConfig(max_size="1080p"), Size(1080, 1920)),
+        (Size(720, 1280), UpscaleConfig(max_size="1080", scale=4), Size(1080, 1920)),
+        (Size(2880, 5120), UpscaleConfig(), Size(2880, 5120)),
+        (Size(144, 180), UpscaleConfig(width=300), Size(240, 300)),
+    ],
+)
+def test_the_shorter_side_is_capped_unless_a_size_is_asked_for(
+    source: Size, config: UpscaleConfig, size: Size
+) -> None:
+    assert output_size(source, config) == size
+
+
+def test_a_cap_is_said_with_the_way_to_lift_it(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    log_size(Size(720, 1280), UpscaleConfig())
+    assert "3840x2160 instead of 5120x2880" in caplog.text
+    assert "--max-size" in caplog.text
+    caplog.clear()
+    log_size(SOURCE, UpscaleConfig())
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("width", [179, 721])
+def test_a_width_outside_one_to_four_times_the_source_is_refused(width: int) -> None:
+    with pytest.raises(ConfigError, match=r"width = .* from 180 to 720"):
+        output_size(SOURCE, UpscaleConfig(width=width))
+
+
 @pytest.mark.parametrize("native", [1, 2, 8])
 def test_the_scale_is_the_models_own_unless_another_is_asked_for(native: int) -> None:
     assert output_size(SOURCE, UpscaleConfig(), native=native) == Size(144 * native, 180 * native)
@@ -53,6 +90,7 @@ def test_the_scale_is_the_models_own_unless_another_is_asked_for(native: int) ->
         ("film.MOV", UpscaleConfig(), "film_x4.mov"),
         ("film.part1.mkv", UpscaleConfig(scale=2.0), "film.part1_x2.mkv"),
         ("film.mp4", UpscaleConfig(height=1080), "film_1080p.mp4"),
+        ("film.mp4", UpscaleConfig(width=1920), "film_1920w.mp4"),
         ("film.webm", UpscaleConfig(), "film_x4.webm"),
         ("film.avi", UpscaleConfig(), "film_x4.mkv"),
         ("film", UpscaleConfig(), "film_x4.mkv"),
@@ -142,3 +180,20 @@ def test_a_container_that_cannot_hold_all_streams_gives_way_to_one_that_can(
     with caplog.at_level("INFO"):
         assert default_output(webm, UpscaleConfig()).name == "film_x4.mkv"
     assert ".webm does not hold all streams of film.webm: writing" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("config", "longest"),
+    [
+        (UpscaleConfig(), 2160),
+        (UpscaleConfig(scale=2), None),
+        (UpscaleConfig(width=640), None),
+        (UpscaleConfig(max_size="none"), None),
+        (UpscaleConfig(max_size="1080P"), 1080),
+        (UpscaleConfig(max_size="1080p", scale=2), 1080),
+    ],
+)
+def test_the_largest_size_is_that_of_4k_video_unless_one_is_given(
+    config: UpscaleConfig, longest: int | None
+) -> None:
+    assert longest_shorter_side(config) == longest

@@ -6,6 +6,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 from tests.parity import fixture, our_key, published_shapes, small_unet
 from vsr.errors import ConfigError
+from vsr.models import blocks
 from vsr.models.transformer import VideoTransformer
 from vsr.models.unet import UNetVideoModel
 
@@ -230,6 +231,34 @@ def test_a_frame_window_holds_for_its_own_call_alone():
     whole = _run(unet, inputs)
     assert not torch.allclose(_run(unet, inputs | {"frame_window": 3}), whole, atol=1e-5)
     assert torch.equal(_run(unet, inputs), whole)
+
+
+@pytest.mark.parametrize(("t", "h", "w"), [(5, 16, 24), (2, 9, 10)])
+def test_large_maps_are_computed_by_frames_and_rows_to_the_same_prediction(
+    monkeypatch: pytest.MonkeyPatch, t: int, h: int, w: int
+) -> None:
+    unet = _unet(
+        **WINDOWED
+        | {
+            "block_out_channels": (16, 16),
+            "layers_per_block": (2, 1),
+            "num_heads": (2, 2),
+            "attention": ("none", "window"),
+            "residual": (False, True),
+            "temporal_blocks": (True, True),
+            "temporal_block_first": True,
+            "temporal_block_spatial": False,
+            "temporal_kernels": (3, 3),
+            "activation": "prelu",
+        }
+    )
+    for parameter in unet.parameters():
+        if parameter.abs().max() == 0:
+            torch.nn.init.normal_(parameter, std=0.05)
+    inputs = _inputs(unet, t, h, w)
+    whole = _run(unet, inputs)
+    monkeypatch.setattr(blocks, "_LARGEST_AT_ONCE", 0)
+    torch.testing.assert_close(_run(unet, inputs), whole)
 
 
 def test_a_new_backend_reaches_every_attention():

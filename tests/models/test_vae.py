@@ -218,6 +218,23 @@ def test_frames_come_in_groups_and_within_range():
     assert max(group.abs().max() for group in groups) == 1
 
 
+def _image(**config) -> AutoencoderKLVideo:
+    torch.manual_seed(0)
+    shape = {"block_out_channels": (16, 32, 32), "norm": "frame", "norm_groups": 8}
+    return AutoencoderKLVideo(**shape | config).eval()
+
+
+@pytest.mark.parametrize("kind", [_packed, _image])
+@torch.no_grad()
+def test_frames_that_come_singly_are_those_of_the_groups(kind):
+    vae = kind(decode_frames=3, decode_context=1)
+    latents = vae.encode_scaled(_frames(7, 8, 8))
+    groups = torch.cat(list(vae.decode_stream(latents, _frames(7, 2, 2))), dim=2)
+    singles = list(vae.decode_singly(latents, _frames(7, 2, 2)))
+    assert [one.shape[2] for one in singles] == [1] * 7
+    assert torch.equal(torch.cat(singles, dim=2), groups)
+
+
 @pytest.mark.parametrize(("step", "context"), [(3, 0), (4, 2), (16, 5), (1, 1)])
 def test_a_sliding_window_keeps_every_frame_once_and_in_order(step, context):
     for count in range(1, 40):

@@ -1,5 +1,7 @@
 """The prediction of a clip: guidance by its formula and on its interval, text looked at once."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -100,3 +102,12 @@ def test_guidance_off_its_interval_is_the_prediction_for_the_prompt(unet: UNetVi
     guided = _predictor(unet, Guidance(TEXT, 6.0, (0.4, 0.6)))
     alone = _predictor(unet, Guidance(TEXT[1:], 1.0, (0.0, 1.0)))
     torch.testing.assert_close(guided(latents, timestep), alone(latents, timestep))
+
+
+@torch.no_grad()
+def test_one_segment_and_tile_is_the_output_itself_with_nothing_to_blend(unet: UNetVideoModel):
+    latents, timestep = torch.randn(1, 4, 5, 8, 8), torch.tensor(900)
+    blended = _predictor(unet, Guidance(TEXT[1:], 1.0, (0.0, 1.0)))
+    single = replace(blended, segments=blend_plan(5, length=5, stride=5))
+    whole = replace(single, segments=single.segments * 2)
+    torch.testing.assert_close(2 * single(latents, timestep), whole(latents, timestep))

@@ -16,6 +16,7 @@ from tests.conftest import moving_pictures
 from vsr.checkpoints.load import load_pipeline
 from vsr.config import UpscaleConfig
 from vsr.errors import ConfigError, InputError
+from vsr.ops.resize import reduce_frames
 from vsr.pipelines.video import VideoUpscalePipeline
 from vsr.upscaling.stream import UpscaleStream
 from vsr.video.reading.shots import ShotDetector
@@ -146,3 +147,30 @@ def test_frames_of_another_size_are_refused(pipe, frames) -> None:
 def test_options_of_loading_and_of_files_are_refused(pipe, config) -> None:
     with pytest.raises(ConfigError, match="a stream cannot take it"):
         UpscaleStream(pipe, config)
+
+
+def test_black_bars_come_out_at_exactly_their_colour(pipe: VideoUpscalePipeline) -> None:
+    shot = np.stack(list(moving_pictures()))
+    rows = shot.shape[1]
+    shot[:, :8], shot[:, rows - 6 :] = (0, 1, 0), (0, 1, 0)
+    stream = UpscaleStream(pipe, CONFIG)
+    made = np.concatenate([stream.push(shot), stream.flush()])
+    assert len(made) == len(shot)
+    assert (made[:, : 4 * 8] == (0, 1, 0)).all()
+    assert (made[:, 4 * (rows - 6) :] == (0, 1, 0)).all()
+    inner = UpscaleStream(pipe, CONFIG)
+    alone = np.concatenate([inner.push(shot[:, 8 : rows - 6]), inner.flush()])
+    assert np.array_equal(made[:, 4 * 8 : 4 * (rows - 6)], alone)
+
+
+def test_a_reduction_that_is_asked_for_is_that_of_the_reduced_frames(
+    pipe: VideoUpscalePipeline,
+) -> None:
+    shot = np.stack(list(moving_pictures()))[:4]
+    size = (shot.shape[1] // 2, shot.shape[2] // 2)
+    config = replace(CONFIG, scale=2.0)
+    stream = UpscaleStream(pipe, replace(config, reduce="2"))
+    made = np.concatenate([stream.push(shot), stream.flush()])
+    plain = UpscaleStream(pipe, replace(CONFIG, reduce="off"))
+    small = np.concatenate([plain.push(reduce_frames(shot, *size)), plain.flush()])
+    assert np.array_equal(made, small)

@@ -9,8 +9,9 @@ from typing import Any
 
 from jsonargparse import Namespace
 
-from vsr.config import NO_MODEL, UpscaleConfig, parse_time
+from vsr.config import NO_MODEL, UpscaleConfig
 from vsr.errors import ConfigError, OutputError
+from vsr.option_values import parse_time
 from vsr.runtime.terminal import printable
 
 SEPARATORS = ("/", os.sep)

@@ -10,8 +10,8 @@ from jsonargparse import ArgumentParser
 from vsr import __version__
 from vsr.cli.arguments import PRINT_CONFIG
 from vsr.cli.help import HelpFormatter, examples
-from vsr.config import GROUPS, Dtype, Flag, UpscaleConfig, parse_time
-from vsr.option_values import FILM
+from vsr.config import GROUPS, Dtype, Flag, UpscaleConfig
+from vsr.option_values import FILM, parse_time
 
 _GROUPS_OF_NETWORKS = ("model", "texture", "quality", "advanced")
 _OF_NETWORKS = ("device", "dtype", "attention", "tile")

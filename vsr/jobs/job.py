@@ -6,16 +6,19 @@ from pathlib import Path
 
 from vsr import __version__
 from vsr.checkpoints.find import is_picture_folder, look_ahead, native_scale
-from vsr.config import PICTURE_REACH, UpscaleConfig
+from vsr.config import NATIVE_SCALE, PICTURE_REACH, UpscaleConfig
 from vsr.errors import InputError
 from vsr.jobs.model import Model
 from vsr.jobs.resume.identity import Identity, options_identity, source_identity
 from vsr.jobs.target import default_output, encoder_settings
+from vsr.option_values import parse_reduction
 from vsr.restoration.plan import RepairPlan
-from vsr.upscaling.sizes import Size, clip_length, output_size
+from vsr.upscaling.framing import Framing, shot_analysis
+from vsr.upscaling.sizes import Size, clip_length, log_size, output_size
 from vsr.video.probe import VideoInfo, probe
 from vsr.video.reading.deinterlace import fields_of
 from vsr.video.reading.reader import VideoReader
+from vsr.video.reading.shot_traits import ShotAnalysis, ShotTraits
 from vsr.video.times import exact_seconds
 from vsr.video.writing.encoders import EncoderSettings, with_fitting_codec
 from vsr.video.writing.encoding import Encoding
@@ -42,6 +45,8 @@ class Job:
     encoding: Encoding | None
     look_ahead: int = 0
     """Frames after a clip that the model looks at."""
+    native: int = NATIVE_SCALE
+    """The scale of the model."""
 
     @classmethod
     def of(cls, source: Path, output: Path | None, config: UpscaleConfig) -> "Job":
@@ -68,6 +73,7 @@ class Job:
                 look_ahead(config.model),
                 PICTURE_REACH if is_picture_folder(config.texture_model) else 0,
             ),
+            native=scale,
         )
 
     def check_output(self) -> None:
@@ -88,6 +94,25 @@ class Job:
             "size": str(self.size),
             "clip_frames": self.clip_frames,
         }
+
+    @property
+    def source_size(self) -> Size:
+        """The size of the source's frames."""
+        return Size(self.info.height, self.info.width)
+
+    @property
+    def analysis(self) -> ShotAnalysis:
+        """The traits of shots to look for."""
+        return shot_analysis(self.source_size, self.size, self.config, self.native)
+
+    def framing(self, traits: ShotTraits) -> Framing:
+        """Return the part and the size of a shot's frames that are computed."""
+        factor = parse_reduction(self.config.reduce)
+        return Framing.of(self.source_size, self.size, traits, native=self.native, factor=factor)
+
+    def log_size(self) -> None:
+        """Say where the size of the output is not the scaled one."""
+        log_size(self.source_size, self.config, native=self.native)
 
     def reader(self) -> VideoReader:
         """Return the frames of the part of the source that the config asks for."""

@@ -13,6 +13,7 @@ from vsr.jobs.target import default_output
 from vsr.jobs.upscale import UpscaleReport, upscale
 from vsr.reporting.films import Film
 from vsr.reporting.preview import write_preview
+from vsr.upscaling.sizes import Size
 
 PREVIEWS = ".vsr_previews"
 """The folder beside an output that holds its previews."""
@@ -25,9 +26,11 @@ class Preview:
     report: UpscaleReport
     page: Path
     picture: Path
+    source: Size
 
     def __str__(self) -> str:
-        return f"{self.report}\ncompare it with the source: {self.page} or {self.picture}"
+        sizes = f"{self.source} to {self.report.size}"
+        return f"{self.report}\n{sizes}; compare it with the source: {self.page} or {self.picture}"
 
 
 def preview(
@@ -69,7 +72,7 @@ def preview(
         write_preview(films, page=page, picture=picture, title=f"Preview of {source.name}")
     except OSError as error:
         raise OutputError(f"{page} cannot be written: {error.strerror or error}") from error
-    return Preview(report, page, picture)
+    return Preview(report, page, picture, job.source_size)
 
 
 def _preview_path(output: Path, suffix: str) -> Path:

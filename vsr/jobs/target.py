@@ -1,10 +1,14 @@
 """The output of a job: its name and container."""
 
 import logging
+from contextlib import suppress
 from pathlib import Path
 
 from vsr.checkpoints.find import native_scale
 from vsr.config import NATIVE_SCALE, NO_MODEL, UpscaleConfig
+from vsr.errors import InputError
+from vsr.upscaling.sizes import Size, is_capped, longest_shorter_side, output_size
+from vsr.video.probe import probe
 from vsr.video.suffixes import IMAGE_SUFFIXES, ending
 from vsr.video.writing.encoders import ANIMATIONS, ENCODERS, PNG, EncoderSettings
 from vsr.video.writing.stream_fates import fullest_suffix
@@ -49,12 +53,33 @@ def default_output(source: Path, config: UpscaleConfig, *, native: int = NATIVE_
 
 def output_name(source: Path, config: UpscaleConfig, *, native: int = NATIVE_SCALE) -> str:
     """Return the name of an output, without the container's ending unless `config.name` has it."""
-    scale = f"{config.height}p" if config.height else f"x{config.scale or native:g}"
-    if config.model == NO_MODEL:
-        scale = "restored"
+    scale = "restored" if config.model == NO_MODEL else _scale_tag(source, config, native)
     suffix = "" if source.is_dir() else ending(source)
     stem = source.name[: len(source.name) - len(suffix)]
     return (config.name or _NAME).format(stem=stem, scale=scale, ending=suffix.removeprefix("."))
+
+
+def _scale_tag(source: Path, config: UpscaleConfig, native: int) -> str:
+    """Return the end of a default name: `x4`, or the size if it is asked for or capped."""
+    if config.width:
+        return f"{config.width}w"
+    if config.height:
+        return f"{config.height}p"
+    size = _size(source, config)
+    if size is not None and is_capped(size, config, native=native):
+        capped = output_size(size, config, native=native)
+        return f"{min(capped.height, capped.width)}p"
+    return f"x{config.scale or native:g}"
+
+
+def _size(source: Path, config: UpscaleConfig) -> Size | None:
+    """Return the size of a source, or None if it cannot be read, which the run will say."""
+    if longest_shorter_side(config) is None:
+        return None
+    with suppress(InputError):
+        info = probe(source, rate=config.frame_rate)
+        return Size(info.height, info.width)
+    return None
 
 
 def _names_container(pattern: str | None) -> bool:

@@ -84,6 +84,7 @@ def upscale(
         return UpscaleReport(job.output, 0, job.size, 0)
     model, timer = model or ConfiguredModel(job.config), timer or NullTimer()
     work = WorkFolder(job.output, job.identity(model), ranks=ranks, restart=job.config.restart)
+    job.log_size()
     began = time.monotonic()
     worker = Worker(job, work, lambda: model.load(job.size, timer), timer)
     try:

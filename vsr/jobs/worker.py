@@ -106,7 +106,12 @@ class Worker:
                 self.job.repairs, first_frame=skipped, first_needed=self._first_needed
             )
             marked = restorer.frames(marked)
-        found = gathered(marked, max_frames=self.job.clip_frames, look_ahead=self.job.look_ahead)
+        found = gathered(
+            marked,
+            max_frames=self.job.clip_frames,
+            look_ahead=self.job.look_ahead,
+            analysis=self.job.analysis,
+        )
         while True:
             with self.timer("decode"):
                 clip = next(found, None)

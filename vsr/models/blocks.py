@@ -20,6 +20,11 @@ M = TypeVar("M", bound=nn.Module)
 Norm = Literal["clip", "frame", "none"]
 Activation = Literal["silu", "prelu"]
 
+_LARGEST_AT_ONCE = 1 << 21
+"""Maps of more places are computed by frames or strips, where layers allow it: two frames of
+1280x720 or nine of 640x360. At 64 channels in bfloat16 each map takes 270 MB there."""
+_STRIPS = 8
+
 
 @dataclass(frozen=True, slots=True)
 class BlockStyle:
@@ -217,12 +222,18 @@ class TemporalBlock(nn.Module):
             else None
         )
         self.shift_conv = FrameConv2d(channels, channels, 1)
+        self.sees_places_alone = not spatial and style.norm == "none"
         zero_parameters(self.shift_conv)
 
     def forward(
         self, x: Float[Tensor, "b c t h w"], time_embedding: Float[Tensor, "#b e"]
     ) -> Float[Tensor, "b c t h w"]:
         """The map plus the contribution of its neighbours in time."""
+        if self.sees_places_alone and is_too_large_at_once(x):
+            return by_rows(partial(self._moved, time_embedding=time_embedding), x)
+        return self._moved(x, time_embedding)
+
+    def _moved(self, x: Tensor, time_embedding: Tensor) -> Tensor:
         y = self.resblocks_3d_temporal(x, time_embedding)
         if self.resblocks_3d_spatial is not None:
             y = self.resblocks_3d_spatial(y, time_embedding)
@@ -266,6 +277,41 @@ def fold_time(x: Float[Tensor, "b c t h w"]) -> Float[Tensor, "bt c h w"]:
 def unfold_time(x: Float[Tensor, "bt c h w"], frames: int) -> Float[Tensor, "b c t h w"]:
     """The inverse of `fold_time` for segments of `frames`."""
     return rearrange(x, "(b t) c h w -> b c t h w", t=frames)
+
+
+def is_too_large_at_once(x: Float[Tensor, "b c t h w"]) -> bool:
+    """True for maps whose layers would fill memory with maps of the whole clip, in inference."""
+    return x.shape[0] * x[0, 0].numel() > _LARGEST_AT_ONCE and not torch.is_grad_enabled()
+
+
+def by_frames(
+    layer: Callable[[Tensor], Tensor], x: Float[Tensor, "b c t h w"]
+) -> Float[Tensor, "b out t h w"]:
+    """`layer(x)` frame by frame, for layers that see each frame alone and keep its size."""
+    return _in_parts(layer, x, dim=2, step=1)
+
+
+def by_rows(
+    layer: Callable[[Tensor], Tensor], x: Float[Tensor, "b c t h w"]
+) -> Float[Tensor, "b out t h w"]:
+    """`layer(x)` by strips of rows, for layers that see each place alone."""
+    return _in_parts(layer, x, dim=3, step=-(-x.shape[3] // _STRIPS))
+
+
+def _in_parts(layer: Callable[[Tensor], Tensor], x: Tensor, *, dim: int, step: int) -> Tensor:
+    out: Tensor | None = None
+    start = 0
+    for part in x.split(step, dim=dim):
+        y = layer(part)
+        if out is None:
+            shape = (x.shape[0], y.shape[1], *x.shape[2:])
+            out = torch.empty(
+                shape, dtype=y.dtype, device=y.device, memory_format=torch.channels_last_3d
+            )
+        out.narrow(dim, start, part.shape[dim]).copy_(y)
+        start += part.shape[dim]
+    assert out is not None, "a map has at least one frame and one row"
+    return out
 
 
 def channels_innermost(module: M) -> M:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Self, get_args
 
 from torch import Tensor, nn
@@ -16,6 +17,8 @@ from vsr.models.blocks import (
     ResnetBlock,
     TemporalBlock,
     Upsample,
+    by_frames,
+    is_too_large_at_once,
 )
 from vsr.models.transformer import AttentionKind, TransformerStyle, VideoTransformer
 
@@ -156,11 +159,17 @@ class Level(CheckpointMixin, nn.Module):
             if spec.attends
             else None
         )
+        self.sees_frames_alone = not spec.attends and style.blocks.norm in ("none", "frame")
         self.downsamplers = nn.ModuleList([Downsample(spec.channels)]) if down else None
         self.upsamplers = nn.ModuleList([Upsample(spec.channels, up)]) if up else None
 
     def forward(self, x: Tensor, time: Tensor, context: AttentionContext) -> Tensor:
         """The map after all layers, before it is resampled."""
+        if self.sees_frames_alone and is_too_large_at_once(x):
+            return by_frames(partial(self._layers, time=time, context=context), x)
+        return self._layers(x, time, context)
+
+    def _layers(self, x: Tensor, time: Tensor, context: AttentionContext) -> Tensor:
         for index, resnet in enumerate(self.resnets):
             x = self.checkpointed(resnet)(x, time)
             if self.attentions is not None:

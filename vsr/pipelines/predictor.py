@@ -64,25 +64,34 @@ class ClipPredictor:
     ) -> Float[Tensor, "1 c t h w"]:
         """Returns the blended prediction, in the type of `latents`."""
         text = self.guidance.text_at(float(timestep) / self.train_timesteps)
+        if len(self.segments) == len(self.tiles) == 1:
+            # nothing to blend, and no map to blend it in: the largest of all
+            return self._output(latents, timestep, text, slice(None), self.tiles[0])
         blended = torch.zeros_like(latents)
         for segment in self.segments:
             span = slice(segment.start, segment.stop)
             frame_weights = latents.new_tensor(segment.weights).view(-1, 1, 1)
             for tile in self.tiles:
-                with self.timer("U-Net"):
-                    output = self.unet(
-                        tile.crop(latents[:, :, span]).to(self.unet.dtype),
-                        timestep,
-                        low_res=tile.crop(self.noisy[:, :, span]),
-                        class_labels=self.level,
-                        encoder_hidden_states=self._memory(text),
-                        frame_window=self.frame_window,
-                    ).sample
-                part = frame_weights * self.guidance.combine(output.to(latents.dtype))
+                part = frame_weights * self._output(latents, timestep, text, span, tile)
                 if len(self.tiles) > 1:
                     part = part * tile.weights(part)
                 tile.crop(blended[:, :, span]).add_(part)
         return blended
+
+    def _output(
+        self, latents: Tensor, timestep: Tensor, text: Tensor | None, span: slice, tile: Tile
+    ) -> Tensor:
+        """The prediction for a segment and a tile, in the type of `latents`."""
+        with self.timer("U-Net"):
+            output = self.unet(
+                tile.crop(latents[:, :, span]).to(self.unet.dtype),
+                timestep,
+                low_res=tile.crop(self.noisy[:, :, span]),
+                class_labels=self.level,
+                encoder_hidden_states=self._memory(text),
+                frame_window=self.frame_window,
+            ).sample
+        return self.guidance.combine(output.to(latents.dtype))
 
     def _memory(self, text: Tensor | None) -> TextMemory | None:
         if text is None:

@@ -30,9 +30,9 @@ def denoise(
     """Returns a clip's clean latents; all segments step together (Zhou et al. 2024, section 3).
 
     `predict(latents, timestep)` is the network's output for the whole clip. At the steps (counted
-    from 0) of `propagation_steps` the predicted x0 is replaced by `propagate(x0)`; the noise stays
-    that of the original prediction. Second-order steps look back at the propagated x0, so that the
-    jump between the two is not taken for the slope of the path.
+    from 0) of `propagation_steps` the predicted x0 is replaced by `propagate(x0)`, which may write
+    into x0; the noise stays that of the original prediction. Second-order steps look back at the
+    propagated x0, so that the jump between the two is not taken for the slope of the path.
 
     Raises ConfigError for a prediction from which flow matching cannot tell x0 at its start, where
     the latents are all noise.
@@ -44,11 +44,13 @@ def denoise(
         now, after = schedule.mixtures[i], schedule.mixtures[i + 1]
         output = predict(latents, timestep)
         x0 = clean_latents(output, latents, mixture=now, prediction=prediction, base=base)
-        fused = propagate(x0) if propagate is not None and i in propagation_steps else x0
+        fuse = propagate if i in propagation_steps else None
         if after.noise == 0:
-            # the step below without a clip's worth of temporaries
-            last = None if on_step is None else on_step(i, timestep, fused)
-            return fused if last is None else last
+            del output, latents, base  # each as large as what propagation makes
+            clean = x0 if fuse is None else fuse(x0)
+            last = None if on_step is None else on_step(i, timestep, clean)
+            return clean if last is None else last
+        fused = x0 if fuse is None else fuse(x0.clone())
         noise = predicted_noise(output, latents, mixture=now, prediction=prediction, x0=x0)
         change = None if before is None else x0 - before
         latents = schedule.step(i, latents, x0, noise, change=change)

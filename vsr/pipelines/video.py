@@ -130,19 +130,18 @@ class VideoUpscalePipeline(DiffusersSwitches, StreamingPipeline, DiffusionPipeli
         guidance = self._guidance(settings, negative_prompt_embeds, prompt_embeds)
         predict = self._predictor(condition, guidance, settings, timer)
         propagator = self._propagator(low_res, flows, state, settings, timer)
-        start, base = self._start(low_res, noise, latents, settings)
+        starts, bases = self._start(low_res, noise, latents, settings)
         steps, seen = settings.num_inference_steps, callback_on_step_end_tensor_inputs
         clean = denoise(
-            start,
+            starts.pop(),
             predict=predict,
             schedule=self._schedule(settings),
             prediction=settings.prediction,
-            base=base,
+            base=bases.pop(),
             propagate=partial(self._fuse, propagator, timer) if propagator else None,
             propagation_steps=settings.propagation_steps,
             on_step=self._on_step(callback_on_step_end, seen, steps=steps),
         )
-        del start, base  # as large as all that the decoder makes at once
         large = timed(self._decode(clean, low_res, settings), timer, "VAE")
         large = match_groups(large, low_res, color=settings.color, timer=timer)
         images = collect(large, form, like=frames)
@@ -280,8 +279,11 @@ class VideoUpscalePipeline(DiffusersSwitches, StreamingPipeline, DiffusionPipeli
         noise: "NoiseSource",
         latents: Tensor | None,
         settings: SamplingConfig,
-    ) -> tuple[Tensor, Tensor | None]:
-        """The latents where sampling starts, and those of the enlarged LR frames if needed."""
+    ) -> tuple[list[Tensor], list[Tensor | None]]:
+        """The latents where sampling starts, and those of the enlarged LR frames if needed.
+
+        Each is in a list, to be taken out: what has no other name is freed once it is used.
+        """
         device, channels = self._execution_device, self.unet.config["out_channels"]
         from_low_res = settings.start == "low_res"
         base = None
@@ -289,20 +291,20 @@ class VideoUpscalePipeline(DiffusersSwitches, StreamingPipeline, DiffusionPipeli
             base = self.vae.encode_enlarged(low_res).float()
         if latents is not None:
             shape = (1, channels, *low_res.shape[2:])
-            return require_shape("latents", latents, shape).to(device, torch.float32), base
+            return [require_shape("latents", latents, shape).to(device, torch.float32)], [base]
         drawn = noise(channels=channels, stream="latents").to(device)
         begin = base if from_low_res else None
-        return starting_latents(drawn, base=begin, strength=settings.start_strength), base
+        return [starting_latents(drawn, base=begin, strength=settings.start_strength)], [base]
 
     def _schedule(self, settings: SamplingConfig) -> Schedule:
         steps, device = settings.num_inference_steps, self._execution_device
         return make_schedule(self.scheduler, steps, device=device, kind=settings.scheduler)
 
     def _fuse(self, propagator: Propagator, timer: Timer, x0: Tensor) -> Tensor:
-        """The fused latents. Packed ones are warped as the pixels that they are."""
-        fused = torch.empty_like(x0)
+        """The fused latents. Packed ones are warped as the pixels that they are, and replaced."""
+        fused = x0 if self.vae.packed else torch.empty_like(x0)
         with timer("propagate"):
-            own = [self.vae.warpable(one)[:, :, 0] for one in x0.split(1, dim=2)]
+            own = (self.vae.warpable(one)[:, :, 0] for one in x0.split(1, dim=2))
             for i, frame in enumerate(propagator.fuse(own)):  # one at a time, to save memory
                 fused[:, :, i : i + 1] = self.vae.from_warpable(frame[:, :, None])
         return fused
@@ -310,9 +312,9 @@ class VideoUpscalePipeline(DiffusersSwitches, StreamingPipeline, DiffusionPipeli
     def _decode(
         self, latents: Tensor, low_res: Tensor, settings: SamplingConfig
     ) -> Iterator[Float[Tensor, "1 3 _ h4 w4"]]:
-        """Groups of large frames in [-1, 1], in their order."""
+        """The large frames in [-1, 1], one by one."""
         decode = partial(
-            self.vae.decode_stream, frames=settings.decode_frames, context=settings.decode_context
+            self.vae.decode_singly, frames=settings.decode_frames, context=settings.decode_context
         )
         h, w = low_res.shape[-2:]
         tiles, large_tiles = settings.tiles(h, w), settings.tiles(h, w, enlarge=self.scale)

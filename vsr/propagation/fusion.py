@@ -71,8 +71,8 @@ def propagate_frames(
     runs them.
 
     `links(i, n)` is asked for when it is needed. With `previous`, the fused frame before the clip,
-    the forward pass begins there, as frame -1. The entries of `frames` are replaced on the way:
-    large frames would not fit into memory several times.
+    the forward pass begins there, as frame -1. The entries of `frames` are replaced, then taken
+    out: large frames would not fit into memory several times.
 
     Clips that hand on their last frame give what one long run gives
     - exactly, for direction "forward": nothing comes from the future;
@@ -82,10 +82,9 @@ def propagate_frames(
     if config.direction == "both":
         for i in range(len(frames) - 2, -1, -1):
             frames[i] = fuse(frames[i], frames[i + 1], links(i, i + 1), config=config)
-    for i, own in enumerate(frames):
-        if previous is not None:
-            frames[i] = fuse(own, previous, links(i, i - 1), config=config)
-        previous = frames[i]
+    for i in range(len(frames)):
+        own = frames.pop(0)
+        previous = own if previous is None else fuse(own, previous, links(i, i - 1), config=config)
         yield previous
 
 

@@ -1,6 +1,7 @@
 """Propagator: fuses the frames of a clip along its flow, and hands its state to the next clip."""
 
 import struct
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Self
@@ -90,7 +91,7 @@ class Propagator:
         self, frames: Iterable[Float[Tensor, "b c h2 w2"]]
     ) -> Iterator[Float[Tensor, "b c h2 w2"]]:
         """Yields the fused frames of one propagation step, as float32; they may be of any size."""
-        own = list(frames)
+        own = deque(frames)
         size = (own[0].shape[-2], own[0].shape[-1])
         fused = propagate_frames(
             list(own),
@@ -99,7 +100,8 @@ class Propagator:
             previous=self._previous(own[0]),
         )
         last = own[0]
-        for original in own:
+        while own:
+            original = own.popleft()  # large frames are freed on the way
             last = next(fused).float()
             yield restore_high_band(last, original.float()) if self.restore_detail else last
         self._last.append(last.clone())  # a view would keep the whole clip in memory

@@ -15,7 +15,6 @@ from jaxtyping import UInt8, UInt16
 from vsr.checkpoints.load import quiet_diffusers
 from vsr.errors import DeviceError, NumericalError
 from vsr.models.flow_estimators import FlowEstimator
-from vsr.ops.resize import reduce_frames
 from vsr.pipelines.keyframes import FilmFrame, KeyframeTexture
 from vsr.pipelines.memory import MemoryTraits
 from vsr.pipelines.settings import SamplingConfig
@@ -33,6 +32,7 @@ from vsr.upscaling.fallback import (
     parts_of,
     smaller,
 )
+from vsr.upscaling.framing import Framing
 from vsr.upscaling.sizes import Size
 from vsr.video.reading.clips import Clip
 
@@ -123,8 +123,11 @@ class Upscaler:
     timer: Timer
     fallback: Fallback = AS_ASKED
     texture: KeyframeTexture | None = None
+    factor: float | None = 1.0
+    """The reduction of frames before they are enlarged; None: as the traits of a shot allow."""
     _state: PropagationState | None = None
     _keys: KeyframeState | None = None
+    _framing: Framing | None = None
     _device: torch.device = field(init=False)
 
     def __post_init__(self) -> None:
@@ -182,10 +185,11 @@ class Upscaler:
         settings = self.settings
         if self.fallback.tile is not None:
             settings = replace(settings, tile=self.fallback.tile)
+        framing = self._framing_of(clip)
         done: list[Frames] = []
         for part in parts_of(len(clip.frames), self.fallback.clip_frames):
             first = clip.first_frame_index + part.start
-            frames = np.stack([frame.pixels for frame in clip.frames[part]])
+            frames = framing.prepare(np.stack([frame.pixels for frame in clip.frames[part]]))
             try:
                 result = self.pipeline(
                     frames,
@@ -193,37 +197,57 @@ class Upscaler:
                     state=state,
                     settings=settings,
                     timer=self.timer,
-                    **self._ahead(clip, part.stop),
+                    **self._ahead(clip, part.stop, framing),
                 )
                 _check_light(frames, result.frames)
             except NumericalError as error:
                 bad = [first + i for i in error.frames or range(len(frames))]
                 raise NumericalError(f"{error} (frames {_listed(bad)} of the source)") from error
-            large, keys = self._textured(clip, part, result.frames, keys)
+            large, keys = self._textured(clip, part, result.frames, keys, framing)
             with self.timer("reduce"):
-                done.append(reduce_frames(large, self.size.height, self.size.width))
+                done.append(framing.finish(large))
             state = result.state
         return np.concatenate(done) if len(done) > 1 else done[0], state, keys
 
     def _textured(
-        self, clip: Clip, part: slice, large: Frames, keys: KeyframeState | None
+        self,
+        clip: Clip,
+        part: slice,
+        large: Frames,
+        keys: KeyframeState | None,
+        framing: Framing,
     ) -> tuple[Frames, KeyframeState | None]:
         """Returns a part of the clip with carried detail, and the keys after it."""
         if self.texture is None:
             return large, keys
         all_frames = [*clip.frames, *clip.ahead]
         small = [
-            FilmFrame(clip.first_frame_index + i, float(frame.seconds), frame.pixels)
+            FilmFrame(
+                clip.first_frame_index + i,
+                float(frame.seconds),
+                framing.prepare(frame.pixels[None])[0],
+            )
             for i, frame in enumerate(all_frames[part.start :], part.start)
         ]
         count = part.stop - part.start
         ahead = small[count : count + self.texture.ahead]
         return self.texture(small[:count], large, state=keys, ahead=ahead, timer=self.timer)
 
-    def _ahead(self, clip: Clip, end: int) -> dict[str, Any]:
+    def _ahead(self, clip: Clip, end: int, framing: Framing) -> dict[str, Any]:
         """The argument with the frames after the part that ends there, if the model takes it."""
         after = (*clip.frames[end:], *clip.ahead)[: self.pipeline.look_ahead]
-        return {"ahead": np.stack([frame.pixels for frame in after])} if after else {}
+        if not after:
+            return {}
+        return {"ahead": framing.prepare(np.stack([frame.pixels for frame in after]))}
+
+    def _framing_of(self, clip: Clip) -> Framing:
+        """The part and the size of the clip's frames to compute; a new one is logged."""
+        source, native = Size(*clip.frames[0].pixels.shape[:2]), self.pipeline.scale
+        framing = Framing.of(source, self.size, clip.traits, native=native, factor=self.factor)
+        if framing != self._framing and (self._framing is not None or framing.remarks()):
+            _log.info("frames from %d on: %s", clip.first_frame_index, framing)
+        self._framing = framing
+        return framing
 
     def _use_float32(self, problem: str) -> None:
         """Compute the clip in float32, where its values may be finite."""
@@ -261,7 +285,8 @@ class Upscaler:
 
     def _limits(self, clip: Clip) -> Limits:
         """The reductions that are still possible for this clip."""
-        traits, longer_side = self.pipeline.memory_traits, max(clip.frames[0].pixels.shape[:2])
+        computed = self._framing_of(clip).computed
+        traits, longer_side = self.pipeline.memory_traits, max(computed.height, computed.width)
         half = None if self.pipeline.dtype != torch.float32 else smaller_dtype(self._device)
         if half is not None and getattr(torch, half) not in traits.dtypes:
             half = None

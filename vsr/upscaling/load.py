@@ -9,6 +9,7 @@ from vsr.checkpoints.load import load
 from vsr.config import NO_MODEL, UpscaleConfig
 from vsr.errors import ConfigError
 from vsr.models.flow_estimators import flow_estimator
+from vsr.option_values import parse_reduction
 from vsr.pipelines.keyframes import KeyframeTexture, PictureFolder, network_draws
 from vsr.pipelines.presets import read_preset
 from vsr.pipelines.recurrent import RecurrentUpscalePipeline
@@ -52,7 +53,8 @@ def load_upscaler(config: UpscaleConfig, size: Size, timer: Timer) -> Upscaler |
     name = config.model if model is None else model.name
     _log.info("%s on %s in %s", name, pipeline.device, dtype_name(pipeline.dtype))
     texture = load_texture(config, pipeline.scale)
-    return Upscaler(pipeline, settings, size, timer, texture=texture)
+    factor = parse_reduction(config.reduce)
+    return Upscaler(pipeline, settings, size, timer, texture=texture, factor=factor)
 
 
 def load_texture(config: UpscaleConfig, scale: int) -> KeyframeTexture | None:

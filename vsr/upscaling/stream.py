@@ -11,12 +11,14 @@ from jaxtyping import UInt8, UInt16
 from vsr.checkpoints.load import Pipeline
 from vsr.config import UpscaleConfig
 from vsr.errors import ConfigError, InputError
+from vsr.option_values import parse_reduction
 from vsr.restoration.plan import RepairPlan
 from vsr.restoration.stage import Restorer
 from vsr.runtime.timing import NullTimer, Timer
 from vsr.upscaling.clip_upscaler import Upscaler
+from vsr.upscaling.framing import shot_analysis
 from vsr.upscaling.load import sampling_overrides
-from vsr.upscaling.sizes import Size, clip_length, output_size
+from vsr.upscaling.sizes import Size, clip_length, log_size, output_size
 from vsr.video.reading.clips import Clip, ClipGatherer
 from vsr.video.reading.reader import Frame
 from vsr.video.reading.shots import CutMarker, ShotDetector
@@ -95,11 +97,19 @@ class UpscaleStream:
 
     def _begin(self, source: Size) -> None:
         target = output_size(source, self._config, native=self._pipe.scale)
-        self._upscaler = Upscaler(self._pipe, self._settings, target, self._timer)
+        self._upscaler = Upscaler(
+            self._pipe,
+            self._settings,
+            target,
+            self._timer,
+            factor=parse_reduction(self._config.reduce),
+        )
+        log_size(source, self._config, native=self._pipe.scale)
         self._gatherer = ClipGatherer(
             clip_length(source, self._config),
             self._first_frame,
             look_ahead=self._pipe.look_ahead,
+            analysis=shot_analysis(source, target, self._config, self._pipe.scale),
         )
         self._nothing = np.empty((0, target.height, target.width, 3), np.uint8)
         self._source = source

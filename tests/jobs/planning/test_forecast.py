@@ -25,6 +25,8 @@ RATES = Rates(
 )
 PNG_FILM = Workload(
     source=Size(10, 20),
+    computed=Size(10, 20),
+    enlarged=Size(40, 80),
     size=Size(40, 80),
     frames=100,
     shots=2,

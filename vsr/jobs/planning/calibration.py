@@ -39,7 +39,7 @@ def calibrate(
     *,
     ahead: Sequence[Pixels] = (),
 ) -> Rates:
-    """Measure the time and memory of a clip of `frames`, as long as the longest of the run.
+    """Measure the time and memory of a clip of computed `frames`, the longest of the run.
 
     `ahead` are the frames after it, for a model that looks at them.
 
@@ -47,7 +47,7 @@ def calibrate(
     lies on the line through them. The larger takes about four seconds; it is the whole frames where
     that is enough. Each is made twice, since new memory costs time once: by a seventh, measured.
     """
-    upscaler = load_upscaler(config, workload.size, NullTimer())
+    upscaler = load_upscaler(replace(config, reduce="off"), workload.size, NullTimer())
     device = upscaler.device
     measure = _Measure(upscaler, workload, len(frames))
     seen = [*frames, *ahead]
@@ -105,7 +105,7 @@ class _Measure:
     count: int
 
     def __call__(self, frames: Sequence[Pixels]) -> _Sample:
-        part, whole, large = _size(frames), self.workload.source, self.workload.size
+        part, whole, large = _size(frames), self.workload.computed, self.workload.enlarged
         self.upscaler.size = Size(
             max(1, round(part.height * large.height / whole.height)),
             max(1, round(part.width * large.width / whole.width)),

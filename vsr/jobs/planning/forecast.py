@@ -76,6 +76,10 @@ class Workload:
     """The frames of a run: their sizes, number and encoding."""
 
     source: Size
+    computed: Size
+    """Size of the pictures that the networks enlarge."""
+    enlarged: Size
+    """Size to which they are brought: that of the output, without bars."""
     size: Size
     frames: int
     shots: int

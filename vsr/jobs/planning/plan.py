@@ -4,18 +4,19 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 
 from vsr.checkpoints.find import is_picture_folder
 from vsr.config import UpscaleConfig
 from vsr.errors import DeviceError, InputError, OutputError, VsrError
 from vsr.jobs.job import Job
-from vsr.jobs.planning.forecast import Forecast, Workload, forecast, processors
+from vsr.jobs.planning.forecast import Forecast, Rates, Workload, forecast, processors
 from vsr.restoration.measure import Wear, measure
 from vsr.restoration.stage import Restorer
 from vsr.upscaling.sizes import Size
@@ -41,6 +42,13 @@ class Scan:
     """Processor time to decode a frame and look for cuts."""
     sample: Clip
     """One of its longest clips, from the later half if one is there."""
+    computed_pixels: float
+    """Pixels of a frame that the networks enlarge, on average."""
+
+    def averaged(self, rates: Rates, computed: Size) -> Rates:
+        """Return the rates of an average clip, from those of one with frames of that size."""
+        share = self.computed_pixels / computed.pixels
+        return replace(rates, clip_seconds=share * rates.clip_seconds)
 
     def scaled(self, frames: int) -> "tuple[int, int]":
         """Return the numbers of shots and clips of `frames` frames of this kind."""
@@ -58,6 +66,8 @@ class Plan:
     output: Path
     codec: str
     pix_fmt: str
+    computed: Size
+    """Size of the pictures that the networks enlarge, in one of the longest clips."""
     size: Size
     streams: tuple[StreamFate, ...]
     losses: tuple[str, ...]
@@ -67,6 +77,8 @@ class Plan:
     is_exact: bool
     """True if the whole source was read; else shots, clips and maybe frames are estimates."""
     clip_frames: int
+    sizes: str
+    """The way from the source's size to the output's in that clip, in words."""
     forecast: Forecast
     drawn: float
     """Frames that are drawn for their texture, parts counted."""
@@ -121,6 +133,8 @@ class Plan:
             "output": str(self.output),
             "codec": self.codec,
             "pix_fmt": self.pix_fmt,
+            "computed_width": self.computed.width,
+            "computed_height": self.computed.height,
             "width": self.size.width,
             "height": self.size.height,
             "frames": self.frames,
@@ -155,6 +169,7 @@ class Plan:
         about = "" if self.is_exact else "about "
         yield "source", f"{source.path}: {source.width}x{source.height}, {source.codec}"
         yield "output", f"{self.output}: {self.size}, {self.codec} {self.pix_fmt}".rstrip()
+        yield "sizes", self.sizes
         for fate in self.streams:
             kept = f"is kept as {fate.codec.upper()}" if fate.codec else "is copied"
             what = kept if fate.is_kept else f"is left out: {fate.reason}"
@@ -203,14 +218,18 @@ def plan(source: Path, output: Path | None = None, config: UpscaleConfig | None 
     config = config or UpscaleConfig()
     job = Job.of(source, output, config)
     job.check_output()
+    job.log_size()
     fates = stream_fates(job.info, job.output)
     found = scan(job)
     frames = found.frames if found.is_whole else max(found.frames, job.expected_frames or 0)
     shots, clip_count = found.scaled(frames)
-    pictures = [frame.pixels for frame in found.sample.frames]
+    framing = job.framing(found.sample.traits)
+    pictures = list(framing.prepare(np.stack([frame.pixels for frame in found.sample.frames])))
     wear, repair_seconds = _wear(job, found.sample)
     workload = Workload(
-        source=Size(job.info.height, job.info.width),
+        source=job.source_size,
+        computed=framing.computed,
+        enlarged=framing.inner_size,
         size=job.size,
         frames=frames,
         shots=shots,
@@ -222,8 +241,8 @@ def plan(source: Path, output: Path | None = None, config: UpscaleConfig | None 
     )
     from vsr.jobs.planning.calibration import calibrate  # here: it brings torch
 
-    ahead = [frame.pixels for frame in found.sample.ahead]
-    rates = calibrate(pictures, config, workload, ahead=ahead)
+    ahead = [framing.prepare(frame.pixels[None])[0] for frame in found.sample.ahead]
+    rates = found.averaged(calibrate(pictures, config, workload, ahead=ahead), framing.computed)
     need = forecast(rates, workload, processors=processors())
     host = psutil.virtual_memory()
     return Plan(
@@ -231,6 +250,7 @@ def plan(source: Path, output: Path | None = None, config: UpscaleConfig | None 
         output=job.output,
         codec=job.settings.codec_for(job.output),
         pix_fmt="" if job.encoding is None else job.encoding.pix_fmt,
+        computed=framing.computed,
         size=job.size,
         streams=fates,
         losses=(*container_losses(job.info, job.output), *clock_notes(job.info)),
@@ -239,6 +259,7 @@ def plan(source: Path, output: Path | None = None, config: UpscaleConfig | None 
         clips=clip_count,
         is_exact=found.is_whole,
         clip_frames=job.clip_frames,
+        sizes=str(framing),
         forecast=need,
         drawn=workload.drawn,
         disk_free=shutil.disk_usage(job.output.parent).free,
@@ -265,6 +286,7 @@ def scan(job: Job) -> Scan:
     """Read the source for some seconds, and count; InputError if nothing decodes."""
     began, worked = time.monotonic(), time.process_time()
     frames = shots = count = 0
+    computed = 0
     sample: Clip | None = None
     whole = True
     with job.reader() as reader:
@@ -273,6 +295,7 @@ def scan(job: Job) -> Scan:
             max_frames=job.clip_frames,
             detector=ShotDetector(),
             look_ahead=job.look_ahead,
+            analysis=job.analysis,
         )
         for clip in found:
             if sample is not None and time.monotonic() - began > _SCAN_SECONDS:
@@ -281,13 +304,15 @@ def scan(job: Job) -> Scan:
             count += 1
             frames += len(clip.frames)
             shots += clip.starts_shot
+            computed += len(clip.frames) * job.framing(clip.traits).computed.pixels
             # The first, second, fourth, eighth: the last of these is never from the first half.
             longest = 0 if sample is None else len(sample.frames)
             if len(clip.frames) > longest - (count.bit_count() == 1):
                 sample = clip
     if sample is None:
         raise InputError(f"{job.source} has no frame in the part that is asked for")
-    return Scan(frames, shots, count, whole, (time.process_time() - worked) / frames, sample)
+    seconds = (time.process_time() - worked) / frames
+    return Scan(frames, shots, count, whole, seconds, sample, computed / frames)
 
 
 def drawn_frames(config: UpscaleConfig, *, frames: int, shots: int) -> float:

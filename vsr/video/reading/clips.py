@@ -5,6 +5,14 @@ from dataclasses import dataclass
 
 from vsr.errors import ConfigError
 from vsr.video.reading.reader import Frame
+from vsr.video.reading.shot_traits import (
+    NO_ANALYSIS,
+    UNKNOWN,
+    MarkedFrame,
+    ShotAnalysis,
+    ShotTraits,
+    TraitMarker,
+)
 from vsr.video.reading.shots import ShotDetector
 
 _SHORTEST_REST = 3
@@ -23,37 +31,59 @@ class Clip:
     first_frame_index: int
     starts_shot: bool
     ahead: tuple[Frame, ...] = ()
+    traits: ShotTraits = UNKNOWN
 
 
 class ClipGatherer:
     """Takes frames one by one and gives clips of at most `max_frames`, none across a cut.
 
-    It holds one clip and a few frames more. A shot that would leave one or two frames over ends
-    with two clips of about equal length instead. Frames are counted from `first_frame`. A clip
-    comes with up to `look_ahead` of the frames after it. Raises ConfigError for clips of no frames.
+    It holds one clip and a few frames more; at the beginning of a shot, those in which its traits
+    are found. A shot that would leave one or two frames over ends with two clips of about equal
+    length instead. Frames are counted from `first_frame`. A clip comes with up to `look_ahead` of
+    the frames after it. Raises ConfigError for clips of no frames.
     """
 
-    def __init__(self, max_frames: int, first_frame: int = 0, *, look_ahead: int = 0) -> None:
+    def __init__(
+        self,
+        max_frames: int,
+        first_frame: int = 0,
+        *,
+        look_ahead: int = 0,
+        analysis: ShotAnalysis = NO_ANALYSIS,
+    ) -> None:
         if max_frames < 1:
             raise ConfigError(f"{max_frames = } is out of range; a clip has at least 1 frame")
         self._max_frames = max_frames
         self._look_ahead = look_ahead
         self._shortest_rest = min(_SHORTEST_REST, max_frames)
         self._spare = max(self._shortest_rest, look_ahead)
+        self._marker = TraitMarker(analysis)
         self._buffer: list[Frame] = []
         self._index = first_frame
         self._starts_shot = True
+        self._traits = UNKNOWN
 
     def push(self, frame: Frame, *, starts_shot: bool) -> list[Clip]:
         """Add a frame and return the clips that are whole by now."""
         ready = self.flush() if starts_shot else []
-        self._buffer.append(frame)
-        if len(self._buffer) == self._max_frames + self._spare:
-            ready.append(self._take(self._max_frames))
-        return ready
+        return ready + self._gathered(self._marker.push(frame, starts_shot=starts_shot))
 
     def flush(self) -> list[Clip]:
         """Return what is left of the shot; the next frame starts another."""
+        return self._gathered(self._marker.flush()) + self._end_shot()
+
+    def _gathered(self, frames: Iterable[MarkedFrame]) -> list[Clip]:
+        ready: list[Clip] = []
+        for marked in frames:
+            if marked.starts_shot:
+                ready += self._end_shot()
+            self._traits = marked.traits
+            self._buffer.append(marked.frame)
+            if len(self._buffer) == self._max_frames + self._spare:
+                ready.append(self._take(self._max_frames))
+        return ready
+
+    def _end_shot(self) -> list[Clip]:
         rest: list[Clip] = []
         while self._buffer:
             rest.append(self._take(self._next_length()))
@@ -69,7 +99,8 @@ class ClipGatherer:
 
     def _take(self, count: int) -> Clip:
         ahead = tuple(self._buffer[count : count + self._look_ahead])
-        clip = Clip(tuple(self._buffer[:count]), self._index, self._starts_shot, ahead)
+        frames = tuple(self._buffer[:count])
+        clip = Clip(frames, self._index, self._starts_shot, ahead, self._traits)
         del self._buffer[:count]
         self._index += count
         self._starts_shot = False
@@ -82,20 +113,25 @@ def clips(
     max_frames: int,
     detector: ShotDetector | None,
     look_ahead: int = 0,
+    analysis: ShotAnalysis = NO_ANALYSIS,
 ) -> Iterator[Clip]:
     """The frames in order as clips of at most `max_frames`, as `ClipGatherer` makes them.
 
-    Lazy. Without a detector all is one shot.
+    Lazy. Without a detector all is one shot. `analysis`: the traits that are found of each shot.
     """
     marked = _marked(frames, detector)
-    return gathered(marked, max_frames=max_frames, look_ahead=look_ahead)
+    return gathered(marked, max_frames=max_frames, look_ahead=look_ahead, analysis=analysis)
 
 
 def gathered(
-    marked: Iterable[tuple[Frame, bool]], *, max_frames: int, look_ahead: int = 0
+    marked: Iterable[tuple[Frame, bool]],
+    *,
+    max_frames: int,
+    look_ahead: int = 0,
+    analysis: ShotAnalysis = NO_ANALYSIS,
 ) -> Iterator[Clip]:
     """The frames, marked where a shot starts, as clips of at most `max_frames`. Lazy."""
-    gatherer = ClipGatherer(max_frames, look_ahead=look_ahead)
+    gatherer = ClipGatherer(max_frames, look_ahead=look_ahead, analysis=analysis)
     for frame, is_first in marked:
         yield from gatherer.push(frame, starts_shot=is_first)
     yield from gatherer.flush()

@@ -106,7 +106,7 @@ def test_a_state_survives_a_file(pipe):
         ({"generator": torch.Generator()}, "generator = .* has no use for it"),
         ({"output_type": "latent"}, "it can be np, pt or pil"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "call",
 )
 def test_an_option_without_use_is_refused(pipe, call, says):
     with pytest.raises(ConfigError, match=says):

@@ -41,7 +41,7 @@ def test_a_generator_decides_the_noise_and_moves_on(pipe):
         ({"eta": 0.5}, "unknown sampling key eta"),
         ({"return_dict": False}, "unknown sampling key return_dict"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "call",
 )
 def test_an_argument_without_a_meaning_is_refused(pipe, call, says):
     with pytest.raises(ConfigError, match=says):

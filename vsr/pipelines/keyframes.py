@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -226,15 +226,6 @@ class KeyframeTexture:
         large = self.draws(np.ascontiguousarray(part)[None])
         size = (self.scale * part.shape[0], self.scale * part.shape[1])
         return _resized(_small(large[0]), size).to(self.device)
-
-
-def network_draws(pipeline: Callable[..., Any], **settings: Any) -> Draws:
-    """Returns what draws single frames by a pipeline, without propagation."""
-
-    def draws(frames: UInt8[np.ndarray, "1 h w 3"]) -> UInt8[np.ndarray, "1 h2 w2 3"]:
-        return pipeline(frames, **settings).frames
-
-    return draws
 
 
 def _small(

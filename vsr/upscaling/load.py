@@ -10,7 +10,7 @@ from vsr.config import NO_MODEL, UpscaleConfig
 from vsr.errors import ConfigError
 from vsr.models.flow_estimators import flow_estimator
 from vsr.option_values import parse_reduction
-from vsr.pipelines.keyframes import KeyframeTexture, PictureFolder, network_draws
+from vsr.pipelines.keyframes import KeyframeTexture, PictureFolder
 from vsr.pipelines.presets import read_preset
 from vsr.pipelines.recurrent import RecurrentUpscalePipeline
 from vsr.propagation.keyframes import KeyframeConfig
@@ -19,6 +19,7 @@ from vsr.runtime.memory import keep_freed_memory
 from vsr.runtime.timing import Timer
 from vsr.upscaling.clip_upscaler import Upscaler, dtype_name
 from vsr.upscaling.fallback import as_device_error
+from vsr.upscaling.key_draws import PipelineDraws
 from vsr.upscaling.same_size import SameSize
 from vsr.upscaling.sizes import Size
 
@@ -75,7 +76,7 @@ def load_texture(config: UpscaleConfig, scale: int) -> KeyframeTexture | None:
     if pipeline.scale != scale:
         _log.info("key frames of %s are resized from %s to %s times", name, pipeline.scale, scale)
     _log.info("texture of key frames by %s, strength %g", name, config.texture_strength)
-    draws = network_draws(pipeline, settings=settings)
+    draws = PipelineDraws(name, pipeline, settings)
     return KeyframeTexture(keys, scale, draws=draws, device=device)
 
 

@@ -25,7 +25,7 @@ Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Flow = Literal["auto", "dis", "raft"]
 AttentionBackend = Literal["sdpa", "xformers"]
 Deinterlace = Literal["off", "auto", "on"]
-Codec = Literal["x264", "x265", "av1", "prores", "ffv1", "png", "gif", "apng"]
+Codec = Literal["x264", "x265", "av1", "prores", "ffv1", "png", "tiff", "exr", "dpx", "gif", "apng"]
 
 DEFAULT_MODEL, DEFAULT_TEXTURE = "compact", "realesrgan-x4plus"
 """The model of a run, and whose texture it carries; other models carry none by default."""
@@ -264,7 +264,7 @@ class UpscaleConfig:
         Flag(
             "encoding",
             "NAME",
-            "x264, x265, av1, prores, ffv1, gif, apng, or png for a folder of pictures"
+            "x264, x265, av1, prores, ffv1, gif, apng, or for pictures png, tiff, exr, dpx"
             " (default: by the output's name, else x264)",
         ),
     ] = None

@@ -38,7 +38,7 @@ def names(folder: Path, output: Path | None = None, **options: object) -> list[t
     ]
 
 
-@pytest.mark.parametrize("output", ["out.mp4", "out.mov", "out.mkv", "out.m4v"])
+@pytest.mark.parametrize("output", ["out.mp4", "out.mov", "out.mkv", "out.m4v", "out.gif"])
 def test_a_folder_run_leaves_out_what_vsr_has_made(
     folder: Path, output: str, caplog: pytest.LogCaptureFixture
 ) -> None:

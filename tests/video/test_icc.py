@@ -82,6 +82,8 @@ def test_a_profile_is_kept_in_a_folder_of_pictures_and_named_elsewhere(tmp_path,
     with caplog.at_level(logging.WARNING):
         upscale(source, tmp_path / "out")
     assert "(ICC)" not in caplog.text
-    assert profile_of((tmp_path / "out" / "00000000.png").read_bytes()) == PROFILE
+    (picture,) = (tmp_path / "out").iterdir()
+    assert picture.name == ("1.png" if kind == "folder" else "source.png")
+    assert profile_of(picture.read_bytes()) == PROFILE
     upscale(source, tmp_path / "out.mkv")
     assert "its colour profile (ICC) is left out: .mkv gets none" in caplog.text

@@ -14,6 +14,7 @@ from functools import partial
 from vsr.cli.arguments import positionals_first
 from vsr.cli.commands import COMMANDS
 from vsr.cli.errors import explained, usage_error
+from vsr.cli.log import CurrentStderrHandler
 from vsr.cli.parsers import make_parsers
 from vsr.errors import ConfigError, VsrError
 from vsr.runtime.interrupts import ended_after
@@ -74,6 +75,7 @@ def _parsed(args: Sequence[str]) -> Callable[[], None] | int:
     chosen = options[options.command]
     logging.basicConfig(
         level=logging.DEBUG if chosen.debug else logging.INFO,
+        handlers=[CurrentStderrHandler()],
         force=True,
     )
     for handler in logging.getLogger().handlers:

@@ -10,11 +10,13 @@ from typing import Any
 from jsonargparse import Namespace
 
 from vsr.config import NO_MODEL, UpscaleConfig
-from vsr.errors import ConfigError, OutputError
+from vsr.errors import ConfigError, InputError, OutputError
 from vsr.option_values import parse_time
 from vsr.runtime.terminal import printable
 
 SEPARATORS = ("/", os.sep)
+PICTURE_CODECS = ("png", "tiff", "exr", "dpx")
+"""The codecs that write a folder, which need not exist."""
 
 
 def _upscale(options: Namespace) -> None:
@@ -48,10 +50,17 @@ def _upscale(options: Namespace) -> None:
 
 
 def _preview(options: Namespace) -> None:
+    from vsr.jobs.films import batch_of
     from vsr.jobs.preview import preview
     from vsr.jobs.progress import show_progress
 
     seconds = _preview_seconds(options.preview)
+    batch = batch_of(*_job(options))
+    if batch is not None:
+        raise InputError(
+            f"{options.input} holds {len(batch.films)} films, and a preview is of one: name it, as "
+            f"{batch.films[0].source}"
+        )
     print(printable(str(preview(*_film(options), seconds=seconds, progress=show_progress))))
 
 
@@ -71,12 +80,28 @@ def _plan(options: Namespace) -> None:
 
 
 def _show_plan(options: Namespace, *, as_json: bool) -> None:
+    from vsr.jobs.films import batch_of
+    from vsr.jobs.planning.batch_plan import plan_batch
     from vsr.jobs.planning.plan import plan
 
-    found = plan(*_film(options))
+    source, output, config = _job(options)
+    batch = batch_of(source, output, config)
+    if batch is None:
+        found = plan(*_film(options))
+    else:
+        found = plan_batch(batch, config, _nothing if as_json else _print)
     print(found.to_json() if as_json else printable(str(found)))
     if found.refusal is not None:
         raise found.refusal
+
+
+def _print(text: str) -> None:
+    print(printable(text))
+
+
+def _nothing(text: str) -> None:
+    """Show nothing."""
+    del text
 
 
 def _job(options: Namespace) -> tuple[Path, Path | None, UpscaleConfig]:
@@ -96,7 +121,7 @@ def _film(options: Namespace) -> tuple[Path, Path | None, UpscaleConfig]:
     from vsr.jobs.target import film_output
 
     source, output, config = _job(options)
-    is_folder = config.codec != "png" and (options.output or "").endswith(SEPARATORS)
+    is_folder = config.codec not in PICTURE_CODECS and (options.output or "").endswith(SEPARATORS)
     if output is not None and is_folder and not output.is_dir():
         raise OutputError(f"the folder {output} does not exist; make it first, or name a file")
     return source, film_output(source, output, config), config

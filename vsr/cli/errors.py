@@ -23,7 +23,10 @@ def usage_error(
         words = found[1].split()
         first = next((word for word in words if word.startswith("-")), words[0]).partition("=")[0]
         kind = "option" if first.startswith("-") else "argument"
-        return ConfigError(f"unknown {kind} {first}{suggestion(first, flags)}")
+        hint = suggestion(first, flags)
+        if kind == "argument" and not hint:
+            hint = "; for several films, give their folder, or a list of them (.txt)"
+        return ConfigError(f"unknown {kind} {first}{hint}")
     if found := re.search(r"(?:Option|accept option) '([^']+)'", text):
         key = found[1].split(".")[-1]
         keys = [flag.removeprefix("--").replace("-", "_") for flag in flags]

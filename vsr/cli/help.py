@@ -29,6 +29,7 @@ EXAMPLES = {
     "plan": """
         vsr plan film.mkv
         vsr plan film.mkv large.mkv --height 1080 --codec x265
+        vsr plan FOLDER_OF_VIDEOS OUT_FOLDER
         vsr plan film.mkv --json
     """,
     "info": """

@@ -112,7 +112,9 @@ def _plan_parser() -> ArgumentParser:
         "Say what upscale would make of each stream, and the time, memory and disk it takes.",
     )
     group = parser.add_argument_group(GROUPS[0])
-    group.add_argument("input", type=str, metavar="INPUT", help="video or folder of pictures")
+    group.add_argument(
+        "input", type=str, metavar="INPUT", help="video, folder, or list, as for upscale"
+    )
     group.add_argument(
         "output", type=str, nargs="?", metavar="OUTPUT", help="as for upscale; nothing is written"
     )

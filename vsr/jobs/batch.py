@@ -10,7 +10,7 @@ from vsr.config import UpscaleConfig
 from vsr.errors import InputError, VsrError, explained_os_error
 from vsr.jobs.films import Batch, BatchFilm
 from vsr.jobs.model import ConfiguredModel, Model
-from vsr.jobs.progress import ShowProgress, no_progress
+from vsr.jobs.progress import BatchClock, ShowProgress, in_batch, no_progress
 from vsr.jobs.resume.identity import options_identity
 from vsr.jobs.resume.journal import read_lines, write_error
 from vsr.jobs.resume.own_files import work_path
@@ -80,7 +80,8 @@ def upscale_batch(
         film_ranks = ALONE
     batch.make_folders()
     with BatchFolder(batch, config, model, ranks) as folder:
-        for film in films:
+        clock = BatchClock(tuple(_size(film.source) for film in films))
+        for index, film in enumerate(films):
             try:
                 if folder.is_done(film):
                     clean_up(film.output)
@@ -89,15 +90,17 @@ def upscale_batch(
                 if _is_skipped(film, config):
                     skipped.append(film)
                     continue
-                _log.info("%s", film.source)
+                _log.info("film %d of %d: %s", index + 1, len(films), film.source)
                 folder.note_begun(film)
                 done.append(
                     upscale(
                         film.source, film.output, config,
-                        model=model, progress=progress, ranks=film_ranks,
+                        model=model, ranks=film_ranks,
+                        progress=in_batch(progress, clock.place(index)),
                     )
                 )  # fmt: skip
                 folder.note_done(film)
+                clock.note_made(index)
             # A batch's one boundary: no error of a library may end a night's work.
             except Exception as error:
                 _log.error("%s: %s", film.source, _one_line(error))
@@ -189,6 +192,13 @@ def _exists(path: Path) -> bool:
         return path.exists()
     except (OSError, ValueError):
         return False
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except (OSError, ValueError):
+        return 0
 
 
 def _inode(path: Path) -> int | None:

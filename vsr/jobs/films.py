@@ -102,10 +102,11 @@ def _folder_films(folder: Path, config: UpscaleConfig, output: Path) -> list[Pat
             f"{folder} holds no video itself, but {_names(below)} does: give --recursive to "
             "upscale the videos of its subfolders"
         )
-    if not videos:
+    if not videos and not below:
         return []
-    _note_skipped(folder, sorted(set(files) - set(videos) - set(pictures)), pictures, below)
-    return _without_own_outputs(folder, videos)
+    others = sorted(set(files) - set(videos) - set(pictures))
+    _note_skipped(folder, others if videos else [], pictures if videos else [], below)
+    return _without_own_outputs(folder, videos) if videos else []
 
 
 def _note_skipped(
@@ -131,7 +132,7 @@ def _without_own_outputs(folder: Path, videos: Sequence[Path]) -> list[Path]:
     own = [
         path
         for path in videos
-        if path.suffix.lower() in CONTAINER_SUFFIXES and is_made_by_vsr(path)
+        if path.suffix.lower() in (*CONTAINER_SUFFIXES, ".gif") and is_made_by_vsr(path)
     ]
     for path in own:
         _log.info("%s is skipped: vsr has made it; name it itself to upscale it again", path)

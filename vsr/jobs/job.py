@@ -10,7 +10,7 @@ from vsr.config import NATIVE_SCALE, PICTURE_REACH, UpscaleConfig
 from vsr.errors import InputError
 from vsr.jobs.model import Model
 from vsr.jobs.resume.identity import Identity, options_identity, source_identity
-from vsr.jobs.target import default_output, encoder_settings
+from vsr.jobs.target import default_output, encoder_settings, with_picture_codec
 from vsr.option_values import parse_reduction
 from vsr.restoration.plan import RepairPlan
 from vsr.upscaling.framing import Framing, shot_analysis
@@ -32,7 +32,7 @@ class Job:
     """A source, probed once, and its output.
 
     `size` is the output's; `clip_frames` is the largest number of frames in memory at once;
-    `encoding` is None for PNG.
+    `encoding` is None for pictures and animations.
     """
 
     source: Path
@@ -51,6 +51,7 @@ class Job:
     @classmethod
     def of(cls, source: Path, output: Path | None, config: UpscaleConfig) -> "Job":
         """Probe the source and make the choices that `config` leaves open."""
+        config = with_picture_codec(source, output, config)
         probed = probe(source, rate=config.frame_rate, playlists=config.allow_playlists)
         info = without_streams(probed, config.left_out)
         _check_fields(info, config)
@@ -76,13 +77,17 @@ class Job:
             native=scale,
         )
 
-    def check_output(self) -> None:
-        """Raise OutputError for anything that would keep the output from being written."""
+    def check_output(self, *, makes_folder: bool = False) -> None:
+        """Raise OutputError for anything that would keep the output from being written.
+
+        With `makes_folder` its folder need not exist.
+        """
         check_output(
             self.output,
             source=self.info,
             settings=self.settings,
             overwrite=self.config.overwrite,
+            makes_folder=makes_folder,
         )
 
     def identity(self, model: Model) -> Identity:

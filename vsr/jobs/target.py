@@ -2,6 +2,7 @@
 
 import logging
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from vsr.checkpoints.find import native_scale
@@ -9,8 +10,18 @@ from vsr.config import NATIVE_SCALE, NO_MODEL, UpscaleConfig
 from vsr.errors import InputError
 from vsr.upscaling.sizes import Size, is_capped, longest_shorter_side, output_size
 from vsr.video.probe import probe
+from vsr.video.stills import is_still
 from vsr.video.suffixes import IMAGE_SUFFIXES, ending
-from vsr.video.writing.encoders import ANIMATIONS, ENCODERS, PNG, EncoderSettings
+from vsr.video.writing.encoders import (
+    ANIMATIONS,
+    DPX,
+    ENCODERS,
+    EXR,
+    PICTURES,
+    PNG,
+    EncoderSettings,
+    picture_codec,
+)
 from vsr.video.writing.stream_fates import fullest_suffix
 
 _log = logging.getLogger(__name__)
@@ -18,6 +29,8 @@ _log = logging.getLogger(__name__)
 _NAME = "{stem}_{scale}"
 _ANY_CODEC = ".mkv"
 _ANY_STREAMS = (_ANY_CODEC, ".mov")
+SCAN_SUFFIXES = (".dpx", ".exr", ".j2c", ".j2k", ".jp2", ".sgi", ".tga", ".tif", ".tiff")
+"""Pictures as film scanners and compositing programs write them, one for each frame."""
 
 
 def default_output(source: Path, config: UpscaleConfig, *, native: int = NATIVE_SCALE) -> Path:
@@ -25,11 +38,19 @@ def default_output(source: Path, config: UpscaleConfig, *, native: int = NATIVE_
 
     Its container is that of `config.name`, if this has an ending, else the source's where that
     holds the codec and the other streams, else one that does, Matroska first, and the log says so.
-    A picture becomes a PNG file.
+    A picture becomes a picture, and a folder of scans a folder.
     """
     source = named(source)
+    given = config.codec
+    config = with_picture_codec(source, None, config)
     output = source.with_name(output_name(source, config, native=native))
-    if config.codec == PNG or _names_container(config.name):
+    if _names_container(config.name):
+        return output
+    if config.codec is not None and config.codec in PICTURES:
+        suffix = PICTURES[config.codec][0] if is_still(source) else ""
+        output = output.with_name(f"{output.name}{suffix}")
+        if source.is_dir() and not given:
+            _log.info("a folder of scans: writing %s; for a film give its name", output)
         return output
     codec = encoder_settings(config).codec_for(Path(f"film{_suffix(source)}"))
     allowed = ANIMATIONS[codec] if codec in ANIMATIONS else ENCODERS[codec].suffixes
@@ -82,6 +103,29 @@ def _size(source: Path, config: UpscaleConfig) -> Size | None:
     return None
 
 
+def with_picture_codec(source: Path, output: Path | None, config: UpscaleConfig) -> UpscaleConfig:
+    """Return the config with the codec of pictures, where neither it nor `output` has one.
+
+    One picture gives one picture, which is PNG but for DPX and EXR, and a folder of scans a folder,
+    of the source's kind where that can be written. A folder of the pictures of the web is a film.
+    """
+    if config.codec or config.lossless or (output is None and _names_container(config.name)):
+        return config
+    if output is not None and ending(output):
+        is_picture = picture_codec(output) and is_still(source)
+        return replace(config, codec=picture_codec(output)) if is_picture else config
+    if is_still(source):
+        codec = picture_codec(source)
+        return replace(config, codec=codec if codec in (DPX, EXR) else PNG)
+    if not source.is_dir():
+        return config
+    kinds = {path.suffix.lower() for path in source.iterdir() if path.name[0] != "."}
+    scans = sorted(kind for kind in kinds if kind in SCAN_SUFFIXES)
+    if not scans or kinds & {*IMAGE_SUFFIXES} - {*SCAN_SUFFIXES}:
+        return config
+    return replace(config, codec=picture_codec(Path(f"scan{scans[0]}")) or PNG)
+
+
 def _names_container(pattern: str | None) -> bool:
     return bool(pattern and ending(Path(pattern.format(stem="film", scale="x4", ending=""))))
 
@@ -89,9 +133,11 @@ def _names_container(pattern: str | None) -> bool:
 def film_output(source: Path, output: Path | None, config: UpscaleConfig) -> Path | None:
     """Return the output of one film: a folder that exists gets a file with the default name.
 
-    With the codec png a folder is itself the output.
+    With the codec of a picture a folder is itself the output of a film or a folder.
     """
-    if output is None or config.codec == PNG or not output.is_dir():
+    if output is None or not output.is_dir():
+        return output
+    if config.codec in PICTURES and not is_still(source):
         return output
     return output / default_output(source, config, native=native_scale(config.model)).name
 

@@ -15,9 +15,10 @@ from pathlib import Path
 
 from vsr.config import UpscaleConfig
 from vsr.errors import InputError, OutputError
+from vsr.jobs.clip_ticks import ClipTicks
 from vsr.jobs.job import Job
 from vsr.jobs.model import ConfiguredModel, Model
-from vsr.jobs.progress import ShowProgress, no_progress
+from vsr.jobs.progress import ShowProgress, metered, no_progress
 from vsr.jobs.resume.own_files import work_path
 from vsr.jobs.resume.work_folder import ShotList, WorkFolder, clean_up, is_joined
 from vsr.jobs.worker import Worker
@@ -86,12 +87,13 @@ def upscale(
     work = WorkFolder(job.output, job.identity(model), ranks=ranks, restart=job.config.restart)
     job.log_size()
     began = time.monotonic()
-    worker = Worker(job, work, lambda: model.load(job.size, timer), timer)
+    ticks = ClipTicks(timer)
+    worker = Worker(job, work, lambda: model.load(job.size, ticks), timer, ticks)
     try:
         with work, progress(job.expected_frames) as advance:
             shots = None
             if not work.is_joined:
-                shots = worker.finished_shots() or worker.upscale_shots(advance)
+                shots = worker.finished_shots() or worker.upscale_shots(metered(advance))
             if ranks.rank:
                 work.wait_for_output()
             elif shots is None:
@@ -121,6 +123,7 @@ def _join(job: Job, work: WorkFolder, shots: ShotList) -> None:
         partial=work.partial(),
         note_whole=work.note_joined,
         overwrite=job.config.overwrite,
+        codec=job.config.codec,
     ) as output:
         for folder, fact in work.parts(shots):
             if not fact.part.is_whole(folder):
@@ -147,7 +150,7 @@ def _check_damage(job: Job, shots: ShotList) -> None:
     if shots.damage and not job.config.tolerant:
         raise InputError(
             f"{job.source} is damaged: {shots.damage}; the {shots.frames} frames that decode are "
-            f"in {job.output}"
+            f"in {job.output}, and --tolerant accepts them"
         )
 
 

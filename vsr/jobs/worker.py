@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError
 
+from vsr.jobs.clip_ticks import ClipTicks
 from vsr.jobs.job import Job
 from vsr.jobs.model import ClipUpscaler
 from vsr.jobs.prefetch import prefetch, write_behind
-from vsr.jobs.progress import Advance
+from vsr.jobs.progress import Meter
 from vsr.jobs.resume.identity import SourceGuard
 from vsr.jobs.resume.journal import damage_error
 from vsr.jobs.resume.shot_store import ShotWork
@@ -34,12 +35,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Worker:
-    """Upscales the shots of a film that are this rank's; `load` is called at the first clip."""
+    """Upscales the shots of a film that are this rank's; `load` is called at the first clip.
+
+    `ticks` is the timer of the networks, which shows the progress within a clip.
+    """
 
     job: Job
     work: WorkFolder
     load: Callable[[], ClipUpscaler]
     timer: Timer
+    ticks: ClipTicks
     load_seconds: float = 0.0
     _upscaler: ClipUpscaler | None = None
 
@@ -53,7 +58,7 @@ class Worker:
     def _is_unfinished(self, number: int, first: int) -> bool:
         return self.work.ranks.takes(number) and not self.work.progress(first).ended
 
-    def upscale_shots(self, advance: Advance) -> ShotList:
+    def upscale_shots(self, advance: Meter) -> ShotList:
         """Read the whole source, upscale this rank's unfinished shots, and return all shots."""
         shots: list[int] = []
         frames = 0
@@ -74,11 +79,12 @@ class Worker:
                 frames += len(clip.frames)
                 rest = None if shot is None else _from_frame(clip, place)
                 if shot is None or rest is None:
-                    advance(len(clip.frames))
+                    advance(len(clip.frames), is_new=False)
                     continue
                 if finished := len(clip.frames) - len(rest.frames):
-                    advance(finished)
+                    advance(finished, is_new=False)
                 upscaler = self._resumed(shot)
+                self.ticks.begin(partial(_reach, advance, frames, len(rest.frames)))
                 upscaled = upscaler(rest)
                 write(partial(self._store, shot, upscaled, upscaler.carried(), guard, advance))
             if shot is not None:
@@ -148,7 +154,7 @@ class Worker:
         upscaled: "UpscaledClip",
         carried: bytes,
         guard: SourceGuard,
-        advance: Advance,
+        advance: Meter,
     ) -> None:
         guard.check()  # now, so that no frame is stored that came from another file
         with self.timer("encode"):
@@ -161,6 +167,11 @@ class Worker:
             self._upscaler = self.load()
             self.load_seconds = time.monotonic() - began
         return self._upscaler
+
+
+def _reach(advance: Meter, end: int, length: int, share: float) -> None:
+    """Tell that `share` of the last `length` of `end` frames is made."""
+    advance.reach(end - (1 - share) * length)
 
 
 def _call(task: Callable[[], None]) -> None:

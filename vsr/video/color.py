@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace
+from numpy.typing import NDArray
 
-from vsr.video.pixels import Pixels, depth_of, is_gray, is_rgb
+from vsr.video.pixels import Pixels, depth_of, is_float, is_gray, is_rgb
 from vsr.video.planes import LumaEquations, luma_codes, planes_from_rgb, rgb_from_planes
 from vsr.video.siting import SWS_FLAGS, sited
 
@@ -16,6 +17,7 @@ UNSPECIFIED = 2
 LIMITED, FULL = 1, 2
 """The numbers of a range, as FFmpeg has them; 0 is unspecified."""
 MATRIX_RGB, MATRIX_BT709, MATRIX_BT601 = 0, 1, 6
+TRANSFER_SRGB = 13
 
 PRIMARIES_NAMES = {
     1: "bt709",
@@ -106,8 +108,10 @@ class ColorTags:
 
         A missing matrix is BT.601 below 720 lines and BT.709 from there on or where the primaries
         are of a wide gamut; a missing range is full for the `yuvj` formats and for gray, and
-        limited otherwise.
+        limited otherwise. Numbers of floating point are linear light, which is read as sRGB.
         """
+        if is_float(pix_fmt):
+            return replace(self, transfer=TRANSFER_SRGB, matrix=MATRIX_RGB, range=FULL)
         if is_rgb(pix_fmt):
             return replace(self, matrix=MATRIX_RGB, range=FULL)
         matrix = self.matrix
@@ -128,6 +132,9 @@ def rgb_from_frame(frame: VideoFrame, tags: ColorTags, *, threads: int = 0) -> P
     threads; 0 lets it choose.
     """
     name = frame.format.name
+    if is_float(name):
+        linear = frame.reformat(format="gbrpf32le", threads=threads).to_ndarray()
+        return srgb_from_linear(np.asarray(linear, np.float32))
     deep = depth_of(name) > 8
     if tags.matrix == MATRIX_RGB:
         return _scaled_to_rgb(frame, tags, threads)
@@ -188,6 +195,31 @@ def frame_from_rgb(
     frame.color_primaries, frame.color_trc = tags.primaries, tags.transfer  # ProRes writes these
     frame.colorspace, frame.color_range = tags.matrix, tags.range
     return frame
+
+
+def tags_of(frame: VideoFrame) -> ColorTags:
+    """The colour tags of a decoded frame."""
+    return ColorTags(
+        primaries=int(frame.color_primaries),
+        transfer=int(frame.color_trc),
+        matrix=int(frame.colorspace),
+        range=int(frame.color_range),
+    )
+
+
+def srgb_from_linear(light: NDArray[np.float32]) -> Pixels:
+    """Linear light, of which 1 is white, as sRGB of 16 bits (IEC 61966-2-1); the rest is cut."""
+    light = np.nan_to_num(light).clip(0, 1)
+    power = 1.055 * light ** (1 / 2.4) - 0.055
+    codes = np.where(light <= 0.0031308, 12.92 * light, power)
+    return np.rint(65535 * codes).astype(np.uint16)
+
+
+def linear_from_srgb(pixels: Pixels) -> NDArray[np.float32]:
+    """The inverse of `srgb_from_linear`, for sRGB of 8 or 16 bits."""
+    codes = pixels / np.float32(np.iinfo(pixels.dtype).max)
+    power = ((codes + np.float32(0.055)) / np.float32(1.055)) ** np.float32(2.4)
+    return np.where(codes <= 0.04045, codes / np.float32(12.92), power).astype(np.float32)
 
 
 def _scaled_from_rgb(rgb: VideoFrame, pix_fmt: str, tags: ColorTags, threads: int) -> VideoFrame:

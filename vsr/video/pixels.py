@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 Pixels = NDArray[np.unsignedinteger[Any]]
 """RGB `h w 3`: uint8 (white is 255), or uint16 (white is 65535) where the source is deeper."""
 
-_RGB = ("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8", "x2rgb", "x2bgr")
+_RGB = ("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8", "x2rgb", "x2bgr", "xyz")
 _GRAY = ("gray", "ya8", "ya16")
 
 
@@ -22,6 +22,16 @@ def is_rgb(pix_fmt: str) -> bool:
 def is_gray(pix_fmt: str) -> bool:
     """True for pixel formats that hold luma alone, as integers."""
     return pix_fmt.startswith(_GRAY) and depth_of(pix_fmt) <= 16 and "f16" not in pix_fmt
+
+
+def is_float(pix_fmt: str) -> bool:
+    """True for pixel formats of floating-point numbers, which hold linear light."""
+    return "f32" in pix_fmt or "f16" in pix_fmt
+
+
+def has_alpha(pix_fmt: str) -> bool:
+    """True for pixel formats with an alpha channel."""
+    return any(component.is_alpha for component in VideoFormat(pix_fmt).components)
 
 
 def depth_of(pix_fmt: str) -> int:
@@ -40,6 +50,13 @@ def as_uint8(pixels: Pixels) -> NDArray[np.uint8]:
     if pixels.dtype == np.uint8:
         return np.asarray(pixels, np.uint8)
     return np.asarray((pixels.astype(np.uint32) + 128) // 257, np.uint8)
+
+
+def as_depth(pixels: Pixels, dtype: type[np.uint8] | type[np.uint16]) -> Pixels:
+    """The pixels in 8 or 16 bits."""
+    if pixels.dtype == dtype:
+        return pixels
+    return as_uint8(pixels) if dtype is np.uint8 else pixels.astype(np.uint16) * np.uint16(257)
 
 
 def scaled(pixels: Pixels, height: int, width: int) -> Pixels:

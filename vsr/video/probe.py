@@ -15,7 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vsr.errors import ConfigError, InputError
-from vsr.video.color import FULL, MATRIX_RGB, ColorTags
+from vsr.video.color import FULL, MATRIX_RGB, ColorTags, tags_of
 from vsr.video.container import (
     codec_context,
     codec_name,
@@ -27,11 +27,12 @@ from vsr.video.container import (
 from vsr.video.formats import PLAYLISTS
 from vsr.video.hdr import HdrMetadata, hdr_of
 from vsr.video.icc import profile_of
-from vsr.video.images import IMAGE_RATE, list_images, read_image
+from vsr.video.images import IMAGE_RATE, first_image, list_images
 from vsr.video.joins import Joins, joins_of
 from vsr.video.matroska import matroska_tables
 from vsr.video.side_data import has_color_profile, side_data_of
 from vsr.video.siting import CENTER, LEFT, assume_siting, has_siting, siting_of
+from vsr.video.stills import check_readable, is_still
 from vsr.video.times import tagged_duration
 
 IMAGE_FOLDER = "image folder"
@@ -123,6 +124,18 @@ class VideoInfo:
         """True if the source is a folder of pictures."""
         return self.container == IMAGE_FOLDER
 
+    @property
+    def is_picture(self) -> bool:
+        """True if the source is one picture."""
+        return self.path.is_file() and is_still(self.path)
+
+    @property
+    def pictures(self) -> tuple[Path, ...]:
+        """The files of a picture or of a folder of them; none for a video."""
+        if self.is_image_folder:
+            return list_images(self.path)
+        return (self.path,) if self.is_picture else ()
+
     def __str__(self) -> str:
         rows = describe(self)
         width = max(len(name) for name, _ in rows)
@@ -170,6 +183,7 @@ def probe(path: str | Path, *, rate: Fraction | None = None, playlists: bool = F
         return _probe_images(path, rate or IMAGE_RATE)
     if rate is not None:
         raise ConfigError(f"fps is for folders of pictures; {path} has frame times of its own")
+    check_readable(path)
     with open_video(path, playlists=playlists) as (container, stream):
         return _probe_stream(path, container, stream)
 
@@ -187,7 +201,7 @@ def _probe_stream(path: Path, container: InputContainer, stream: VideoStream) ->
     if duration is not None and duration <= 0:
         duration = None
     matrix = _display_matrix(frame)
-    color = _color_tags(frame)
+    color = tags_of(frame)
     return VideoInfo(
         path=path,
         container=container.format.name,
@@ -244,15 +258,6 @@ def _display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
     angle = math.radians(frame.rotation)
     cos, sin = round(math.cos(angle) * 65536), round(math.sin(angle) * 65536)
     return (cos, -sin, 0, sin, cos, 0, 0, 0, 1 << 30)
-
-
-def _color_tags(frame: VideoFrame) -> ColorTags:
-    return ColorTags(
-        primaries=int(frame.color_primaries),
-        transfer=int(frame.color_trc),
-        matrix=int(frame.colorspace),
-        range=int(frame.color_range),
-    )
 
 
 def _siting(path: Path, opened: InputContainer, frame: VideoFrame, color: ColorTags) -> str | None:
@@ -354,14 +359,14 @@ def _details(stream: Stream) -> str:
 
 def _probe_images(folder: Path, rate: Fraction) -> VideoInfo:
     images = list_images(folder)
-    first = read_image(images[0])
+    first, pix_fmt = first_image(images)
     height, width = first.shape[:2]
     return VideoInfo(
         path=folder,
         container=IMAGE_FOLDER,
         stream_index=0,
         codec=images[0].suffix.lower().lstrip("."),
-        pix_fmt="rgb24" if first.itemsize == 1 else "rgb48le",
+        pix_fmt=pix_fmt,
         width=width,
         height=height,
         time_base=1 / rate,

@@ -10,7 +10,14 @@ VIDEO_SUFFIXES = (
     *(".obu", ".ogm", ".ogv", ".ogx", ".qt", ".rm", ".rmvb", ".roq", ".tod", ".tp", ".trp"),
     *(".ts", ".vob", ".vro", ".webm", ".wmv", ".wtv", ".xvid", ".y4m"),
 )
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+OPENCV_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".tif", ".tiff", ".webp")
+"""Pictures that OpenCV reads."""
+FFMPEG_SUFFIXES = (
+    *(".avif", ".dpx", ".exr", ".j2c", ".j2k", ".jp2", ".pam", ".pbm", ".pcx", ".pfm", ".pgm"),
+    *(".pnm", ".ppm", ".sgi", ".tga"),
+)
+"""Pictures that FFmpeg reads with all their bits."""
+IMAGE_SUFFIXES = (*OPENCV_SUFFIXES, *FFMPEG_SUFFIXES)
 
 
 def ending(path: Path) -> str:

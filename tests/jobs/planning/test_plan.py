@@ -1,6 +1,7 @@
 """What a run would do, against what the run then does; and what is refused before it."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -236,3 +237,37 @@ def test_a_preview_of_no_seconds_is_refused(given: str, capsys: pytest.CaptureFi
 )
 def test_frames_that_are_drawn_for_their_texture(options: dict[str, Any], drawn: float) -> None:
     assert drawn_frames(UpscaleConfig(**options), frames=100, shots=3) == pytest.approx(drawn)
+
+
+# A batch
+
+
+def test_the_plan_of_a_folder_says_each_film_and_the_time_of_all(
+    source: Path, config: UpscaleConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "films"
+    folder.mkdir()
+    for name in ("a.mp4", "c.mp4"):
+        shutil.copy(source, folder / name)
+    (folder / "b.mp4").write_text("no film")
+    command = arguments("plan", folder, tmp_path / "out", config)
+    assert main(command) == 1
+    shown = capsys.readouterr()
+    assert f"source  {folder / 'b.mp4'}: FAILED" in shown.out
+    assert "films  2 to upscale, 1 that cannot be upscaled" in shown.out
+    assert " in all" in shown.out
+    assert "1 of 3 films cannot be upscaled, as listed" in shown.err
+    assert [path.name for path in tmp_path.iterdir()] == ["films"]
+    (folder / "b.mp4").unlink()
+    assert main([*command, "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["films"]) == 2
+
+
+def test_a_preview_of_a_folder_asks_for_one_film(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "films"
+    folder.mkdir()
+    shutil.copy(source, folder / "a.mp4")
+    assert main(["upscale", str(folder), "--preview", "2s"]) == 1
+    assert f"a preview is of one: name it, as {folder / 'a.mp4'}" in capsys.readouterr().err

@@ -23,6 +23,7 @@ from vsr.upscaling.sizes import Size
 from vsr.video.probe import VideoInfo
 from vsr.video.reading.clips import Clip, clips
 from vsr.video.reading.shots import ShotDetector
+from vsr.video.writing.output_file import existing_folder
 from vsr.video.writing.packet_order import clock_notes
 from vsr.video.writing.stream_fates import StreamFate, container_losses, stream_fates
 
@@ -96,8 +97,8 @@ class Plan:
         need, room = self.forecast, self.disk_free
         if need.disk_bytes > room:
             return OutputError(
-                f"the output and the work on it take about {_bytes(need.disk_bytes)}, and "
-                f"{self.output.parent} has room for {_bytes(room)}: free some, choose another "
+                f"the output and the work on it take about {sized(need.disk_bytes)}, and "
+                f"{self.output.parent} has room for {sized(room)}: free some, choose another "
                 "folder, or a higher --crf"
             )
         for what, least, total in (
@@ -106,8 +107,8 @@ class Plan:
         ):
             if least is not None and total is not None and least > total:
                 return DeviceError(
-                    f"even clips of one frame take about {_bytes(least)} of memory, and {what} has "
-                    f"{_bytes(total)}: reduce the source first, give --tile, or take a larger one"
+                    f"even clips of one frame take about {sized(least)} of memory, and {what} has "
+                    f"{sized(total)}: reduce the source first, give --tile, or take a larger one"
                 )
         return None
 
@@ -117,7 +118,7 @@ class Plan:
         if self.forecast.host_bytes <= self.memory_free:
             return None
         return (
-            f"only {_bytes(self.memory_free)} of memory are free: end other programs, or give "
+            f"only {sized(self.memory_free)} of memory are free: end other programs, or give "
             f"--max-clip-frames {max(1, self.clip_frames // 2)}"
         )
 
@@ -188,14 +189,14 @@ class Plan:
                 "texture",
                 f"drawn on about {self.drawn:.0f} frames ({share:.0f} %), parts counted",
             )
-        yield "memory", f"about {_bytes(need.host_bytes)} ({_bytes(self.memory_free)} free)"
+        yield "memory", f"about {sized(need.host_bytes)} ({sized(self.memory_free)} free)"
         if need.device_bytes is not None:
-            total = "" if self.device_total is None else f" of {_bytes(self.device_total)}"
-            yield "accelerator", f"about {_bytes(need.device_bytes)}{total}"
+            total = "" if self.device_total is None else f" of {sized(self.device_total)}"
+            yield "accelerator", f"about {sized(need.device_bytes)}{total}"
         yield (
             "disk",
-            f"about {_bytes(need.output_bytes)}, {_bytes(need.disk_bytes)} during the work "
-            f"({_bytes(self.disk_free)} free)",
+            f"about {sized(need.output_bytes)}, {sized(need.disk_bytes)} during the work "
+            f"({sized(self.disk_free)} free)",
         )
         speed = self.frames / need.seconds
         yield "time", f"about {timedelta(seconds=round(need.seconds))} ({speed:.3g} frames/s)"
@@ -210,15 +211,26 @@ class Plan:
         return f"there is work for {', '.join(chosen)}; the others leave the film as it is"
 
 
-def plan(source: Path, output: Path | None = None, config: UpscaleConfig | None = None) -> Plan:
+def plan(
+    source: Path,
+    output: Path | None = None,
+    config: UpscaleConfig | None = None,
+    *,
+    makes_folder: bool = False,
+) -> Plan:
     """Return the plan of `upscale` with the same arguments; a few frames are upscaled to measure.
 
-    Raises what `upscale` would raise before its first frame. Whether the run has room is `refusal`.
+    With `makes_folder` the run makes the folder of the output, as a batch does. Raises what
+    `upscale` would raise before its first frame. Whether the run has room is `refusal`.
     """
-    config = config or UpscaleConfig()
-    job = Job.of(source, output, config)
-    job.check_output()
+    job = Job.of(source, output, config or UpscaleConfig())
+    job.check_output(makes_folder=makes_folder)
     job.log_size()
+    return _plan_of(job)
+
+
+def _plan_of(job: Job) -> Plan:
+    config = job.config
     fates = stream_fates(job.info, job.output)
     found = scan(job)
     frames = found.frames if found.is_whole else max(found.frames, job.expected_frames or 0)
@@ -262,7 +274,7 @@ def plan(source: Path, output: Path | None = None, config: UpscaleConfig | None 
         sizes=str(framing),
         forecast=need,
         drawn=workload.drawn,
-        disk_free=shutil.disk_usage(job.output.parent).free,
+        disk_free=shutil.disk_usage(existing_folder(job.output.parent)).free,
         memory_total=host.total,
         memory_free=host.available,
         device_total=_device_memory(config),
@@ -342,5 +354,6 @@ def _device_memory(config: UpscaleConfig) -> int | None:
     return int(torch.cuda.get_device_properties(device).total_memory)
 
 
-def _bytes(count: float) -> str:
+def sized(count: float) -> str:
+    """Return a number of bytes as `12 MB` or `3.4 GB`."""
     return f"{count / 1e9:.2g} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

@@ -17,6 +17,7 @@ from vsr.jobs.resume.own_files import (
 )
 from vsr.jobs.resume.run_folder import RunFolder
 from vsr.jobs.resume.shot_store import ShotProgress, ShotWork, read_progress
+from vsr.video.suffixes import ending
 from vsr.video.writing.encoding import Encoding
 
 _SHOTS = "shots.json"
@@ -120,7 +121,7 @@ class WorkFolder(RunFolder):
         """Return a name in the folder for the output while it is joined."""
         for path in self.path.glob("partial*"):
             delete_entry(path)
-        return self.path / f"partial{self._output.suffix}"
+        return self.path / f"partial{ending(self._output)}"
 
     def note_joined(self, partial: Path) -> None:
         """Note that the file `partial` is whole, and gets the output's name next."""

@@ -23,6 +23,7 @@ from vsr.video.reading.deinterlace import CONTEXT_FRAMES, Fields, deinterlaced, 
 from vsr.video.reading.field_parts import LOOK_AROUND, deinterlaced_by_part
 from vsr.video.reading.frame_times import FrameClock
 from vsr.video.side_data import has_color_profile, side_data_of
+from vsr.video.stills import note_pages
 from vsr.video.times import exact_seconds
 
 _log = logging.getLogger(__name__)
@@ -103,7 +104,10 @@ class VideoReader:
     def check_damage(self) -> None:
         """Raise InputError if something was lost and the reader is not tolerant."""
         if self.damage is not None and not self.tolerant:
-            raise InputError(f"{self.info.path} is damaged: {self.damage}")
+            raise InputError(
+                f"{self.info.path} is damaged: {self.damage}; --tolerant accepts the frames that "
+                "decode"
+            )
 
     def close(self) -> None:
         """Stop reading and close the file."""
@@ -156,8 +160,17 @@ class VideoReader:
     def _pictures(self) -> Iterator[Frame]:
         time_base = self.info.time_base
         first = math.ceil(self.start / time_base)
-        for number, pixels in enumerate(read_images(list_images(self.info.path)[first:]), first):
-            yield Frame(pixels, number, time_base)
+        paths = list_images(self.info.path)[first:]
+        note_pages(paths[0])
+        for number, pixels in read_images(paths, self._note_broken):
+            yield Frame(pixels, first + number, time_base)
+
+    def _note_broken(self, error: InputError) -> None:
+        """Count a picture that cannot be read; raise InputError unless the reader is tolerant."""
+        if not self.tolerant:
+            raise InputError(f"{error}; --tolerant leaves it out") from error
+        _log.warning("%s: it is left out", error)
+        self._decoder.loss.errors.append(str(error))
 
     def _video(self) -> Iterator[Frame]:
         info, color = self.info, self.info.resolved_color
@@ -226,13 +239,17 @@ class VideoReader:
     def _note_first(self, picture: VideoFrame) -> None:
         """Say in the log what the first picture shows to be lost: RGB does not hold all."""
         path = self.info.path
+        if self.info.color_profile is None and has_color_profile(picture):
+            _log.warning("%s has a colour profile (ICC), which is left out", path)
+        if self.info.is_picture:
+            note_pages(path)
+            return  # its writer keeps transparency, or says that it is lost
         if self._tags().get("alpha_mode") == "1" or _has_visible_alpha(picture):
             _log.warning("%s has an alpha channel, which is left out", path)
         tags = self.info.color
-        if self.info.color_profile is None and has_color_profile(picture):
-            _log.warning("%s has a colour profile (ICC), which is left out", path)
         fmt, known = self.info.pix_fmt, (UNSPECIFIED, self.info.resolved_color.matrix)
-        if tags.matrix not in known and not (is_rgb(fmt) or is_gray(fmt)):
+        has_matrix = not (is_rgb(fmt) or is_gray(fmt) or fmt.startswith("mono"))
+        if has_matrix and tags.matrix not in known:
             _log.warning("%s has colours that cannot be converted exactly (%s)", path, tags)
 
     def _tags(self) -> Mapping[str, str]:

@@ -13,13 +13,17 @@ from vsr.video.color import FULL, LIMITED, MATRIX_BT601, MATRIX_BT709, MATRIX_RG
 from vsr.video.hdr import HdrMetadata
 from vsr.video.pixels import chroma_of, depth_of, is_gray, is_rgb
 from vsr.video.siting import LEFT, TAGGED_SITINGS, has_siting
-from vsr.video.suffixes import ending
+from vsr.video.suffixes import IMAGE_SUFFIXES, ending
 
 _log = logging.getLogger(__name__)
 
 CONTAINER_SUFFIXES = (".mp4", ".mkv", ".mov", ".m4v", ".webm")
 """The file types that can be written: those that hold any frame time."""
-PNG = "png"
+PNG, DPX, EXR = "png", "dpx", "exr"
+PICTURES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {PNG: (".png",), "tiff": (".tiff", ".tif"), EXR: (".exr",), DPX: (".dpx",)}
+)
+"""The codecs of pictures, each with its file types: a folder of them, or one file."""
 ANIMATIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"gif": (".gif",), "apng": (".apng", ".png")}
 )
@@ -103,7 +107,7 @@ ENCODERS: Mapping[str, Encoder] = MappingProxyType(
         ),
     }
 )
-CODECS = (*ENCODERS, PNG, *ANIMATIONS)
+CODECS = (*ENCODERS, *PICTURES, *ANIMATIONS)
 """Every value of `EncoderSettings.codec`."""
 
 
@@ -112,8 +116,8 @@ class EncoderSettings:
     """Settings of the output's encoder. None leaves a setting to the codec.
 
     Without a codec, the output's name decides: a folder gets PNG files, `.webm` AV1, an animation
-    its own codec, and everything else x264. `lossless` selects FFV1 in RGB (a PNG folder is
-    lossless anyway). A smaller `crf` gives better quality and a larger file.
+    or a picture its own codec, and everything else x264. `lossless` selects FFV1 in RGB (pictures
+    are lossless anyway). A smaller `crf` gives better quality and a larger file.
     """
 
     codec: str | None = None
@@ -125,7 +129,7 @@ class EncoderSettings:
     def __post_init__(self) -> None:
         if self.codec is not None and self.codec not in CODECS:
             raise ConfigError(f"unknown codec {self.codec!r}; allowed: {', '.join(CODECS)}")
-        if self.lossless and self.codec not in (None, "ffv1", PNG):
+        if self.lossless and self.codec not in (None, "ffv1", *PICTURES):
             raise ConfigError(
                 f"lossless output is FFV1, but codec is {self.codec!r}; give one or the other"
             )
@@ -140,7 +144,7 @@ class EncoderSettings:
             return PNG
         if self.lossless:
             return "ffv1"
-        for codec, suffixes in ANIMATIONS.items():
+        for codec, suffixes in (*ANIMATIONS.items(), *PICTURES.items()):
             if path.suffix.lower() in suffixes:
                 return codec
         return "av1" if path.suffix.lower() == ".webm" else "x264"
@@ -150,10 +154,11 @@ def check_codec(path: Path, settings: EncoderSettings) -> str:
     """The name of the codec; OutputError if the output's type does not hold it."""
     codec = settings.codec_for(path)
     suffix = path.suffix.lower()
-    if codec == PNG:
-        if ending(path):
+    if codec in PICTURES:
+        if ending(path) and suffix not in PICTURES[codec]:
             raise OutputError(
-                f"{path}: png writes a folder of pictures; give a name without the ending {suffix}"
+                f"{path}: {codec} writes pictures; give a name without the ending {suffix} for a "
+                f"folder of them, or with {PICTURES[codec][0]} for one"
             )
         _check_quality_settings(codec, settings, None)
         return codec
@@ -163,6 +168,10 @@ def check_codec(path: Path, settings: EncoderSettings) -> str:
         found = f"the ending {suffix}" if suffix else "no ending"
         others = [name for name, other in ENCODERS.items() if suffix in other.suffixes]
         hint = f", and {suffix} holds {', '.join(others)}" if others else ""
+        if suffix in IMAGE_SUFFIXES:
+            hint = (
+                f"; one picture is written to {', '.join(kinds[0] for kinds in PICTURES.values())}"
+            )
         raise OutputError(f"{path} has {found}; {codec} is written to {', '.join(suffixes)}{hint}")
     _check_quality_settings(codec, settings, encoder)
     return codec
@@ -196,6 +205,12 @@ def with_fitting_codec(
 
 def _fits(codec: str, size: tuple[int, int]) -> bool:
     return all(side <= most for side, most in zip(size, ENCODERS[codec].largest, strict=True))
+
+
+def picture_codec(path: Path) -> str | None:
+    """The codec of pictures with the ending of a path; None if there is none."""
+    suffix = path.suffix.lower()
+    return next((codec for codec, suffixes in PICTURES.items() if suffix in suffixes), None)
 
 
 def pixel_format(

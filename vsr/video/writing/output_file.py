@@ -11,15 +11,22 @@ from typing import Self
 from vsr.errors import OutputError
 from vsr.runtime.files import flush, put_in_place, put_new_in_place
 from vsr.video.container import open_video
-from vsr.video.icc import with_profile
-from vsr.video.images import decode_image, encode_png, upright
 from vsr.video.pixels import Pixels
 from vsr.video.probe import VideoInfo
+from vsr.video.suffixes import ending
 from vsr.video.writing.animation import AnimationFile
-from vsr.video.writing.encoders import ENCODERS, PNG, EncoderSettings, check_codec
+from vsr.video.writing.encoders import (
+    ENCODERS,
+    PICTURES,
+    PNG,
+    EncoderSettings,
+    check_codec,
+    picture_codec,
+)
 from vsr.video.writing.encoding import Encoding
 from vsr.video.writing.muxer import Muxer
 from vsr.video.writing.parts import Part, encoded_parts
+from vsr.video.writing.pictures import PictureFile, PictureFolder, note_picture_losses
 from vsr.video.writing.stream_fates import check_audio
 from vsr.video.writing.time_range import WHOLE, TimeRange
 
@@ -29,21 +36,30 @@ REPLACED = "replaced"
 
 
 def check_output(
-    path: Path, *, source: VideoInfo, settings: EncoderSettings, overwrite: bool
+    path: Path,
+    *,
+    source: VideoInfo,
+    settings: EncoderSettings,
+    overwrite: bool,
+    makes_folder: bool = False,
 ) -> None:
     """Raise OutputError, before any work, if `path` could not be written.
 
     Reasons: the file type does not hold the codec or the audio, the output exists or is the source,
-    or its folder is missing or not writable.
+    or its folder is not writable or, unless `makes_folder`, missing.
     """
     codec = check_codec(path, settings)
-    folder = path.parent
+    folder = existing_folder(path.parent) if makes_folder else path.parent
+    if codec in PICTURES and ending(path) and not source.is_picture:
+        raise OutputError(
+            f"{path} holds one picture, and {source.path} more: give a folder, with --codec {codec}"
+        )
     if path.exists():
         if path.samefile(source.path):
             raise OutputError(f"{path} is the source itself; give the output another name")
         if not overwrite:
             raise OutputError(f"{path} exists; choose another name, or replace it with --overwrite")
-        _check_replaceable(path, is_folder=codec == PNG)
+        _check_replaceable(path, codec)
         if path.resolve() in source.path.resolve().parents:
             raise OutputError(f"{path} holds the source, and is not replaced; name another output")
     if not folder.is_dir():
@@ -59,12 +75,17 @@ class PlaceTakenError(OutputError):
     """Another file has the output's name: the finished output stays under its temporary one."""
 
 
+def existing_folder(folder: Path) -> Path:
+    """Return the folder, or the nearest one above it that exists."""
+    return next(path for path in (folder, *folder.absolute().parents) if path.exists())
+
+
 class OutputFile:
     """The output being joined from its parts, with all that the source holds beside its video.
 
     A context manager. While parts are added the output is called `.NAME.partial.EXT`; it gets its
-    name when the context ends well, and is removed when it ends with an exception. A PNG folder
-    holds pictures only, which the log says.
+    name when the context ends well, and is removed when it ends with an exception. A folder of
+    pictures holds nothing else, which the log says.
     """
 
     def __init__(
@@ -78,10 +99,12 @@ class OutputFile:
         partial: Path | None = None,
         note_whole: Callable[[Path], None] | None = None,
         overwrite: bool = True,
+        codec: str | None = None,
     ) -> None:
         """Open the output for parts encoded by `encoding` (None: as PNG); `delay` as Muxer's.
 
-        An animation has PNG parts too; the ending of `path` tells it from a folder.
+        Pictures and animations have PNG parts; the ending of `path` tells them apart, and `codec`
+        is that of the pictures of a folder (default: PNG).
 
         `partial` replaces the temporary name, on the same disk; a folder that is replaced lies
         beside it, as `REPLACED`, until it is removed. `note_whole` is called with the
@@ -95,18 +118,21 @@ class OutputFile:
         self._aside = None if partial is None else partial.with_name(REPLACED)
         self._note_whole = note_whole
         self._overwrite = overwrite
+        self._codec = codec or PNG
         _remove(self._partial)
         try:
-            self._sink: Muxer | _PngFolder | AnimationFile
+            self._sink: Muxer | PictureFolder | PictureFile | AnimationFile
             if encoding is not None:
                 self._sink = Muxer(
                     self._partial, source=source, encoding=encoding, span=span, delay=delay
                 )
-            elif path.suffix:
+            elif not ending(path):
+                self._sink = PictureFolder(self._partial, source, codec or PNG)
+            elif source.is_picture:
+                self._sink = PictureFile(self._partial, source, picture_codec(path) or PNG)
+            else:
                 codec = EncoderSettings().codec_for(path)
                 self._sink = AnimationFile(self._partial, source=source, codec=codec)
-            else:
-                self._sink = _PngFolder(self._partial, source)
         except BaseException:
             _remove(self._partial)
             raise
@@ -146,7 +172,7 @@ class OutputFile:
                 self._note_whole(self._partial)
             if self._overwrite:
                 if self.path.exists():  # a person may have put other files into it meanwhile
-                    _check_replaceable(self.path, is_folder=self._partial.is_dir())
+                    _check_replaceable(self.path, self._codec)
                 put_in_place(self._partial, self.path, aside=self._aside)
             else:
                 put_new_in_place(self._partial, self.path)
@@ -181,8 +207,9 @@ def write_video(
     """
     check_output(path, source=source, settings=settings, overwrite=overwrite)
     encoding = encoding_of(path, source, size, settings)
+    codec = settings.codec_for(path)
     with OutputFile(
-        path, source=source, encoding=encoding, span=span, overwrite=overwrite
+        path, source=source, encoding=encoding, span=span, overwrite=overwrite, codec=codec
     ) as output:
         for part in encoded_parts(frames, encoding):
             output.add(part)
@@ -194,63 +221,25 @@ def encoding_of(
 ) -> Encoding | None:
     """The encoding of the output at `path`, of a size (width, height).
 
-    None for PNG pictures, which make a folder or an animation.
+    None for PNG pictures, which make a folder, a picture or an animation. The log says what of
+    pictures is lost.
     """
     codec = settings.codec_for(path)
+    note_picture_losses(source, path, PNG if source.is_picture and codec == "apng" else codec)
     return Encoding.of(source, codec, size, settings) if codec in ENCODERS else None
 
 
-class _PngFolder:
-    """A folder of numbered pictures, upright: they have no tag for a rotation."""
-
-    def __init__(self, folder: Path, source: VideoInfo) -> None:
-        self._folder = folder
-        self._count = 0
-        self._rotation = source.rotation
-        self._profile = source.color_profile
-        try:
-            folder.mkdir()
-        except OSError as error:
-            raise OutputError(f"{folder} cannot be made: {error.strerror or error}") from error
-        if not source.is_image_folder:
-            _log.warning(
-                "a folder of pictures holds no times, tags or sound: those of %s are left out",
-                source.path,
-            )
-
-    def add(self, part: Part) -> None:
-        """Write the next pictures; their numbers tell the order, their times are not kept."""
-        for frame in part.frames:
-            path = self._folder / f"{self._count:08d}.png"
-            try:
-                path.write_bytes(self._finished(frame.data))
-            except OSError as error:
-                raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
-            self._count += 1
-
-    def _finished(self, content: bytes) -> bytes:
-        content = _upright_png(content, self._rotation)
-        return content if self._profile is None else with_profile(content, self._profile)
-
-    def finish(self) -> None:
-        """Do nothing: every picture is complete."""
-
-    def abort(self) -> None:
-        """Do nothing: the folder is removed as a whole."""
-
-
-def _upright_png(content: bytes, rotation: int) -> bytes:
-    return encode_png(upright(decode_image(content), rotation)) if rotation else content
-
-
-def _check_replaceable(path: Path, *, is_folder: bool) -> None:
+def _check_replaceable(path: Path, codec: str) -> None:
+    is_folder = codec in PICTURES and not ending(path)
     if path.is_dir() != is_folder:
         raise OutputError(
             f"{path} is a {'folder' if path.is_dir() else 'file'}, which a "
             f"{'folder' if is_folder else 'file'} cannot replace; choose another name"
         )
-    if is_folder and any(entry.suffix.lower() != ".png" for entry in path.iterdir()):
-        raise OutputError(f"{path} holds more than PNG files and is not replaced; remove it first")
+    if is_folder and any(entry.suffix.lower() not in PICTURES[codec] for entry in path.iterdir()):
+        raise OutputError(
+            f"{path} holds more than {codec.upper()} files and is not replaced; remove it first"
+        )
 
 
 def _remove(path: Path) -> None:

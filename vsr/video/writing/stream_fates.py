@@ -83,7 +83,8 @@ def container_losses(source: VideoInfo, path: Path) -> tuple[str, ...]:
 
 def profile_loss(source: VideoInfo, path: Path) -> str | None:
     """A sentence on a colour profile that the output at `path` lacks: folders of PNG keep it."""
-    if source.color_profile is None or not ending(path):
+    is_kept = not ending(path) or (source.is_picture and ending(path) == ".png")
+    if source.color_profile is None or is_kept:
         return None
     return f"its colour profile (ICC) is left out: {ending(path)} gets none; --codec png keeps it"
 

@@ -1,5 +1,6 @@
 """Shapes are checked by the test run; small real clips that tests of jobs and commands share."""
 
+import logging
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +18,16 @@ from jaxtyping import install_import_hook
 from tests import typecheck
 
 install_import_hook("vsr", f"{typecheck.__name__}.check")
+
+
+@pytest.fixture(autouse=True)
+def no_handlers_left() -> Iterator[None]:
+    """A command that runs inside a test logs to that test's standard error, closed afterwards."""
+    yield
+    root = logging.getLogger()
+    for handler in [one for one in root.handlers if type(one) is logging.StreamHandler]:
+        root.removeHandler(handler)
+
 
 FRAMES, HEIGHT, WIDTH, RATE = 10, 24, 32, Fraction(24000, 1001)
 

@@ -318,7 +318,7 @@ def test_an_interrupt_ends_in_one_line_without_output(
         time.sleep(0.01)
     running.send_signal(end)
     _, error = running.communicate(timeout=60)
-    assert running.returncode == 130
+    assert running.returncode == 130, error
     assert error.splitlines()[-1].startswith("vsr: error: interrupted; ")
     assert not output.exists()
     if "frames are kept in" in error:

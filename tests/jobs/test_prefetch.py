@@ -1,6 +1,7 @@
 """Items come in order, one ahead and one behind; errors surface where they belong."""
 
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -85,3 +86,28 @@ def test_an_error_of_the_caller_waits_for_the_work_and_passes_through() -> None:
         put(0)
         raise KeyboardInterrupt
     assert done == [0]
+
+
+def test_nothing_runs_after_an_interrupt_while_the_thread_starts(monkeypatch) -> None:
+    start = threading.Thread.start
+
+    def interrupted(self: threading.Thread) -> None:
+        start(self)
+        raise KeyboardInterrupt
+
+    def slow() -> Iterator[int]:
+        for number in range(2):
+            time.sleep(0.1)
+            yield number
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    items = slow()
+    with pytest.raises(KeyboardInterrupt), prefetch(items) as fetched:
+        next(fetched)
+    items.close()  # ValueError if it still ran
+    done: list[int] = []
+    with pytest.raises(KeyboardInterrupt), write_behind(done.append) as put:
+        put(1)
+    before = list(done)
+    time.sleep(0.05)
+    assert done == before

@@ -14,6 +14,13 @@ from vsr.video.recompress import recompress
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="Linux only")
 
 
+@pytest.fixture(autouse=True)
+def ordinary_before() -> None:
+    """Other tests may have opened SVT-AV1 themselves."""
+    for path in Path("/proc/self/task").iterdir():
+        os.sched_setscheduler(int(path.name), os.SCHED_OTHER, os.sched_param(0))
+
+
 def policies() -> set[int]:
     found: set[int] = set()
     for path in Path("/proc/self/task").iterdir():

@@ -176,10 +176,12 @@ def _is_deep(frames: Any) -> bool:
 
 def _finite(groups: Iterable[Tensor]) -> Iterator[Tensor]:
     done = 0
+    bad: list[int] = []
     for group in groups:
-        bad = torch.nonzero(~group.isfinite().all(dim=(0, 1, 3, 4)))
-        if len(bad):
-            frames = tuple(done + int(i) for i in bad)
-            raise NumericalError("the networks make values that are not finite", frames)
-        yield group
+        spoilt = torch.nonzero(~group.isfinite().all(dim=(0, 1, 3, 4)))
+        bad += [done + int(i) for i in spoilt]
         done += group.shape[2]
+        if not bad:  # after the first one, the others are only looked for, to be named
+            yield group
+    if bad:
+        raise NumericalError("the networks make values that are not finite", tuple(bad))

@@ -14,6 +14,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from vsr.errors import InputError, OutputError
+from vsr.runtime.scheduling import ordinary_threads
 from vsr.video.container import TAG_ERRORS, open_video, reason_of
 from vsr.video.mark import MARK, MARK_TAG
 from vsr.video.probe import VideoInfo
@@ -233,7 +234,8 @@ class Muxer:
                 source, container, self._output, streams=kept, span=self._span
             )
         self._stream.metadata[MARK_TAG] = MARK
-        self._output.start_encoding()
+        with ordinary_threads():  # it opens the encoder
+            self._output.start_encoding()
 
     def _add_video(self) -> VideoStream:
         """The video stream. Its encoder only makes the header: it never gets a frame."""

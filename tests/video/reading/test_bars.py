@@ -84,3 +84,11 @@ def test_subtitles_in_a_bar_are_noticed_and_noise_is_not() -> None:
 def test_a_dark_frame_does_not_tell_bars() -> None:
     assert is_lit(picture())
     assert not is_lit(picture(level=0) // 4)
+
+
+def test_the_dark_end_of_a_gradient_is_no_bar() -> None:
+    ramp = np.arange(0, 240, 3, dtype=np.uint8)
+    frame = np.repeat(np.tile(ramp, (60, 1))[..., None], 3, axis=-1)
+    assert not find_bars([frame, frame])
+    assert not find_bars([frame[:, ::-1].copy()])
+    assert not find_bars([frame.transpose(1, 0, 2).copy()])

@@ -15,6 +15,8 @@ _LIT_EDGE = 0.3
 """A bar ends at a straight edge: at least this share of the next rows is brighter."""
 _EDGE_ROWS = 2
 _FEWEST_ROWS = 2
+_UNEVEN = 4
+"""Levels by which the rows of a bar may differ."""
 _SMALLEST_PICTURE = 0.25
 """A picture that takes less of the height or the width is a dark scene, not a picture in bars."""
 _LIT_FRAME = 0.1
@@ -89,9 +91,20 @@ def _dark_ends(brightest: NDArray[np.uint8]) -> tuple[int, int]:
     if not len(lit) or lit[-1] + 1 - lit[0] < _SMALLEST_PICTURE * count:
         return 0, 0
     first, last = int(lit[0]), int(lit[-1])
-    begin = first if _ends_bar(brightest[first : first + _EDGE_ROWS]) else 0
-    end = count - 1 - last if _ends_bar(brightest[last + 1 - _EDGE_ROWS : last + 1]) else 0
+    ends = _ends_bar(brightest[first : first + _EDGE_ROWS])
+    begin = first if ends and _is_even(brightest[:first]) else 0
+    ends = _ends_bar(brightest[last + 1 - _EDGE_ROWS : last + 1])
+    end = count - 1 - last if ends and _is_even(brightest[:last:-1]) else 0
     return _if_enough(begin), _if_enough(end)
+
+
+def _is_even(rows: NDArray[np.uint8]) -> bool:
+    """Return True unless rows brighten towards the picture, as the dark end of a gradient does.
+
+    The last row of a long bar does not count: the picture spills into it.
+    """
+    levels = np.median(rows[: max(len(rows) - 1, _FEWEST_ROWS)], axis=1)
+    return float(np.ptp(levels)) <= _UNEVEN if len(levels) else True
 
 
 def _ends_bar(rows: NDArray[np.uint8]) -> bool:

@@ -25,8 +25,9 @@ def no_handlers_left() -> Iterator[None]:
     """A command that runs inside a test logs to that test's standard error, closed afterwards."""
     yield
     root = logging.getLogger()
-    for handler in [one for one in root.handlers if type(one) is logging.StreamHandler]:
-        root.removeHandler(handler)
+    for handler in list(root.handlers):
+        if not type(handler).__module__.startswith("_pytest"):
+            root.removeHandler(handler)
 
 
 FRAMES, HEIGHT, WIDTH, RATE = 10, 24, 32, Fraction(24000, 1001)

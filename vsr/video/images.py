@@ -90,7 +90,7 @@ def read_images(
 
     InputError where one is not of the first one's form.
     """
-    form = None
+    form, first = "", ""
     for number, path in enumerate(paths):
         try:
             pixels = read_image(path)
@@ -98,11 +98,12 @@ def read_images(
             note_broken(error)
             continue
         found = f"{pixels.shape[1]}x{pixels.shape[0]} pixels of {8 * pixels.itemsize} bits"
-        form = form or found
+        if not form:
+            form, first = found, path.name
         if found != form:
             raise InputError(
-                f"{path} has {found} but those before have {form}; all images of a folder must "
-                "have the same size and depth: move it into a folder of its own"
+                f"{path} has {found} but {first} has {form}; all images of a folder must have the "
+                "same size and depth: move it into a folder of its own"
             )
         yield number, pixels
 

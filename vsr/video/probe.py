@@ -132,7 +132,7 @@ class VideoInfo:
     @property
     def pictures(self) -> tuple[Path, ...]:
         """The files of a picture or of a folder of them; none for a video."""
-        if self.is_image_folder:
+        if self.is_image_folder and self.path.is_dir():  # frames of no file are told so too
             return list_images(self.path)
         return (self.path,) if self.is_picture else ()
 

@@ -9,7 +9,7 @@ import torch
 
 from tests.propagation.scenes import SCALE, moving, small, soft
 from vsr.errors import InputError
-from vsr.pipelines.keyframes import FilmFrame, KeyframeTexture, PictureFolder
+from vsr.pipelines.keyframes import FilmFrame, KeyframeTexture, KeyPictures
 from vsr.propagation.keyframes import KeyframeConfig
 
 CONFIG = KeyframeConfig(strength=1.0)
@@ -46,7 +46,7 @@ def gain(out: np.ndarray, large: torch.Tensor, number: int) -> float:
 @pytest.mark.parametrize("name", ["000003.png", "3.png", "00-00-00.120.png"])
 def test_a_picture_is_carried_to_all_frames(name: str, large: torch.Tensor, tmp_path: Path) -> None:
     picture(tmp_path / name, pixels(large)[3])
-    texture = KeyframeTexture(CONFIG, SCALE, pictures=PictureFolder(tmp_path))
+    texture = KeyframeTexture(CONFIG, SCALE, pictures=KeyPictures(tmp_path))
     out, _ = texture(film(large), pixels(soft(large)), state=None)
     assert all(gain(out, large, number) < 0.65 for number in range(6))
     assert texture.drawn == 0
@@ -57,10 +57,10 @@ def test_clips_with_frames_ahead_give_what_a_whole_shot_gives(
 ) -> None:
     picture(tmp_path / "4.png", pixels(large)[4])
     frames, base = film(large), pixels(soft(large))
-    whole, _ = KeyframeTexture(CONFIG, SCALE, pictures=PictureFolder(tmp_path))(
+    whole, _ = KeyframeTexture(CONFIG, SCALE, pictures=KeyPictures(tmp_path))(
         frames, base, state=None
     )
-    texture = KeyframeTexture(CONFIG, SCALE, pictures=PictureFolder(tmp_path))
+    texture = KeyframeTexture(CONFIG, SCALE, pictures=KeyPictures(tmp_path))
     first, state = texture(frames[:2], base[:2], state=None, ahead=frames[2:])
     state = texture.from_bytes(texture.to_bytes(state))
     rest, _ = texture(frames[2:], base[2:], state=state)
@@ -72,7 +72,7 @@ def test_a_picture_of_another_size_is_resized_and_one_of_another_shape_refused(
 ) -> None:
     image = pixels(large)[0]
     picture(tmp_path / "0.png", cv2.resize(image, None, fx=2, fy=2))
-    texture = KeyframeTexture(CONFIG, SCALE, pictures=PictureFolder(tmp_path))
+    texture = KeyframeTexture(CONFIG, SCALE, pictures=KeyPictures(tmp_path))
     with caplog.at_level("INFO"):
         texture(film(large)[:1], pixels(soft(large))[:1], state=None)
     assert "is resized from" in caplog.text
@@ -84,7 +84,7 @@ def test_a_picture_of_another_size_is_resized_and_one_of_another_shape_refused(
 def test_pictures_without_a_frame_are_named(large: torch.Tensor, tmp_path: Path) -> None:
     for name in ("0.png", "99.png"):
         picture(tmp_path / name, pixels(large)[0])
-    pictures = PictureFolder(tmp_path)
+    pictures = KeyPictures(tmp_path)
     KeyframeTexture(CONFIG, SCALE, pictures=pictures)(
         film(large)[:1], pixels(soft(large))[:1], state=None
     )
@@ -95,7 +95,7 @@ def test_a_folder_without_pictures_that_fit_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("")
     (tmp_path / "cover.png").write_bytes(b"")
     with pytest.raises(InputError, match="named by a frame"):
-        PictureFolder(tmp_path)
+        KeyPictures(tmp_path)
 
 
 def test_a_network_draws_the_first_frame_once(large: torch.Tensor) -> None:

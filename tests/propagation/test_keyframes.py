@@ -94,7 +94,7 @@ def test_what_no_key_shows_is_drawn_around_it() -> None:
     (number, box), *_ = run.asked[1:]
     assert number == 1 and box is not None
     assert box.top <= 15 and box.bottom >= 33 and box.left <= 20 and box.right >= 40
-    assert box.share(run.small) < 0.8
+    assert box.share((48, 64)) < 0.8
     new = (..., slice(70, 122), slice(92, 148))
     # detail rises at once where the motion is not sure
     assert error(run.out[1][new], large[1:2][new], 1) < 0.7 * error(

@@ -5,9 +5,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -22,6 +21,8 @@ from vsr.propagation.key_files import state_from_bytes, state_to_bytes
 from vsr.propagation.key_places import Box
 from vsr.propagation.keyframes import Coming, KeyframeConfig, Keyframes, KeyframeState
 from vsr.runtime.timing import NullTimer, Timer
+from vsr.video.images import read_image
+from vsr.video.suffixes import IMAGE_SUFFIXES
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +30,6 @@ Pixels = UInt8[np.ndarray, "t _ _ 3"] | UInt16[np.ndarray, "t _ _ 3"]
 
 _NUMBER = re.compile(r"\d+")
 _TIME = re.compile(r"(\d+)-(\d\d)-(\d\d(?:\.\d+)?)")
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 
 
 class Draws(Protocol):
@@ -49,7 +49,7 @@ class FilmFrame:
     pixels: UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"]
 
 
-class PictureFolder:
+class KeyPictures:
     """Pictures of frames in a folder: `000120.png` by frame number, or `00-01-02.500.png` by time.
 
     Raises InputError for a folder without any such file.
@@ -60,7 +60,7 @@ class PictureFolder:
         self.numbers: dict[int, Path] = {}
         self.times: dict[float, Path] = {}
         for path in sorted(folder.iterdir()):
-            if path.suffix.lower() not in _SUFFIXES:
+            if path.suffix.lower() not in IMAGE_SUFFIXES:
                 continue
             if _NUMBER.fullmatch(path.stem):
                 self.numbers[int(path.stem)] = path
@@ -102,7 +102,7 @@ class KeyframeTexture:
     config: KeyframeConfig
     scale: int
     draws: Draws | None = None
-    pictures: PictureFolder | None = None
+    pictures: KeyPictures | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     frames: int = 0
     """Frames made so far."""
@@ -203,9 +203,7 @@ class KeyframeTexture:
         return found
 
     def _read(self, path: Path, frame: FilmFrame) -> Float[Tensor, "1 3 h4 w4"]:
-        image: Any = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if image is None:
-            raise InputError(f"{path} cannot be read as a picture")
+        image = read_image(path)
         h, w = frame.pixels.shape[:2]
         found, wanted = image.shape[:2], (self.scale * h, self.scale * w)
         if abs(found[0] * w - found[1] * h) > max(found):
@@ -214,14 +212,14 @@ class KeyframeTexture:
             )
         if found != wanted:
             _log.info("%s is resized from %sx%s to %sx%s", path, *found[::-1], *wanted[::-1])
-        return _resized(_small(image[..., ::-1]), wanted).to(self.device)
+        return _resized(_small(image), wanted).to(self.device)
 
     def _draw(self, frame: FilmFrame, box: Box | None) -> Float[Tensor, "1 3 _ _"] | None:
         if self.draws is None:
             return None
         h, w = frame.pixels.shape[:2]
         box = box or Box(0, 0, h, w)
-        self.drawn += box.share(torch.empty(h, w))
+        self.drawn += box.share((h, w))
         part = frame.pixels[box.top : box.bottom, box.left : box.right]
         large = self.draws(np.ascontiguousarray(part)[None])
         size = (self.scale * part.shape[0], self.scale * part.shape[1])

@@ -44,10 +44,15 @@ class Box:
         """Returns its part of a map of small pixels."""
         return x[..., self.top : self.bottom, self.left : self.right]
 
-    def share(self, small: Float[Tensor, "*n h w"]) -> float:
-        """Returns its share of the frame."""
-        h, w = small.shape[-2:]
-        return (self.bottom - self.top) * (self.right - self.left) / (h * w)
+    def share(self, size: tuple[int, int]) -> float:
+        """Returns its share of a frame of this height and width."""
+        h, w = size
+        return self.area / (h * w)
+
+    @property
+    def area(self) -> int:
+        """Number of its small pixels."""
+        return (self.bottom - self.top) * (self.right - self.left)
 
     def placed(
         self, x: Float[Tensor, "*n h2 w2"], size: tuple[int, int], scale: int
@@ -113,11 +118,11 @@ def holes(cover: Float[Tensor, "1 1 h w"]) -> tuple[Box, ...] | None:
             min(w, int(columns.max()) + 1 + _HALO),
         )
         narrow = min(np.ptp(rows), np.ptp(columns)) + 1 < _NARROW
-        if not narrow and len(rows) >= _WORTH * box.share(cover) * h * w:
+        if not narrow and len(rows) >= _WORTH * box.area:
             found.append(box)
-    if sum(box.share(cover) for box in found) > _WHOLE:
+    if sum(box.share((h, w)) for box in found) > _WHOLE:
         return None
-    return tuple(sorted(found, key=lambda box: (-box.share(cover), box.top, box.left)))
+    return tuple(sorted(found, key=lambda box: (-box.area, box.top, box.left)))
 
 
 def _ramp(start: int, stop: int, size: int) -> Float[Tensor, "size"]:

@@ -205,7 +205,7 @@ class Keyframes:
             return keys, budget
         parts: list[Part] = []
         for box in boxes:
-            share = box.share(small)
+            share = box.share((small.shape[-2], small.shape[-1]))
             if budget.allows(share) and (picture := draw(box)) is not None:
                 parts.append(Part(picture, box))
                 budget = budget.spent_on(share)

@@ -10,7 +10,7 @@ from vsr.config import NO_MODEL, UpscaleConfig
 from vsr.errors import ConfigError
 from vsr.models.flow_estimators import flow_estimator
 from vsr.option_values import parse_reduction
-from vsr.pipelines.keyframes import KeyframeTexture, PictureFolder
+from vsr.pipelines.keyframes import KeyframeTexture, KeyPictures
 from vsr.pipelines.presets import read_preset
 from vsr.pipelines.recurrent import RecurrentUpscalePipeline
 from vsr.propagation.keyframes import KeyframeConfig
@@ -66,7 +66,7 @@ def load_texture(config: UpscaleConfig, scale: int) -> KeyframeTexture | None:
     device = choose_device(config.device)
     keys = KeyframeConfig(strength=config.texture_strength / 100, every=config.key_distance)
     if is_picture_folder(name):
-        pictures = PictureFolder(Path(name))
+        pictures = KeyPictures(Path(name))
         _log.info("texture from the pictures in %s", name)
         return KeyframeTexture(keys, scale, pictures=pictures, device=device)
     with as_device_error(f"the texture model {name}"):

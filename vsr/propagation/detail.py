@@ -8,6 +8,8 @@ from torch import Tensor
 from vsr.ops.filters import gaussian_half, smooth
 
 _ENERGY_REDUCTION = 4
+_NO_ENERGY = 1e-8
+"""Far below one step of 8 bits, (2/255)^2 = 6e-5: flat places keep a gain of 1."""
 
 
 def restore_high_band(
@@ -29,14 +31,20 @@ def restore_high_band(
     fine = gaussian_half(sigma)
     coarse = gaussian_half(energy_sigma / _ENERGY_REDUCTION)
     detail, target = fused - smooth(fused, fine), original - smooth(original, fine)
-    gain = torch.sqrt(_energy(target, coarse) / _energy(detail, coarse)).clamp(1, max_gain)
+    h, w = detail.shape[-2:]
+    size = (-(-h // _ENERGY_REDUCTION), -(-w // _ENERGY_REDUCTION))
+    wanted, found = (local_energy(x, size, coarse) + _NO_ENERGY for x in (target, detail))
+    gain = torch.sqrt(wanted / found).clamp(1, max_gain)
     gain = F.interpolate(gain, detail.shape[-2:], mode="bilinear", align_corners=False)
     return torch.addcmul(fused, gain - 1, detail)
 
 
-def _energy(detail: Tensor, blur: tuple[float, ...]) -> Tensor:
+def local_energy(
+    detail: Float[Tensor, "b c h w"], size: tuple[int, int], blur: tuple[float, ...]
+) -> Float[Tensor, "b 1 h2 w2"]:
+    """Returns the energy of detail, summed over channels, on a map of `size`, smoothed by `blur`.
+
+    `blur` is the right half of a kernel; see `vsr.ops.filters.smooth`.
+    """
     squared = detail.square().sum(dim=1, keepdim=True)
-    h, w = squared.shape[-2:]
-    size = (-(-h // _ENERGY_REDUCTION), -(-w // _ENERGY_REDUCTION))
-    # 1e-8 is far below one step of 8 bits, (2/255)^2 = 6e-5: flat places keep a gain of 1
-    return smooth(F.adaptive_avg_pool2d(squared, size), blur) + 1e-8
+    return smooth(F.adaptive_avg_pool2d(squared, size), blur)

@@ -22,6 +22,7 @@ from torch import Tensor
 from vsr.errors import ConfigError
 from vsr.ops.filters import gaussian_half, smooth
 from vsr.ops.flow import resize_flow, warp
+from vsr.propagation.detail import local_energy
 from vsr.propagation.far_flow import FarFlow, PairFlow, Step, confidence
 from vsr.propagation.key_places import Box, KeyBudget, holes
 
@@ -326,9 +327,7 @@ def _limit(shown: Tensor, last: Tensor, small: Tensor, step: Step) -> Float[Tens
 
 def _energy(detail: Tensor, like: Tensor) -> Float[Tensor, "1 1 h w"]:
     """Returns the local energy of detail at the size of `like`."""
-    squared = detail.float().square().sum(dim=1, keepdim=True)
-    size = (like.shape[-2], like.shape[-1])
-    return smooth(F.adaptive_avg_pool2d(squared, size), _ENERGY_BLUR)
+    return local_energy(detail.float(), (like.shape[-2], like.shape[-1]), _ENERGY_BLUR)
 
 
 def _enlarged(x: Tensor, size: tuple[int, int]) -> Tensor:

@@ -203,7 +203,7 @@ class Upscaler:
             except NumericalError as error:
                 bad = [first + i for i in error.frames or range(len(frames))]
                 raise NumericalError(f"{error} (frames {_listed(bad)} of the source)") from error
-            large, keys = self._textured(clip, part, result.frames, keys, framing)
+            large, keys = self._textured(clip, part.start, frames, result.frames, keys, framing)
             with self.timer("reduce"):
                 done.append(framing.finish(large))
             state = result.state
@@ -212,26 +212,28 @@ class Upscaler:
     def _textured(
         self,
         clip: Clip,
-        part: slice,
+        start: int,
+        frames: Frames,
         large: Frames,
         keys: KeyframeState | None,
         framing: Framing,
     ) -> tuple[Frames, KeyframeState | None]:
-        """Returns a part of the clip with carried detail, and the keys after it."""
+        """Returns the part of the clip from `start` on with carried detail, and the keys after it.
+
+        `frames` are the small ones of the part, as the network sees them.
+        """
         if self.texture is None:
             return large, keys
-        all_frames = [*clip.frames, *clip.ahead]
+        count = len(frames)
+        shown = (*clip.frames, *clip.ahead)[start : start + count + self.texture.ahead]
+        prepared = [*frames, *(framing.prepare(frame.pixels[None])[0] for frame in shown[count:])]
         small = [
-            FilmFrame(
-                clip.first_frame_index + i,
-                float(frame.seconds),
-                framing.prepare(frame.pixels[None])[0],
+            FilmFrame(number, float(frame.seconds), pixels)
+            for number, (frame, pixels) in enumerate(
+                zip(shown, prepared, strict=True), clip.first_frame_index + start
             )
-            for i, frame in enumerate(all_frames[part.start :], part.start)
         ]
-        count = part.stop - part.start
-        ahead = small[count : count + self.texture.ahead]
-        return self.texture(small[:count], large, state=keys, ahead=ahead, timer=self.timer)
+        return self.texture(small[:count], large, state=keys, ahead=small[count:], timer=self.timer)
 
     def _ahead(self, clip: Clip, end: int, framing: Framing) -> dict[str, Any]:
         """The argument with the frames after the part that ends there, if the model takes it."""

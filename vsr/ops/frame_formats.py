@@ -6,7 +6,7 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 import torch
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Float, UInt8, UInt16
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -15,6 +15,13 @@ from vsr.errors import ConfigError, InputError, NumericalError
 
 OutputType = Literal["np", "pt", "pil"]
 
+LargeFrames = (
+    UInt8[np.ndarray, "t h4 w4 3"]
+    | UInt16[np.ndarray, "t h4 w4 3"]
+    | Float[Tensor, "1 3 t h4 w4"]
+    | list[Image.Image]
+)
+"""The frames of a finished clip in the forms of `collect`."""
 _WHITE = {torch.uint8: 255, torch.uint16: 65535}
 """The largest value of a colour."""
 _RGB = 3

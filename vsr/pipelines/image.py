@@ -5,21 +5,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 import torch
-from jaxtyping import Float, UInt8, UInt16
-from PIL import Image
+from jaxtyping import Float
 from torch import Tensor
 
 from vsr.errors import ConfigError
 from vsr.models.flow_estimators import FlowEstimator, flow_estimator
 from vsr.models.image import ImageNetwork
 from vsr.ops.flow import Flows
-from vsr.ops.frame_formats import as_low_res, checked_output_type, collect
+from vsr.ops.frame_formats import LargeFrames, as_low_res, checked_output_type, collect
 from vsr.ops.frames import match_groups
 from vsr.ops.tiles import Tile, blend_tiles, fit_tiles
 from vsr.pipelines.memory import MemoryTraits
-from vsr.pipelines.settings import SamplingConfig, given
+from vsr.pipelines.settings import SamplingConfig, given, only_useful
 from vsr.pipelines.steady import clip_propagator
 from vsr.pipelines.streaming import StreamingPipeline
 from vsr.propagation.fusion import PropagationConfig
@@ -59,12 +57,7 @@ _CHOICES = (
 class ImageUpscaleOutput:
     """A finished clip."""
 
-    frames: (
-        UInt8[np.ndarray, "t h2 w2 3"]
-        | UInt16[np.ndarray, "t h2 w2 3"]
-        | Float[Tensor, "1 3 t h2 w2"]
-        | list[Image.Image]
-    )
+    frames: LargeFrames
     state: PropagationState | None
     """The state for the next clip of the same shot; None without propagation."""
 
@@ -184,11 +177,7 @@ class ImageUpscalePipeline(StreamingPipeline):
         """
         settings = self.settings if base is None else base
         chosen = given({**overrides, "preset": preset})
-        for key, value in chosen.items():
-            if key not in _CHOICES and getattr(settings, key, None) != value:
-                raise ConfigError(
-                    f"{key} = {value}, but a network for images has no use for it: leave it out"
-                )
+        only_useful(chosen, settings, used=_CHOICES, who="a network for images")
         steps = tuple(chosen.get("propagation_steps", ()))
         if any(step != 0 for step in steps):
             raise ConfigError(

@@ -13,10 +13,10 @@ from torch import Tensor
 from vsr.config import INTERPOLATIONS, NATIVE_SCALE
 from vsr.errors import ConfigError
 from vsr.models.flow_estimators import FlowEstimator
-from vsr.ops.frame_formats import as_low_res, checked_output_type, collect
+from vsr.ops.frame_formats import LargeFrames, as_low_res, checked_output_type, collect
 from vsr.pipelines.image import IMAGE_SAMPLING
 from vsr.pipelines.memory import MemoryTraits
-from vsr.pipelines.settings import SamplingConfig, given
+from vsr.pipelines.settings import SamplingConfig, given, only_useful
 from vsr.pipelines.streaming import StreamingPipeline
 from vsr.propagation.propagator import PropagationState
 from vsr.runtime.timing import NullTimer, Timer
@@ -28,11 +28,7 @@ _KERNELS = {"bicubic": cv2.INTER_CUBIC, "lanczos": cv2.INTER_LANCZOS4}
 class InterpolationOutput:
     """A finished clip; it hands nothing to the next one."""
 
-    frames: (
-        UInt8[np.ndarray, "t h4 w4 3"]
-        | UInt16[np.ndarray, "t h4 w4 3"]
-        | Float[Tensor, "1 3 t h4 w4"]
-    )
+    frames: LargeFrames
     state: PropagationState | None = None
 
 
@@ -87,11 +83,8 @@ class InterpolationPipeline(StreamingPipeline):
         base: SamplingConfig | None = None,
     ) -> SamplingConfig:
         """Returns the settings; raises ConfigError for any choice but the seed."""
-        for key, value in given({**overrides, "preset": preset}).items():
-            if key != "seed" and value != getattr(self.settings, key, None):
-                raise ConfigError(
-                    f"{key} = {value}, but {self.name} has no use for it: leave it out"
-                )
+        chosen = given({**overrides, "preset": preset})
+        only_useful(chosen, self.settings, used=("seed",), who=self.name)
         return self.settings if base is None else base
 
     def to(self, dtype: torch.dtype, /) -> "InterpolationPipeline":

@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 import torch
-from jaxtyping import Float, UInt8, UInt16
-from PIL import Image
+from jaxtyping import Float
 from torch import Tensor
 
 from vsr.errors import ConfigError
@@ -16,11 +14,11 @@ from vsr.models.basicvsr import BasicVsr
 from vsr.models.blocks import channels_innermost
 from vsr.models.flow_estimators import DisFlow, FlowEstimator
 from vsr.ops.flow import Flows
-from vsr.ops.frame_formats import as_low_res, checked_output_type, collect
+from vsr.ops.frame_formats import LargeFrames, as_low_res, checked_output_type, collect
 from vsr.ops.frames import match_groups, require_shape
 from vsr.pipelines.clip_length import RECURRENT_LOOK_AHEAD
 from vsr.pipelines.memory import MemoryTraits
-from vsr.pipelines.settings import SamplingConfig, given
+from vsr.pipelines.settings import SamplingConfig, given, only_useful
 from vsr.pipelines.streaming import StreamingPipeline
 from vsr.propagation.propagator import PropagationState
 from vsr.runtime.device import place_and_format
@@ -43,12 +41,7 @@ _CHOICES = ("color", "seed", "propagation_steps")
 class RecurrentUpscaleOutput:
     """A finished clip."""
 
-    frames: (
-        UInt8[np.ndarray, "t h2 w2 3"]
-        | UInt16[np.ndarray, "t h2 w2 3"]
-        | Float[Tensor, "1 3 t h2 w2"]
-        | list[Image.Image]
-    )
+    frames: LargeFrames
     state: PropagationState | None
     """The features of the last frame, for the next clip of the same shot."""
 
@@ -156,11 +149,7 @@ class RecurrentUpscalePipeline(StreamingPipeline):
         """
         settings = self.settings if base is None else base
         chosen = given({**overrides, "preset": preset})
-        for key, value in chosen.items():
-            if key not in _CHOICES and getattr(settings, key, None) != value:
-                raise ConfigError(
-                    f"{key} = {value}, but {self.name} has no use for it: leave it out"
-                )
+        only_useful(chosen, settings, used=_CHOICES, who=self.name)
         if chosen.get("propagation_steps"):
             raise ConfigError(
                 f"propagation_steps = {','.join(map(str, chosen['propagation_steps']))}, but "

@@ -111,6 +111,18 @@ class SamplingConfig:
         return plan_tiles(enlarge * h, enlarge * w, tile=enlarge * size, overlap=enlarge * overlap)
 
 
+def only_useful(
+    chosen: Mapping[str, Any], settings: "SamplingConfig", *, used: Sequence[str], who: str
+) -> None:
+    """Raise ConfigError for a choice that differs from `settings` and of which `who` has no use.
+
+    `used` are the names of those that it has a use for.
+    """
+    for key, value in chosen.items():
+        if key not in used and getattr(settings, key, None) != value:
+            raise ConfigError(f"{key} = {value}, but {who} has no use for it: leave it out")
+
+
 def given(overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the overrides that are given: None means the default."""
     return {key: value for key, value in overrides.items() if value is not None}

@@ -5,11 +5,9 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
-from jaxtyping import Float, UInt8, UInt16
-from PIL import Image
+from jaxtyping import Float
 from torch import Tensor
 
 from vsr.config import NATIVE_SCALE
@@ -19,7 +17,7 @@ from vsr.models.text import embed_prompt
 from vsr.models.unet import UNetVideoModel
 from vsr.models.vae import AutoencoderKLVideo
 from vsr.ops.flow import Flows
-from vsr.ops.frame_formats import as_low_res, checked_output_type, collect
+from vsr.ops.frame_formats import LargeFrames, as_low_res, checked_output_type, collect
 from vsr.ops.frames import match_groups, require_shape
 from vsr.ops.noise import frame_noise
 from vsr.ops.tiles import blend_tiles
@@ -42,12 +40,7 @@ _TEXT_KEYS = ("prompt", "negative_prompt", "guidance_scale")
 class VideoUpscaleOutput:
     """A finished clip."""
 
-    frames: (
-        UInt8[np.ndarray, "t h4 w4 3"]
-        | UInt16[np.ndarray, "t h4 w4 3"]
-        | Float[Tensor, "1 3 t h4 w4"]
-        | list[Image.Image]
-    )
+    frames: LargeFrames
     latents: Float[Tensor, "1 c t h w"]
     """The clean latents, scaled as the U-Net sees them."""
     state: PropagationState | None

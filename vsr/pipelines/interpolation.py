@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8, UInt16
@@ -14,14 +13,13 @@ from vsr.config import INTERPOLATIONS, NATIVE_SCALE
 from vsr.errors import ConfigError
 from vsr.models.flow_estimators import FlowEstimator
 from vsr.ops.frame_formats import LargeFrames, as_low_res, checked_output_type, collect
+from vsr.ops.interpolate import interpolated
 from vsr.pipelines.image import IMAGE_SAMPLING
 from vsr.pipelines.memory import MemoryTraits
 from vsr.pipelines.settings import SamplingConfig, given, only_useful
 from vsr.pipelines.streaming import StreamingPipeline
 from vsr.propagation.propagator import PropagationState
 from vsr.runtime.timing import NullTimer, Timer
-
-_KERNELS = {"bicubic": cv2.INTER_CUBIC, "lanczos": cv2.INTER_LANCZOS4}
 
 
 @dataclass(slots=True)
@@ -101,5 +99,5 @@ class InterpolationPipeline(StreamingPipeline):
         h, w = frame.shape[-2:]
         image = frame[0].permute(1, 2, 0).numpy()
         size = (self.scale * w, self.scale * h)
-        large = cv2.resize(image, size, interpolation=_KERNELS[self.name])
+        large = interpolated(image, size, self.name)
         return torch.from_numpy(large).permute(2, 0, 1)[None, :, None].clamp(-1, 1)

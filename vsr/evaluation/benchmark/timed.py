@@ -13,13 +13,11 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
-import numpy as np
-
 from vsr.config import UpscaleConfig
 from vsr.errors import DeviceError
 from vsr.evaluation.benchmark.methods import Method
 from vsr.evaluation.meters import Picture
+from vsr.ops.interpolate import interpolated
 from vsr.video.pixels import as_uint8
 from vsr.video.probe import probe
 from vsr.video.reading.reader import VideoReader
@@ -31,8 +29,6 @@ if TYPE_CHECKING:
 
 Enlarge = Callable[[Iterator[Picture], tuple[int, int]], Iterator[Picture]]
 """Makes large frames of a width and height from small ones."""
-
-_INTERPOLATIONS = {"bicubic": cv2.INTER_CUBIC, "lanczos": cv2.INTER_LANCZOS4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +67,13 @@ def _run(method: Method, source: Path, output: Path, scale: int) -> Timing:
         return _upscale(method.config, source, output)
     if method.animesr is not None:
         return _animesr(Path(method.animesr), source, output)
-    assert method.interpolation is not None
-    flag = _INTERPOLATIONS[method.interpolation]
+    kind = method.interpolation
+    assert kind is not None
 
-    def interpolated(pictures: Iterator[Picture], size: tuple[int, int]) -> Iterator[Picture]:
-        for picture in pictures:
-            yield np.asarray(cv2.resize(picture, size, interpolation=flag), np.uint8)
+    def enlarge(pictures: Iterator[Picture], size: tuple[int, int]) -> Iterator[Picture]:
+        return (interpolated(picture, size, kind) for picture in pictures)
 
-    return _stream(interpolated, source, output, scale)
+    return _stream(enlarge, source, output, scale)
 
 
 def _animesr(weights: Path, source: Path, output: Path) -> Timing:

@@ -9,6 +9,7 @@ import threading
 import traceback
 from argparse import ArgumentError
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 from vsr.cli.arguments import positionals_first
@@ -34,10 +35,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         signal.signal(signal.SIGTERM, _interrupt)
     _print_any_name()
     try:
-        command = _parsed(args)
-        if isinstance(command, int):
-            return command
-        command()
+        parsed = _parsed(args)
+        if isinstance(parsed, int):
+            return parsed
+        command, deadline = parsed
+        with deadline:
+            command()
         return 0
     except BrokenPipeError:
         _discard_output()
@@ -50,8 +53,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_INTERRUPTED
 
 
-def _parsed(args: Sequence[str]) -> Callable[[], None] | int:
-    """The command to run with its options, or the exit code if there is nothing to run."""
+def _parsed(
+    args: Sequence[str],
+) -> tuple[Callable[[], None], AbstractContextManager[None]] | int:
+    """The command to run and its deadline after Ctrl-C, or the exit code if there is none."""
     parser, commands = make_parsers()
     if not args:
         parser.print_help()
@@ -81,7 +86,9 @@ def _parsed(args: Sequence[str]) -> Callable[[], None] | int:
     for handler in logging.getLogger().handlers:
         handler.setFormatter(_Lines("vsr: %(message)s"))
     command = partial(COMMANDS[options.command], chosen)
-    return command if options.command in _ENDS_ITSELF else partial(_ended_in_time, command)
+    if options.command in _ENDS_ITSELF:
+        return command, nullcontext()
+    return command, ended_after(_GRACE_SECONDS, _end_now)
 
 
 def _run_data(step: str, args: Sequence[str]) -> int:
@@ -92,11 +99,6 @@ def _run_data(step: str, args: Sequence[str]) -> int:
         return run_command(step, args)
     except SystemExit as end:
         return int(end.code or 0)
-
-
-def _ended_in_time(command: Callable[[], None]) -> None:
-    with ended_after(_GRACE_SECONDS, _end_now):
-        command()
 
 
 def _end_now() -> None:

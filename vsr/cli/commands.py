@@ -37,7 +37,7 @@ def _upscale(options: Namespace) -> None:
     if batch is None and options.report:
         from vsr.jobs.report import upscale_with_report
 
-        print(upscale_with_report(*_film(options), progress=show_progress))
+        print(printable(str(upscale_with_report(*_film(options), progress=show_progress))))
         return
     if batch is None:
         print(printable(str(upscale(*_film(options), progress=show_progress))))

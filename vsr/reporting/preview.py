@@ -22,8 +22,7 @@ def write_preview(films: Sequence[Film], *, page: Path, picture: Path, title: st
     """
     shown = Films.of(films)
     watch = Watch(shown, row=shown.size[1] // 2)
-    for _ in watch.frames():
-        pass
+    watch.see_all()
     rows = [list(_crops(shown, moment)) for moment in watch.moments]
     write_atomically(picture, encode_png(crop_rows(rows)))
     boxes = crops_of_difference(watch.main.frames)

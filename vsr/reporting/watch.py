@@ -4,6 +4,7 @@ Its memory does not grow with the films: a few moments, and at most `LONGEST` en
 and figure.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -87,6 +88,10 @@ class Watch:
             raise InputError(
                 f"frame {self._wanted} does not exist: the films have {self.count} frames"
             )
+
+    def see_all(self) -> None:
+        """Take note of all frames, which nobody else needs."""
+        deque(self.frames(), maxlen=0)
 
     @property
     def moments(self) -> list[Moment]:

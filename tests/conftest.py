@@ -62,6 +62,12 @@ def moving_pictures() -> Iterator[np.ndarray]:
         yield np.stack(channels, axis=-1).astype(np.uint8)
 
 
+def two_shots() -> np.ndarray:
+    """Moving pictures, and their negatives upside down, `t h w 3`; the second begins at 10."""
+    shot = np.stack(list(moving_pictures()))
+    return np.concatenate([shot, 255 - shot[:6, ::-1]])
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a whole model of the embedded one's kind, with few channels; not trained."""

@@ -8,6 +8,7 @@ import av
 import numpy as np
 import pytest
 
+from tests.decoded import pixels, times
 from tests.video.reading.test_deinterlace import interlaced
 from vsr.cli import main
 from vsr.config import NO_MODEL, UpscaleConfig
@@ -39,16 +40,6 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
-
-
-def pixels(path: Path) -> np.ndarray:
-    with av.open(str(path)) as container:
-        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
-
-
-def times(path: Path) -> list[Fraction]:
-    with av.open(str(path)) as container:
-        return [frame.pts * frame.time_base for frame in container.decode(video=0)]
 
 
 def test_a_restored_film_has_its_size_and_its_times(tmp_path: Path, film: Path) -> None:

@@ -6,6 +6,7 @@ import av
 import numpy as np
 import pytest
 
+from tests.decoded import pixels
 from tests.networks import compact, saved
 from vsr.config import UpscaleConfig
 from vsr.errors import ConfigError, InputError, ModelError
@@ -22,11 +23,6 @@ def config(texture: Path | str, **options) -> UpscaleConfig:
     return UpscaleConfig(texture=str(texture), **{**given, **options})
 
 
-def frames(path: Path) -> np.ndarray:
-    with av.open(str(path)) as film:
-        return np.stack([frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)])
-
-
 def test_frames_do_not_depend_on_the_length_of_clips(
     source: Path, network: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -35,9 +31,9 @@ def test_frames_do_not_depend_on_the_length_of_clips(
     assert "texture was drawn on" in caplog.text
     upscale(source, tmp_path / "b.mkv", config(network, max_clip_frames=7))
     upscale(source, tmp_path / "plain.mkv", config("none"))
-    first = frames(tmp_path / "a.mkv")
-    assert np.array_equal(first, frames(tmp_path / "b.mkv"))
-    assert not np.array_equal(first, frames(tmp_path / "plain.mkv"))
+    first = pixels(tmp_path / "a.mkv")
+    assert np.array_equal(first, pixels(tmp_path / "b.mkv"))
+    assert not np.array_equal(first, pixels(tmp_path / "plain.mkv"))
 
 
 class _Interrupted:
@@ -74,14 +70,14 @@ def test_pictures_by_hand_change_the_frames_around_them(source: Path, tmp_path: 
     folder = tmp_path / "pictures"
     folder.mkdir()
     upscale(source, tmp_path / "plain.mkv", config("none"))
-    plain = frames(tmp_path / "plain.mkv")
+    plain = pixels(tmp_path / "plain.mkv")
     rng = np.random.default_rng(0)
     bold = plain[2].astype(int) + rng.integers(-40, 40, (*plain[2].shape[:2], 1))
     av.VideoFrame.from_ndarray(bold.clip(0, 255).astype(np.uint8), format="rgb24").to_image().save(
         folder / "000002.png"
     )
     upscale(source, tmp_path / "out.mkv", config(folder))
-    changed = np.abs(frames(tmp_path / "out.mkv").astype(int) - plain).mean(axis=(1, 2, 3))
+    changed = np.abs(pixels(tmp_path / "out.mkv").astype(int) - plain).mean(axis=(1, 2, 3))
     assert changed[:4].min() > 1
 
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from tests.decoded import pixels, times
 from vsr.config import UpscaleConfig
 from vsr.errors import InputError, ModelError
 from vsr.jobs.progress import Advance
@@ -42,16 +43,6 @@ def cut_off(tmp_path: Path, source: Path) -> Path:
     data = whole.read_bytes()
     path.write_bytes(data[: 9 * len(data) // 10])
     return path
-
-
-def pixels(path: Path) -> np.ndarray:
-    with av.open(str(path)) as container:
-        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
-
-
-def times(path: Path) -> list[Fraction]:
-    with av.open(str(path)) as container:
-        return [frame.pts * frame.time_base for frame in container.decode(video=0)]
 
 
 def audio_packets(path: Path) -> list[bytes]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.conftest import moving_pictures
+from tests.conftest import two_shots
 from tests.networks import compact, saved
 from vsr.checkpoints.load import load_pipeline
 from vsr.config import UpscaleConfig
@@ -24,9 +24,7 @@ def pipe(tiny_model: Path) -> VideoUpscalePipeline:
 
 @pytest.fixture(scope="module")
 def frames() -> np.ndarray:
-    """Two shots: moving pictures, and their negatives upside down."""
-    shot = np.stack(list(moving_pictures()))
-    return np.concatenate([shot, 255 - shot[:6, ::-1]])
+    return two_shots()
 
 
 @pytest.fixture(scope="module")

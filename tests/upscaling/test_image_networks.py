@@ -3,11 +3,11 @@
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 import torch
 
+from tests.decoded import pixels
 from tests.networks import compact, saved, swinir
 from vsr.cli import main
 from vsr.config import UpscaleConfig
@@ -19,11 +19,6 @@ from vsr.upscaling.load import load_upscaler
 from vsr.upscaling.sizes import Size
 from vsr.video.reading.clips import Clip
 from vsr.video.reading.reader import Frame
-
-
-def pixels(path: Path) -> np.ndarray:
-    with av.open(str(path)) as container:
-        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from tests.decoded import pixels
 from vsr.cli import main
 from vsr.config import UpscaleConfig
 from vsr.jobs.job import Job
@@ -41,11 +41,6 @@ def _config(network: Path, clip_frames: int = 3) -> UpscaleConfig:
     )
 
 
-def _pixels(path: Path) -> np.ndarray:
-    with av.open(str(path)) as container:
-        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
-
-
 def test_clips_of_a_job_are_those_of_the_pipeline(tmp_path, source, network):
     report = upscale(source, tmp_path / "out.mkv", _config(network))
     assert (report.frames, str(report.size)) == (10, "128x96")
@@ -53,7 +48,7 @@ def test_clips_of_a_job_are_those_of_the_pipeline(tmp_path, source, network):
     with VideoReader(source) as reader:
         small = [frame.pixels for frame in reader]
     expected = np.stack(list(pipe.upscale(small, max_clip_frames=3)))
-    assert np.array_equal(_pixels(report.output), expected)
+    assert np.array_equal(pixels(report.output), expected)
 
 
 def test_a_stopped_run_goes_on_to_the_same_bytes(tmp_path, source, network, monkeypatch):

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import vsr
-from tests.conftest import moving_pictures
+from tests.conftest import moving_pictures, two_shots
+from tests.decoded import pixels
 from vsr.checkpoints.load import load_pipeline
 from vsr.config import UpscaleConfig
 from vsr.errors import ConfigError, InputError
@@ -32,9 +33,7 @@ def pipe(tiny_model: Path) -> VideoUpscalePipeline:
 
 @pytest.fixture(scope="module")
 def frames() -> np.ndarray:
-    """Two shots: moving pictures, and their negatives upside down."""
-    shot = np.stack(list(moving_pictures()))
-    return np.concatenate([shot, 255 - shot[:6, ::-1]])
+    return two_shots()
 
 
 @pytest.fixture(scope="module")
@@ -45,13 +44,12 @@ def batch(tiny_model: Path, frames: np.ndarray, tmp_path_factory: pytest.TempPat
         stream = container.add_stream("ffv1", rate=25)
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt, stream.time_base = "bgr0", Fraction(1, 25)
-        for pixels in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        for picture in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))
     model = replace(CONFIG, model=str(tiny_model), device="cpu", dtype="float32", lossless=True)
     report = vsr.upscale(folder / "in.mkv", folder / "out.mkv", model)
-    with av.open(str(report.output)) as container:
-        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+    return pixels(report.output)
 
 
 def in_groups(frames: np.ndarray, sizes: list[int]) -> Iterator[np.ndarray]:

@@ -1,13 +1,13 @@
 """Optical flow between neighbouring frames, and the change that motion does not explain."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vsr.evaluation.meters import Picture
+from vsr.ops.dis import DenseSearch
 
 _ALPHA1, _ALPHA2 = 0.01, 0.5  # Sundaram et al. 2010, eq. 5
 
@@ -34,17 +34,17 @@ class MotionEstimator:
     """Flow by OpenCV's DIS, preset medium, on luma, with a check of the way back."""
 
     def __init__(self) -> None:
-        preset = cv2.DISOPTICAL_FLOW_PRESET_MEDIUM
-        self._search: Any = cv2.DISOpticalFlow.create(preset)
+        self._search = DenseSearch()
 
     def __call__(self, frame: Picture, before: Picture) -> Motion:
         """Return the motion from `frame` back to the frame before it.
 
         A place is valid if it stays inside the frame and |f + b|^2 < 0.01 (|f|^2 + |b|^2) + 0.5.
         """
-        now, then = (cv2.cvtColor(one, cv2.COLOR_RGB2GRAY) for one in (frame, before))
-        back: Field = self._search.calc(now, then, None)
-        forth: Field = self._search.calc(then, now, None)
+        now, then = (
+            np.asarray(cv2.cvtColor(one, cv2.COLOR_RGB2GRAY), np.uint8) for one in (frame, before)
+        )
+        back, forth = self._search(now, then), self._search(then, now)
         h, w = back.shape[:2]
         x = np.arange(w, dtype=np.float32)[None] + back[..., 0]
         y = np.arange(h, dtype=np.float32)[:, None] + back[..., 1]

@@ -3,9 +3,8 @@
 import logging
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args
+from typing import Protocol, cast, get_args
 
-import cv2
 import numpy as np
 import torch
 from einops import rearrange
@@ -16,15 +15,11 @@ from torch import Tensor
 from vsr.config import Flow, nearest
 from vsr.errors import ConfigError, ModelError
 from vsr.models.raft import RaftFlow, cached_raft, raft_weights
+from vsr.ops.dis import DenseSearch, DisPreset
 from vsr.ops.flow import Flows, no_flows
 
 _log = logging.getLogger(__name__)
 
-DisPreset = Literal["ultrafast", "fast", "medium"]
-
-# DIS matches patches of 8 pixels at 1/4 (preset medium: 1/2) and below; on wide frames less than
-# 8 * 4 pixels high OpenCV 5.0 picks a level without a single patch and dies of a memory fault.
-_DIS_MIN_SIZE = 32
 _FINEST, _REFINEMENTS = 0, 15
 """Finest scale and variational iterations of fine DIS; the presets stop at half the size."""
 
@@ -54,9 +49,11 @@ class DisFlow:
     ) -> None:
         if preset not in get_args(DisPreset):
             raise ConfigError(f"unknown DIS {preset = }, allowed are {get_args(DisPreset)}")
-        # OpenCV keeps an initial flow for later calls without one: they get a search of their own
-        self._search, self._continued = (
-            _dis(preset, fine=fine, smoothness=smoothness) for _ in range(2)
+        self._search = DenseSearch(
+            cast("DisPreset", preset),
+            finest_scale=_FINEST if fine else None,
+            iterations=_REFINEMENTS if fine else None,
+            smoothness=smoothness,
         )
 
     def __call__(self, frames: Float[Tensor, "b 3 t h w"]) -> Flows:
@@ -85,25 +82,9 @@ class DisFlow:
         target: NDArray[np.uint8],
         initial: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
-        h, w = source.shape
-        margin = ((0, max(0, _DIS_MIN_SIZE - h)), (0, max(0, _DIS_MIN_SIZE - w)))
-        padded = [np.pad(image, margin, mode="edge") for image in (source, target)]
-        if initial is None:
-            flow: Any = self._search.calc(padded[0], padded[1], None)  # type: ignore[call-overload]
-        else:
-            begin = np.pad(rearrange(initial, "two h w -> h w two"), (*margin, (0, 0)), mode="edge")
-            flow = self._continued.calc(padded[0], padded[1], np.ascontiguousarray(begin))
-        return rearrange(np.asarray(flow[:h, :w], np.float32), "h w two -> two h w").copy()
-
-
-def _dis(preset: str, *, fine: bool, smoothness: float | None) -> cv2.DISOpticalFlow:
-    search = cv2.DISOpticalFlow.create(getattr(cv2, f"DISOPTICAL_FLOW_PRESET_{preset.upper()}"))
-    if fine:
-        search.setFinestScale(_FINEST)
-        search.setVariationalRefinementIterations(_REFINEMENTS)
-    if smoothness is not None:
-        search.setVariationalRefinementAlpha(smoothness)
-    return search
+        begin = None if initial is None else rearrange(initial, "two h w -> h w two")
+        flow = rearrange(self._search(source, target, begin), "h w two -> two h w")
+        return np.ascontiguousarray(flow)
 
 
 def flow_estimator(

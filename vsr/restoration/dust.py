@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
+from vsr.ops.dis import DenseSearch
 from vsr.restoration.images import Image, Luma, as_bytes, luma_of, sampled
 
 Flow = Float[np.ndarray, "h w 2"]
@@ -56,13 +57,11 @@ def flows_between(before: Luma, after: Luma) -> tuple[Flow, Flow]:
 
     A median hides most of the dust from it.
     """
-    first, second = (cv2.medianBlur(as_bytes(luma), 5) for luma in (before, after))
-    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    there, back = (
-        np.asarray(search.calc(*pair, None), np.float32)  # type: ignore[call-overload]
-        for pair in ((first, second), (second, first))
+    first, second = (
+        np.asarray(cv2.medianBlur(as_bytes(luma), 5), np.uint8) for luma in (before, after)
     )
-    return there, back
+    search = DenseSearch()
+    return search(first, second), search(second, first)
 
 
 def joined(first: Flow, second: Flow) -> Flow:

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from vsr.ops.dis import DenseSearch
 from vsr.restoration.images import Image, Luma, as_bytes, reduced, sampled
 from vsr.restoration.paths import Path, noise_of, smooth_at
 
@@ -38,7 +39,7 @@ class Change:
     field: Float[np.ndarray, "rows columns"]
 
 
-def brightness_image(luma: Luma) -> Luma:
+def brightness_image(luma: Luma) -> Float[np.ndarray, "h2 w2"]:
     """Return the small picture whose brightness is compared."""
     return reduced(luma, _SIDE)
 
@@ -50,8 +51,7 @@ def change_between(before: Luma, after: Luma) -> Change:
     vanishes does not count.
     """
     pair = as_bytes(before), as_bytes(after)
-    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    flow = np.asarray(search.calc(*_matched(*pair), None), np.float32)  # type: ignore[call-overload]
+    flow = DenseSearch("fast")(*_matched(*pair))
     moved = sampled(np.asarray(cv2.GaussianBlur(after, (0, 0), 1.0), np.float32), flow)
     before = np.asarray(cv2.GaussianBlur(before, (0, 0), 1.0), np.float32)
     valid = (np.minimum(before, moved) > _DARK) & (np.maximum(before, moved) < _BRIGHT)
@@ -82,7 +82,7 @@ def _field(ratio: Float[np.ndarray, "h w"], alike: NDArray[np.bool_]) -> np.ndar
         for j in range(_GRID[1]):
             cell = slice(rows[i], rows[i + 1]), slice(columns[j], columns[j + 1])
             seen = alike[cell]
-            if seen.mean() >= _LEAST_SHARE:
+            if seen.size and seen.mean() >= _LEAST_SHARE:
                 field[i, j] = np.median(ratio[cell][seen]) * min(1.0, 2 * seen.mean())
     return field
 

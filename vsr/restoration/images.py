@@ -36,7 +36,7 @@ def as_bytes(luma: Luma) -> NDArray[np.uint8]:
     return np.rint(np.clip(luma, 0, 1) * 255).astype(np.uint8)
 
 
-def reduced(luma: Luma, longest: int) -> Luma:
+def reduced(luma: Luma, longest: int) -> Float[np.ndarray, "h2 w2"]:
     """Return the luma by areas, with its longer side at most `longest` pixels."""
     h, w = luma.shape
     share = longest / max(h, w)

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vsr.errors import ConfigError
+from vsr.ops.dis import DenseSearch
 from vsr.training.data.keyed_shards import (
     ANCHORS,
     BEFORE,
@@ -264,11 +265,11 @@ def _signed(pixels: Tensor) -> Tensor:
 
 
 def _dis(source: np.ndarray, target: np.ndarray) -> Planes:
-    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    search.setFinestScale(0)
-    grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (source, target)]
-    flow = search.calc(grey[0], grey[1], None)  # type: ignore[call-overload]
-    return np.ascontiguousarray(np.asarray(flow, np.float32).transpose(2, 0, 1))
+    grey = [
+        np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8) for image in (source, target)
+    ]
+    flow = DenseSearch(finest_scale=0)(grey[0], grey[1])
+    return np.ascontiguousarray(flow.transpose(2, 0, 1))
 
 
 def _warped_large(key: np.ndarray, flow: Planes) -> np.ndarray:

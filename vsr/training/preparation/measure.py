@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from vsr.ops.dis import DenseSearch
 from vsr.training.data.manifest import Bars
 
 Picture = UInt8[np.ndarray, "h w 3"]
@@ -32,11 +33,11 @@ def motion(pairs: Sequence[tuple[Picture, Picture]]) -> float:
 
     The pairs are reduced to 256 pixels, where DIS resolves about 1 per mille.
     """
-    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    search = DenseSearch("fast")
     lengths: list[float] = []
     for pair in pairs:
         first, second = (_reduced(_luma(frame), _FLOW_SIDE) for frame in pair)
-        flow = np.asarray(search.calc(first, second, np.zeros((*first.shape, 2), np.float32)))
+        flow = search(first, second, np.zeros((*first.shape, 2), np.float32))
         lengths.append(float(np.hypot(flow[..., 0], flow[..., 1]).mean()) / max(first.shape))
     return 1000 * float(np.mean(lengths))
 

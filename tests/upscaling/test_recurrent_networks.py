@@ -81,7 +81,7 @@ def test_it_is_upscaled_by_fine_flow_whatever_the_device_has(source, network):
     config = _config(network)
     model = ConfiguredModel(config)
     upscaler = model.load(Job.of(source, None, config).size, NullTimer())
-    search = upscaler.pipeline.flow_estimator._search
+    search = upscaler.pipeline.flow_estimator._search._search
     assert (search.getFinestScale(), search.getVariationalRefinementIterations()) == (0, 15)
 
 

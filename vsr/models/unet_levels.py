@@ -165,11 +165,8 @@ class Level(CheckpointMixin, nn.Module):
 
     def forward(self, x: Tensor, time: Tensor, context: AttentionContext) -> Tensor:
         """The map after all layers, before it is resampled."""
-        if self.sees_frames_alone and is_too_large_at_once(x):
-            return by_frames(partial(self._layers, time=time, context=context), x)
-        return self._layers(x, time, context)
-
-    def _layers(self, x: Tensor, time: Tensor, context: AttentionContext) -> Tensor:
+        if self.sees_frames_alone and x.shape[2] > 1 and is_too_large_at_once(x):
+            return by_frames(partial(self.forward, time=time, context=context), x)
         for index, resnet in enumerate(self.resnets):
             x = self.checkpointed(resnet)(x, time)
             if self.attentions is not None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import product
 
 import torch
 from jaxtyping import Float, Int
@@ -63,35 +64,29 @@ class ClipPredictor:
         self, latents: Float[Tensor, "1 c t h w"], timestep: Tensor
     ) -> Float[Tensor, "1 c t h w"]:
         """Returns the blended prediction, in the type of `latents`."""
-        text = self.guidance.text_at(float(timestep) / self.train_timesteps)
-        if len(self.segments) == len(self.tiles) == 1:
-            # nothing to blend, and no map to blend it in: the largest of all
-            return self._output(latents, timestep, text, slice(None), self.tiles[0])
-        blended = torch.zeros_like(latents)
-        for segment in self.segments:
+        memory = self._memory(self.guidance.text_at(float(timestep) / self.train_timesteps))
+        blended: Tensor | None = None
+        for segment, tile in product(self.segments, self.tiles):
             span = slice(segment.start, segment.stop)
-            frame_weights = latents.new_tensor(segment.weights).view(-1, 1, 1)
-            for tile in self.tiles:
-                part = frame_weights * self._output(latents, timestep, text, span, tile)
-                if len(self.tiles) > 1:
-                    part = part * tile.weights(part)
-                tile.crop(blended[:, :, span]).add_(part)
+            with self.timer("U-Net"):
+                output = self.unet(
+                    tile.crop(latents[:, :, span]).to(self.unet.dtype),
+                    timestep,
+                    low_res=tile.crop(self.noisy[:, :, span]),
+                    class_labels=self.level,
+                    encoder_hidden_states=memory,
+                    frame_window=self.frame_window,
+                ).sample
+            part = self.guidance.combine(output.to(latents.dtype))
+            if len(self.segments) == len(self.tiles) == 1:
+                return part  # nothing to blend, and no map to blend it in: the largest of all
+            part = latents.new_tensor(segment.weights).view(-1, 1, 1) * part
+            if len(self.tiles) > 1:
+                part = part * tile.weights(part)
+            blended = torch.zeros_like(latents) if blended is None else blended
+            tile.crop(blended[:, :, span]).add_(part)
+        assert blended is not None, "a clip has a segment and a tile"
         return blended
-
-    def _output(
-        self, latents: Tensor, timestep: Tensor, text: Tensor | None, span: slice, tile: Tile
-    ) -> Tensor:
-        """The prediction for a segment and a tile, in the type of `latents`."""
-        with self.timer("U-Net"):
-            output = self.unet(
-                tile.crop(latents[:, :, span]).to(self.unet.dtype),
-                timestep,
-                low_res=tile.crop(self.noisy[:, :, span]),
-                class_labels=self.level,
-                encoder_hidden_states=self._memory(text),
-                frame_window=self.frame_window,
-            ).sample
-        return self.guidance.combine(output.to(latents.dtype))
 
     def _memory(self, text: Tensor | None) -> TextMemory | None:
         if text is None:

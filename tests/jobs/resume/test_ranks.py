@@ -94,6 +94,22 @@ def test_ranks_whose_rank_0_died_say_so(tmp_path: Path, film: Path) -> None:
     assert f"rank 0 (process {victim.pid} on" in error
 
 
+def test_killed_while_the_work_is_removed_ranks_find_the_output_whole(
+    tmp_path: Path, film: Path, whole: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, log = tmp_path / "out.mp4", tmp_path / "log"
+    with monkeypatch.context() as patched:
+        patched.setattr("vsr.jobs.resume.run_folder.delete_work", lambda folder: None)
+        upscale(film, output, CONFIG, model=EchoModel())
+    assert (tmp_path / "out.mp4.vsr.old" / "joined.json").exists()
+    running = [start(film, output, "--log", str(log), rank=rank, world=2) for rank in (0, 1)]
+    for process in running:
+        assert "is whole" in finish(process)
+    assert not log.exists(), "nothing is made again"
+    assert output.read_bytes() == whole
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+
+
 def test_a_rank_that_never_comes_is_named(
     tmp_path: Path, film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

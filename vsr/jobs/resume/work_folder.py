@@ -130,8 +130,18 @@ class WorkFolder(RunFolder):
 
     @property
     def is_joined(self) -> bool:
-        """Return whether the output is whole, and only this folder was left by a crash."""
-        return self.is_gone or _is_joined(self.path, self._output)
+        """Return whether the output is whole, and a crash has left only what is to be removed."""
+        return self.is_gone or any(_is_joined(folder, self._output) for folder in self._places())
+
+    def remove(self) -> None:
+        """Remove the folder; a proof that an earlier run left at the other name goes last."""
+        _, removed = self._places()
+        if not self.is_gone and _is_joined(removed, self._output):
+            self.write(JOINED, _facts(self._output))
+        super().remove()
+
+    def _places(self) -> tuple[Path, Path]:
+        return self.path, removed_path(self._output)
 
     def _shot(self, first: int) -> Path:
         return self.path / f"{first:08d}"

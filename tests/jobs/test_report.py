@@ -72,11 +72,13 @@ def test_warnings_of_the_run_are_on_the_page(
     assert "nothing to see" not in page
 
 
-def test_a_report_on_many_films_is_refused(
-    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_report_on_many_films_has_an_index(
+    source: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "films"
     folder.mkdir()
     (folder / "a.mp4").write_bytes(source.read_bytes())
-    assert main(["upscale", str(folder), str(tmp_path / "out"), "--report"]) == 2
-    assert "--report is for one film" in capsys.readouterr().err
+    options = ["--report", "--model", str(tiny_model), "--device", "cpu", "--dtype", "float32"]
+    assert main(["upscale", str(folder), str(tmp_path / "out"), *options]) == 0
+    assert "report.html" in capsys.readouterr().out
+    assert (tmp_path / "out" / "a_x4.report.html").exists()

@@ -43,7 +43,12 @@ def _upscale(options: Namespace) -> None:
         print(printable(str(upscale(*_film(options), progress=show_progress))))
         return
     if options.report:
-        raise ConfigError("--report is for one film; use it on the films one by one")
+        from vsr.jobs.batch_report import upscale_batch_with_report
+
+        reported = upscale_batch_with_report(batch, config, progress=show_progress)
+        print(printable(str(reported)))
+        reported.report.check()
+        return
     report = upscale_batch(batch, config, progress=show_progress)
     print(printable(str(report)))
     report.check()

@@ -4,6 +4,7 @@ import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from vsr import __version__
 from vsr.config import UpscaleConfig
@@ -25,6 +26,23 @@ from vsr.video.probe import probe
 _log = logging.getLogger(__name__)
 
 
+class UpscaleFilm(Protocol):
+    """Upscales one film of a batch, as `upscale` does."""
+
+    def __call__(
+        self,
+        source: Path,
+        output: Path | None,
+        config: UpscaleConfig | None,
+        *,
+        model: Model | None,
+        progress: ShowProgress,
+        ranks: Ranks | None,
+    ) -> UpscaleReport:
+        """Return the report of the film."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class BatchReport:
     """The films that are done, those whose output existed, and those that failed."""
@@ -36,7 +54,7 @@ class BatchReport:
     def __str__(self) -> str:
         lines = [str(report) for report in self.done]
         lines += [f"skipped {film.source}: {film.output} exists" for film in self.skipped]
-        lines += [f"FAILED {film.source}: {_one_line(e)}" for film, e in self.failed]
+        lines += [f"FAILED {film.source}: {one_line(e)}" for film, e in self.failed]
         counts = f"{len(self.done)} of {self._total} done"
         counts += f", {len(self.skipped)} skipped" if self.skipped else ""
         counts += f", {len(self.failed)} failed" if self.failed else ""
@@ -62,6 +80,7 @@ def upscale_batch(
     model: Model | None = None,
     progress: ShowProgress = no_progress,
     ranks: Ranks | None = None,
+    upscale_film: UpscaleFilm = upscale,
 ) -> BatchReport:
     """Upscale all films of a batch; one that fails does not stop the others.
 
@@ -93,7 +112,7 @@ def upscale_batch(
                 _log.info("film %d of %d: %s", index + 1, len(films), film.source)
                 folder.note_begun(film)
                 done.append(
-                    upscale(
+                    upscale_film(
                         film.source, film.output, config,
                         model=model, ranks=film_ranks,
                         progress=in_batch(progress, clock.place(index)),
@@ -103,7 +122,7 @@ def upscale_batch(
                 clock.note_made(index)
             # A batch's one boundary: no error of a library may end a night's work.
             except Exception as error:
-                _log.error("%s: %s", film.source, _one_line(error))
+                _log.error("%s: %s", film.source, one_line(error))
                 _log.debug("%s", film.source, exc_info=error)
                 failed.append((film, error))
     return BatchReport(tuple(done), tuple(failed), tuple(skipped))
@@ -125,7 +144,8 @@ def _earlier_report(film: BatchFilm) -> UpscaleReport:
     return UpscaleReport(film.output, 0, Size(info.height, info.width), 0)
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """Return the message of an error in one line, with its kind where it is not ours."""
     if isinstance(error, OSError):
         error = explained_os_error(error)
     text = " ".join(str(error).split())

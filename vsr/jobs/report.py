@@ -1,7 +1,7 @@
 """A run with a page about it: settings, times, shots, warnings, streams, and how it looks."""
 
 import logging
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -45,33 +45,48 @@ def upscale_with_report(
     """
     config = config or UpscaleConfig()
     timer = StageTimer()
-    with _warnings() as lines:
+    with run_warnings() as lines:
         report = upscale(source, output, config, timer=timer, progress=progress)
     if launched_ranks().rank:
         return ReportedRun(report, None)
-    job = Job.of(source, report.output, config)
+    page = report_path(report.output)
+    write_report(Job.of(source, report.output, config), report, page, timer.seconds, lines)
+    return ReportedRun(report, page)
+
+
+def report_path(output: Path) -> Path:
+    """Return the page beside an output."""
+    return output.with_name(f"{output.stem}.report.html")
+
+
+def write_report(
+    job: Job,
+    report: UpscaleReport,
+    page: Path,
+    seconds: Mapping[str, float],
+    warnings: Sequence[str],
+) -> None:
+    """Write the page of a run; `seconds` are those of its stages. OutputError if that fails."""
     facts = RunFacts(
         rows=list(_rows(job, report)),
-        seconds=timer.seconds,
+        seconds=seconds,
         shots=_from_start(report.shots),
         streams=list(_streams(job)),
-        warnings=lines,
+        warnings=warnings,
     )
     films = (
-        Film(job.info, source.name, job.reader),
+        Film(job.info, job.source.name, job.reader),
         replace(Film.of(report.output), name=report.output.name),
     )
-    page = report.output.with_name(f"{report.output.stem}.report.html")
     try:
         write_run_page(films, page, facts, title=f"Report on {report.output.name}")
     except OSError as error:
         raise OutputError(f"{page} cannot be written: {error.strerror or error}") from error
-    return ReportedRun(report, page)
 
 
 @contextmanager
-def _warnings() -> Generator[list[str]]:
-    """Collect the warnings of the run, each once."""
+def run_warnings() -> Generator[list[str]]:
+    """Collect the warnings of a run, each once."""
     lines: list[str] = []
 
     class Collector(logging.Handler):

@@ -1,0 +1,175 @@
+"""A batch with a page about each film, and an index page of all."""
+
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vsr.config import UpscaleConfig
+from vsr.errors import InputError, OutputError, VsrError
+from vsr.jobs.batch import BatchReport, one_line, upscale_batch
+from vsr.jobs.films import Batch
+from vsr.jobs.job import Job
+from vsr.jobs.model import Model
+from vsr.jobs.progress import ShowProgress, no_progress
+from vsr.jobs.report import report_path, run_warnings, write_report
+from vsr.jobs.upscale import UpscaleReport, upscale
+from vsr.reporting.batch_page import FilmEntry, write_batch_page
+from vsr.reporting.films import Picture
+from vsr.runtime.launcher import Ranks, launched_ranks
+from vsr.runtime.timing import StageTimer
+from vsr.video.images import upright
+from vsr.video.pixels import as_uint8
+from vsr.video.probe import probe
+from vsr.video.reading.reader import VideoReader
+
+_log = logging.getLogger(__name__)
+
+INDEX = "report.html"
+"""The index in the folder of the outputs; that of a list lies beside it, under its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedBatch:
+    """The result of a batch, and its index page."""
+
+    report: BatchReport
+    index: Path
+
+    def __str__(self) -> str:
+        return f"{self.report}\nreport: {self.index}"
+
+
+def upscale_batch_with_report(
+    batch: Batch,
+    config: UpscaleConfig | None = None,
+    *,
+    model: Model | None = None,
+    progress: ShowProgress = no_progress,
+    ranks: Ranks | None = None,
+) -> ReportedBatch:
+    """Upscale as `upscale_batch` does, and write a page about each film and an index.
+
+    A page that cannot be made fails no film: the log and the index say why. Films that an earlier
+    run has made get a page too, if they have none.
+    """
+    ranks, config = ranks or launched_ranks(), config or UpscaleConfig()
+    pages = _Pages(batch, config)
+    with run_warnings() as lines:
+        report = upscale_batch(
+            batch, config, model=model, progress=progress, ranks=ranks, upscale_film=pages.upscale
+        )
+        pages.write_missing(report.done)
+    index = _index_path(batch)
+    films = list(pages.entries(report, index.parent))
+    try:
+        summary = str(report).splitlines()[-1]
+        title = f"Report on {batch.place.name}"
+        write_batch_page(index, films, lines, title=title, summary=summary)
+    except OSError as error:
+        raise OutputError(f"{index} cannot be written: {error.strerror or error}") from error
+    return ReportedBatch(report, index)
+
+
+@dataclass(slots=True)
+class _Pages:
+    """The pages of the films, by output; `failed` says why one could not be made."""
+
+    batch: Batch
+    config: UpscaleConfig
+    failed: dict[Path, str] = field(default_factory=dict[Path, str])
+
+    def upscale(
+        self,
+        source: Path,
+        output: Path | None,
+        config: UpscaleConfig | None,
+        *,
+        model: Model | None,
+        progress: ShowProgress,
+        ranks: Ranks | None,
+    ) -> UpscaleReport:
+        """Upscale a film and write its page, unless another rank joins the film."""
+        timer = StageTimer()
+        with run_warnings() as lines:
+            report = upscale(
+                source, output, config, model=model, timer=timer, progress=progress, ranks=ranks
+            )
+        if ranks is None or not ranks.rank:
+            self._write(source, report, timer.seconds, lines)
+        return report
+
+    def write_missing(self, reports: Sequence[UpscaleReport]) -> None:
+        """Write the pages of films that an earlier run has made without one."""
+        sources = {film.output: film.source for film in self.batch.films}
+        for report in reports:
+            if report.output not in self.failed and not self._page(report.output).exists():
+                self._write(sources[report.output], report, {}, ())
+
+    def entries(self, report: BatchReport, folder: Path) -> Iterator[FilmEntry]:
+        """Yield the entry of each film of the batch, with links relative to `folder`."""
+        states = dict(self._states(report))
+        for film in self.batch.films:
+            page = self._page(film.output)
+            state = states.get(film.output, "another rank has it")
+            if film.output in self.failed:
+                state += f"; no page: {self.failed[film.output]}"
+            link = None
+            if page.exists() and film.output.exists():
+                link = Path(os.path.relpath(page, folder)).as_posix()
+            picture = _picture(film.output) if film.output.exists() else None
+            yield FilmEntry(str(film.source), state, link, picture)
+
+    def _write(
+        self,
+        source: Path,
+        report: UpscaleReport,
+        seconds: Mapping[str, float],
+        warnings: Sequence[str],
+    ) -> None:
+        page = self._page(report.output)
+        try:
+            job = Job.of(source, report.output, self.config)
+            write_report(job, report, page, seconds, warnings)
+        except (VsrError, OSError) as error:
+            self.failed[report.output] = one_line(error)
+            _log.warning("%s has no page: %s", report.output, one_line(error))
+
+    def _page(self, output: Path) -> Path:
+        """The page of an output; its name has the ending where two outputs differ in that alone."""
+        page = report_path(output)
+        pages = [report_path(film.output) for film in self.batch.films]
+        return page if pages.count(page) < 2 else output.with_name(f"{output.name}.report.html")
+
+    def _states(self, report: BatchReport) -> Iterator[tuple[Path, str]]:
+        for done in report.done:
+            yield done.output, _state(done)
+        for film in report.skipped:
+            yield film.output, "skipped: the output exists"
+        for film, error in report.failed:
+            yield film.output, f"failed: {one_line(error)}"
+
+
+def _state(report: UpscaleReport) -> str:
+    if not report.frames:
+        return f"{report.size}, made by an earlier run"
+    speed = report.frames / report.seconds
+    return f"{report.size}, {report.frames} frames in {report.seconds:.1f} s ({speed:.2f} frames/s)"
+
+
+def _index_path(batch: Batch) -> Path:
+    if batch.folder is not None:
+        return batch.folder / INDEX
+    return batch.place.with_name(f"{batch.place.stem}.{INDEX}")
+
+
+def _picture(output: Path) -> Picture | None:
+    """A frame of the middle of an output; None where it cannot be read."""
+    try:
+        info = probe(output)
+        with VideoReader(info, start=(info.duration or 0) / 2, tolerant=True) as reader:
+            frame = next(iter(reader), None)
+    except (InputError, OSError):
+        return None
+    return None if frame is None else as_uint8(upright(frame.pixels, info.rotation))

@@ -2,6 +2,8 @@
 
     pip install scikit-image ".[data]" && python data_prep/make_sample.py vsr/assets/sample.mp4
 
+Without the sample, `--truth FILE.mkv` writes the large frames, lossless, as the ground truth for
+`vsr benchmark`.
 The photographs come inside the scikit-image wheel: the portrait of Eileen Collins (NASA, public
 domain), the cat Chelsea (Stefan van der Walt, CC0) and the cup of coffee (Rachel Michetti, CC0).
 """
@@ -30,13 +32,18 @@ SHOTS = (
 
 def draw_frames(folder: Path) -> list[np.ndarray]:
     rng = np.random.default_rng(0)
+    return [degrade(frame, rng) for frame in draw_large_frames(folder)]
+
+
+def draw_large_frames(folder: Path) -> list[np.ndarray]:
+    """The frames before they are made small."""
     frames = []
     for name, first, last in SHOTS:
         photo = cv2.cvtColor(cv2.imread(str(folder / name)), cv2.COLOR_BGR2RGB)
         count = RATE * SECONDS_A_SHOT
         for share in np.linspace(0, 1, count):
             x, y, view = (1 - share) * np.array(first) + share * np.array(last)
-            frames.append(degrade(crop(photo, x, y, view), rng))
+            frames.append(crop(photo, x, y, view))
     return frames
 
 
@@ -91,6 +98,16 @@ def write(path: Path, frames: list[np.ndarray]) -> None:
         ffmpeg.run(output, input=pixels, **command)
 
 
+def write_truth(path: Path, frames: list[np.ndarray]) -> None:
+    height, width = frames[0].shape[:2]
+    video = ffmpeg.input(
+        "pipe:", format="rawvideo", pix_fmt="rgb24", s=f"{width}x{height}", framerate=RATE
+    )
+    output = ffmpeg.output(video, str(path), vcodec="ffv1", pix_fmt="gbrp")
+    command = {"cmd": imageio_ffmpeg.get_ffmpeg_exe(), "overwrite_output": True, "quiet": True}
+    ffmpeg.run(output, input=b"".join(frame.tobytes() for frame in frames), **command)
+
+
 def save_wave(path: str, sound: np.ndarray) -> None:
     with wave.open(path, "wb") as file:
         file.setnchannels(1)
@@ -101,7 +118,8 @@ def save_wave(path: str, sound: np.ndarray) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("output", type=Path)
+    parser.add_argument("output", type=Path, nargs="?", help="the sample; not needed with --truth")
+    parser.add_argument("--truth", type=Path, help="file for the large frames, lossless")
     parser.add_argument("--photos", type=Path, help="folder of the photographs; else scikit-image")
     arguments = parser.parse_args()
     folder = arguments.photos
@@ -110,7 +128,10 @@ def main() -> None:
         if spec is None or spec.origin is None:
             raise SystemExit("scikit-image is not installed, and --photos is not given")
         folder = Path(spec.origin).parent / "data"
-    write(arguments.output, draw_frames(folder))
+    if arguments.truth:
+        write_truth(arguments.truth, draw_large_frames(folder))
+    if arguments.output:
+        write(arguments.output, draw_frames(folder))
 
 
 if __name__ == "__main__":

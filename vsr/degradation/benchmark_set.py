@@ -24,6 +24,11 @@ class SetClip:
     input_sha256: str
     truth_sha256: str
 
+    @property
+    def hashes(self) -> dict[str, str]:
+        """The hashes by name, without paths."""
+        return {"input_sha256": self.input_sha256, "truth_sha256": self.truth_sha256}
+
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkSet:

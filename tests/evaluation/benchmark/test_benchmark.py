@@ -14,7 +14,7 @@ from vsr.errors import ConfigError, InputError, ModelError
 from vsr.evaluation.benchmark.benchmark import Settings, benchmark, benchmark_set
 from vsr.evaluation.benchmark.methods import Method, benchmark_methods, given_outputs
 from vsr.evaluation.benchmark.results import Results
-from vsr.evaluation.benchmark.tables import as_csv, as_markdown
+from vsr.evaluation.benchmark.tables import as_csv, as_markdown, filled
 from vsr.evaluation.benchmark.timed import Timing
 
 SETTINGS = Settings(every=8)
@@ -56,8 +56,11 @@ def test_a_file_that_is_no_set_is_one_line(tmp_path: Path, content: str) -> None
 
 def test_interpolation_and_every_model_are_methods() -> None:
     names = [method.name for method in benchmark_methods(["compact"])]
-    assert names == ["bicubic", "lanczos", "compact", "compact, frame by frame"]
-    assert "realesrgan-x4plus" in [method.name for method in benchmark_methods([])]
+    ways = ("without texture", "frame by frame")
+    assert names == ["bicubic", "lanczos", "compact", *(f"compact, {way}" for way in ways)]
+    names = [method.name for method in benchmark_methods([])]
+    assert {"realesrgan-x4plus", "realesrgan-x4plus, frame by frame"} <= set(names)
+    assert [name for name in names if name.startswith("basicvsr")] == ["basicvsr-reds4"]
     with pytest.raises(ModelError, match="there is no model compcat"):
         list(benchmark_methods(["compcat"]))
 
@@ -113,6 +116,7 @@ def some_results(tmp_path: Path) -> Results:
     content = {
         "set_name": "dev",
         "degradation": "default",
+        "inputs": {},
         "date": "2026-01-01",
         "versions": {"vsr": "1"},
         "protocol": {},
@@ -147,6 +151,18 @@ def test_the_table_has_means_of_figures_and_medians_of_costs(tmp_path: Path) -> 
     rows = as_csv(some_results(tmp_path)).splitlines()
     assert rows[0].startswith("method,clip,psnr_y,tdiff,frames_per_second")
     assert len(rows) == 3
+
+
+def test_a_page_is_filled_with_the_columns_that_it_asks_for(tmp_path: Path) -> None:
+    page = "Text.\n\n<!-- benchmark dev.1: psnr_y -->\nold\n<!-- end of benchmark -->\n"
+    some_results(tmp_path)
+    (tmp_path / "results.json").rename(tmp_path / "dev.1.json")
+    once = filled(page, tmp_path)
+    assert "| | PSNR (Y), dB |\n|---|---|\n| bicubic | 25.00 |\n" in once
+    assert "old" not in once
+    assert filled(once, tmp_path) == once
+    with pytest.raises(ConfigError, match="pnsr is no figure"):
+        filled(page.replace("psnr_y", "pnsr"), tmp_path)
 
 
 def test_settings_below_one_are_refused() -> None:

@@ -54,7 +54,7 @@ def benchmark_set(inputs: Path, truth: Path | None, output: Path) -> BenchmarkSe
         return BenchmarkSet.load(inputs / SET if inputs.is_dir() else inputs)
     pairs = [(one.name, one.output, one.truth) for one in find_pairs(inputs, truth) if one.truth]
     found = BenchmarkSet.of(
-        pairs, name=inputs.resolve().name, degradation="as given", seed=None, folder=output
+        pairs, name=inputs.resolve().stem, degradation="as given", seed=None, folder=output
     )
     _make_folder(output)
     found.save(output / SET)
@@ -74,6 +74,7 @@ def benchmark(
     results = Results(
         set_name=clips.name,
         degradation=clips.degradation,
+        inputs={clip.name: clip.hashes for clip in clips.clips},
         date=date.today().isoformat(),
         versions={"vsr": __version__, "torch": version("torch")},
         protocol=protocol(bench.networks, bench.settings.every, None),

@@ -25,10 +25,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """All rows of a set, with the day, the versions and the definitions of the figures."""
+    """All rows of a set, with the day, the versions and the definitions of the figures.
+
+    `inputs` are the hashes of inputs and truths by clip and name.
+    """
 
     set_name: str
     degradation: str
+    inputs: Mapping[str, Mapping[str, str]]
     date: str
     versions: Mapping[str, str]
     protocol: Mapping[str, object]

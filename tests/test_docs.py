@@ -9,6 +9,7 @@ import pytest
 
 from vsr.cli.arguments import option_strings
 from vsr.cli.parsers import make_parsers
+from vsr.evaluation.benchmark.tables import filled
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -55,6 +56,12 @@ def test_every_command_that_a_page_shows_has_these_options(page: Path) -> None:
     for command, rest in COMMAND.findall(page.read_text()):
         flags = {flag.partition("=")[0] for flag in rest.split() if flag.startswith("--")}
         assert flags <= set(option_strings(parsers[command])), f"vsr {command}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_the_tables_of_a_page_are_those_of_the_benchmark(page: Path) -> None:
+    text = page.read_text()
+    assert filled(text, ROOT / "docs" / "benchmark") == text, "run tools/benchmark_tables.py"
 
 
 def test_the_index_names_every_page() -> None:

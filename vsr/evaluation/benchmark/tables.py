@@ -1,9 +1,19 @@
-"""Tables of a benchmark: Markdown for pages, CSV for everything."""
+"""Tables of a benchmark: Markdown for pages, CSV for everything.
+
+A page holds a table between two marks, and is filled from the results that the first one names:
+
+    <!-- benchmark dev-v1: psnr_y stlpips frames_per_second -->
+    <!-- end of benchmark -->
+"""
 
 import csv
 import io
+import re
+from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 
+from vsr.errors import ConfigError
 from vsr.evaluation.benchmark.results import Results, costs
 
 
@@ -21,21 +31,33 @@ COLUMNS = (
     Column("ssim_y", "SSIM (Y)", 3),
     Column("stlpips", "ST-LPIPS, lower is better", 3),
     Column("effnet", "EfficientNet distance, lower", 2),
+    Column("ewarp", "change along motion (ewarp)", 2),
     Column("tdiff", "flicker (tdiff), lower", 2),
+    Column("grid", "hatching (grid), lower", 3),
     Column("frames_per_second", "frames/s", 2),
     Column("megapixels_per_second", "megapixels/s", 2),
     Column("first_seconds", "first frames after, s", 1),
     Column("peak_gigabytes", "memory, GB", 2),
 )
+_TABLE = re.compile(
+    r"(<!-- benchmark (?P<name>[\w.-]+): (?P<figures>[\w ]+) -->\n).*?(<!-- end of benchmark -->)",
+    re.DOTALL,
+)
 
 
-def as_markdown(results: Results) -> str:
+def as_markdown(results: Results, figures: Collection[str] | None = None) -> str:
     """Return a table with a row for each method, and a line on its making below.
 
-    Figures that no method has are left out; they are named in the line.
+    `figures` are those to show (None: all). Figures that no method has are left out; the line names
+    them.
     """
     means = {method: results.of_method(method) for method in results.methods}
-    columns = [one for one in COLUMNS if any(one.figure in mean for mean in means.values())]
+    columns = [
+        one
+        for one in COLUMNS
+        if (figures is None or one.figure in figures)
+        and any(one.figure in mean for mean in means.values())
+    ]
     lines = [
         "| | " + " | ".join(column.heading for column in columns) + " |",
         "|---" * (len(columns) + 1) + "|",
@@ -56,6 +78,22 @@ def as_csv(results: Results) -> str:
     for row, figures in rows:
         writer.writerow((row.method, row.clip, *(figures.get(name, "") for name in names)))
     return text.getvalue()
+
+
+def filled(page: str, folder: Path) -> str:
+    """Return a page with its tables made anew from the results in `folder`.
+
+    Raises InputError for results that do not exist, ConfigError for a figure that is no column.
+    """
+
+    def table(mark: re.Match[str]) -> str:
+        figures = mark["figures"].split()
+        if unknown := set(figures) - {column.figure for column in COLUMNS}:
+            raise ConfigError(f"{unknown.pop()} is no figure of a benchmark's table")
+        results = Results.load(folder / f"{mark['name']}.json")
+        return f"{mark[1]}\n{as_markdown(results, figures)}\n{mark[4]}"
+
+    return _TABLE.sub(table, page)
 
 
 def _origin(results: Results) -> str:

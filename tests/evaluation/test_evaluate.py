@@ -12,9 +12,11 @@ from tests.evaluation.clips import Clip, changed, truth_clip
 from vsr.cli import main
 from vsr.errors import InputError
 from vsr.evaluation.clip import evaluate_clip
-from vsr.evaluation.evaluate import Sources, evaluate
+from vsr.evaluation.evaluate import Evaluation, Sources, evaluate
 from vsr.evaluation.lossless import loss_of
 from vsr.evaluation.networks import Networks
+from vsr.evaluation.record import ClipScore
+from vsr.evaluation.reports import as_text
 from vsr.evaluation.sets import Pair, find_pairs
 from vsr.evaluation.vsreval import VsrevalResults
 from vsr.video.probe import probe
@@ -167,6 +169,16 @@ def test_an_interrupted_evaluation_goes_on_with_the_clips_that_are_left(tmp_path
     (outputs / "city").rename(tmp_path / "old")
     changed_clip.rename(outputs / "city")
     assert evaluate(outputs, sources=sources).clips[0].findings[:1] != ("from the record",)
+
+
+def test_the_table_of_many_clips_fits_a_narrow_terminal_with_every_name_whole() -> None:
+    clips = tuple(
+        ClipScore(f"a_clip_with_a_long_name_{number}", {"ewarp_evalcrafter": 1.0}, (), (), {})
+        for number in range(7)
+    )
+    lines = as_text(Evaluation({}, {}, clips, {}, {}), width=80).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert sum("ewarp_evalcrafter" in line for line in lines) == 3
 
 
 def test_the_command_leaves_no_record_behind(tmp_path: Path) -> None:

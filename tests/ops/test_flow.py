@@ -81,3 +81,12 @@ def test_a_pair_has_both_flows_in_the_pixels_of_the_map_asked_for():
     there, back = Flows(forward, -forward).pair(1, (12, 16))
     torch.testing.assert_close(there, resize_flow(forward[:, :, 1], (12, 16)))
     torch.testing.assert_close(back, -there)
+
+
+def test_a_part_of_the_flow_warps_to_that_part() -> None:
+    torch.manual_seed(0)
+    x, flow = torch.randn(1, 3, 20, 24), 3 * torch.randn(1, 2, 20, 24)
+    part = warp(x, flow[..., 5:14, 7:20], mode="bicubic", padding="border", origin=(5, 7))
+    torch.testing.assert_close(
+        part, warp(x, flow, mode="bicubic", padding="border")[..., 5:14, 7:20]
+    )

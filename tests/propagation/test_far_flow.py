@@ -8,6 +8,7 @@ import torch
 from tests.propagation.scenes import moving, small
 from vsr.models.flow_estimators import DisFlow
 from vsr.propagation.far_flow import FarFlow, Step
+from vsr.propagation.key_places import Box
 
 DIS = DisFlow(fine=True, smoothness=80)
 
@@ -52,3 +53,18 @@ def test_a_lamp_that_flickers_takes_no_trust() -> None:
     steady = followed(frames).confidence.mean()
     frames[-1] += 0.2
     assert followed(frames).confidence.mean() > 0.9 * steady
+
+
+def test_in_a_window_the_same_motion_is_found_and_nothing_is_trusted_outside() -> None:
+    frames = small(moving(3, (0, 2)))
+    window = Box(8, 8, 44, 56)
+    flow = FarFlow.at(frames[:1])
+    for before, frame in pairwise(frames):
+        step = Step.between(before[None], frame[None], DIS)
+        flow = flow.next(frame[None], step, DIS, window)
+    inside = window.grown(-6, (48, 64))
+    missed = inside.crop(flow.there[:, :1]) - 1.0
+    assert missed.abs().median() < 0.15
+    outside = torch.ones_like(flow.confidence)
+    window.crop(outside).zero_()
+    assert (flow.confidence * outside).max() == 0

@@ -73,19 +73,22 @@ def no_flows(frames: Float[Tensor, "b c t h w"]) -> Flows:
 
 def warp(
     x: Float[Tensor, "b c h w"],
-    flow: Float[Tensor, "b 2 h w"],
+    flow: Float[Tensor, "b 2 h2 w2"],
     *,
     mode: WarpMode = "bilinear",
     padding: WarpPadding = "zeros",
-) -> Float[Tensor, "b c h w"]:
+    origin: tuple[int, int] = (0, 0),
+) -> Float[Tensor, "b c h2 w2"]:
     """Returns `x(p + flow(p))`; beyond the border is zero, or the border's value.
 
-    The grid is float32 whatever the type of `x`: half precision misses by pixels on large maps.
+    The flow may be that of a part of `x`, whose first row and column are `origin`. The grid is
+    float32 whatever the type of `x`: half precision misses by pixels on large maps.
     """
     _, _, h, w = x.shape
     dx, dy = flow.float().unbind(dim=1)
-    columns = torch.arange(w, device=flow.device, dtype=torch.float32)
-    rows = torch.arange(h, device=flow.device, dtype=torch.float32)[:, None]
+    (top, left), (height, width) = origin, flow.shape[-2:]
+    columns = torch.arange(left, left + width, device=flow.device, dtype=torch.float32)
+    rows = torch.arange(top, top + height, device=flow.device, dtype=torch.float32)[:, None]
     # grid_sample with align_corners has -1 and 1 on the centres of the outermost pixels
     grid = torch.stack(
         (2 * (columns + dx) / max(w - 1, 1) - 1, 2 * (rows + dy) / max(h - 1, 1) - 1), dim=-1

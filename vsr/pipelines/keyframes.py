@@ -112,8 +112,8 @@ class KeyframeTexture:
 
     def __post_init__(self) -> None:
         # regular flow: detail that trembles shows more than detail that is a little off
-        flow = DisFlow(fine=True, smoothness=80)
-        self._keyframes = Keyframes(self.config, flow, self.scale)
+        flow, steps = (DisFlow(fine=fine, smoothness=80) for fine in (True, False))
+        self._keyframes = Keyframes(self.config, flow, self.scale, steps=steps)
 
     @property
     def ahead(self) -> int:

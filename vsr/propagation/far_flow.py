@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vsr.ops.filters import gaussian_half, smooth
 from vsr.ops.flow import round_trip_error, warp
+from vsr.propagation.key_places import Box
 from vsr.propagation.shares import agreement, brightness_difference
 
 _ALPHA1, _ALPHA2 = 0.01, 0.5
@@ -16,6 +17,8 @@ _ALPHA1, _ALPHA2 = 0.01, 0.5
 _GATE = 12.0
 _QUIET = 4.0
 """Grey levels of noise in the difference of two frames that the gate bears as it is."""
+_SURE, _MOST = 0.3, 0.6
+"""A flow with this confidence in this share of the frame is not estimated a second time."""
 _NOISE = gaussian_half(0.8)
 _NEARBY = gaussian_half(1.5)
 
@@ -65,30 +68,46 @@ class FarFlow:
         still = torch.zeros_like(anchor[:, :2])
         return cls(anchor, still, still, torch.ones_like(anchor[:, :1]))
 
-    def next(self, frame: Float[Tensor, "1 3 h w"], step: Step, flow: PairFlow) -> Self:
+    def next(
+        self,
+        frame: Float[Tensor, "1 3 h w"],
+        step: Step,
+        flow: PairFlow,
+        window: Box | None = None,
+    ) -> Self:
         """Returns the flow of the frame after this one, from which `step` leads to it.
 
-        Two flows are estimated: from nothing, and from the flow so far continued by the step. Each
-        place takes the one that fits the small frames better: the first finds again what was
-        hidden, the second follows what moves far.
+        The search begins at the flow so far, continued by the step, which follows what moves far.
+        Unless most of that is sure, flow is also estimated from nothing, which finds again what was
+        hidden, and each place takes the one that fits the small frames better. `window`: nothing is
+        searched, nor trusted, outside.
         """
-        direct = self._estimated(frame, flow, None, None)
-        if not self.there.any():
-            return direct
         there = step.to_previous + warp(self.there, step.to_previous, padding="border")
         back = self.back + warp(step.from_previous, self.back, padding="border")
-        return direct.merged(self._estimated(frame, flow, there, back), frame)
+        so_far = replace(self, there=there, back=back)
+        if not self.there.any():
+            return so_far._searched(frame, flow, window, anew=True)
+        continued = so_far._searched(frame, flow, window)
+        if _is_sure(continued.confidence, window):
+            return continued
+        return so_far._searched(frame, flow, window, anew=True).merged(continued, frame)
 
-    def _estimated(
-        self, frame: Tensor, flow: PairFlow, there: Tensor | None, back: Tensor | None
+    def _searched(
+        self, frame: Tensor, flow: PairFlow, window: Box | None, *, anew: bool = False
     ) -> Self:
-        there = flow.between(frame, self.anchor, there)
-        back = flow.between(self.anchor, frame, back)
+        """Returns this flow to `frame` refined inside the window, or estimated from nothing."""
+        h, w = frame.shape[-2:]
+        box = window or Box(0, 0, h, w)
+        here, anchor = box.crop(frame), box.crop(self.anchor)
+        there, back = (None if anew else box.crop(way) for way in (self.there, self.back))
+        there = flow.between(here, anchor, there)
+        back = flow.between(anchor, here, back)
+        sure = confidence(here, anchor, there=there, back=back)
         return replace(
             self,
-            there=there,
-            back=back,
-            confidence=confidence(frame, self.anchor, there=there, back=back),
+            there=box.pasted(there, self.there),
+            back=box.pasted(back, self.back),
+            confidence=box.pasted(sure, torch.zeros_like(self.confidence)),
         )
 
     def merged(self, other: Self, frame: Float[Tensor, "1 3 h w"]) -> Self:
@@ -104,6 +123,11 @@ class FarFlow:
             back=torch.where(at_anchor, other.back, self.back),
             confidence=torch.where(here, other.confidence, self.confidence),
         )
+
+
+def _is_sure(sure: Float[Tensor, "1 1 h w"], window: Box | None) -> bool:
+    inside = sure if window is None else window.crop(sure)
+    return bool((inside > _SURE).float().mean() > _MOST)
 
 
 def confidence(

@@ -8,7 +8,8 @@ from safetensors.torch import load, save
 
 from vsr.propagation.far_flow import FarFlow
 from vsr.propagation.key_places import Box, KeyBudget
-from vsr.propagation.keyframes import Key, KeyframeState, Part, make_key
+from vsr.propagation.keyframes import KeyframeState
+from vsr.propagation.keys import Key, Part, make_key
 
 _FLOW = ("anchor", "there", "back", "confidence")
 _HALF = 127.5

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from vsr.ops.filters import gaussian_half, smooth
@@ -44,6 +44,16 @@ class Box:
         """Returns its part of a map of small pixels."""
         return x[..., self.top : self.bottom, self.left : self.right]
 
+    def pasted(
+        self, part: Float[Tensor, "*n _ _"], x: Float[Tensor, "*n h w"]
+    ) -> Float[Tensor, "*n h w"]:
+        """Returns a map of small pixels with this box of it replaced."""
+        if part.shape == x.shape:
+            return part
+        pasted = x.clone()
+        self.crop(pasted).copy_(part)
+        return pasted
+
     def share(self, size: tuple[int, int]) -> float:
         """Returns its share of a frame of this height and width."""
         h, w = size
@@ -63,12 +73,30 @@ class Box:
         border = [scale * side for side in (self.left, right, self.top, bottom)]
         return F.pad(x, border)
 
+    def grown(self, margin: int, size: tuple[int, int]) -> "Box":
+        """Returns the box with `margin` pixels more on each side, inside a map of this size."""
+        h, w = size
+        return Box(
+            max(0, self.top - margin),
+            max(0, self.left - margin),
+            min(h, self.bottom + margin),
+            min(w, self.right + margin),
+        )
+
     def mask(self, small: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 1 h w"]:
         """Returns 1 inside, falling to 0 towards its borders, except where the frame ends too."""
         h, w = small.shape[-2:]
         rows = _ramp(self.top, self.bottom, h)
         columns = _ramp(self.left, self.right, w)
         return torch.outer(rows, columns)[None, None].to(small)
+
+
+def bounds(seen: Bool[Tensor, "h w"]) -> Box | None:
+    """Returns the smallest box around the places that are True; None where there are none."""
+    rows, columns = (seen.any(dim=dim).nonzero() for dim in (1, 0))
+    if not len(rows):
+        return None
+    return Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +139,8 @@ def holes(cover: Float[Tensor, "1 1 h w"]) -> tuple[Box, ...] | None:
         rows, columns = np.nonzero((labels == label) & (missing > 0))
         if len(rows) < _SMALLEST:
             continue
-        box = Box(
-            max(0, int(rows.min()) - _HALO),
-            max(0, int(columns.min()) - _HALO),
-            min(h, int(rows.max()) + 1 + _HALO),
-            min(w, int(columns.max()) + 1 + _HALO),
-        )
+        hole = Box(int(rows.min()), int(columns.min()), int(rows.max()) + 1, int(columns.max()) + 1)
+        box = hole.grown(_HALO, (h, w))
         narrow = min(np.ptp(rows), np.ptp(columns)) + 1 < _NARROW
         if not narrow and len(rows) >= _WORTH * box.area:
             found.append(box)

@@ -3,7 +3,7 @@
 A key is a frame, or a part of one, of which a better picture is known: that of a slow network, or
 one made by hand. Its detail h_k is what lies above a Gaussian of sigma `sigma`. Frame t gets
 
-    w_k   = n_k c_k / (c_k + 0.2)             c_k: confidence in the flow from t to k, n_k: see Key
+    w_k   = n_k c_k / (c_k + 0.2)             c_k: confidence in the flow from t to k, n_k: Key
     h     = g sum w_k warp(h_k) / sum w_k     g: gives back the energy that mixing loses
     out_t = b + s c (h - (b - G b))           b: the frame as the base model made it, s: strength
 
@@ -15,24 +15,16 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from vsr.errors import ConfigError
-from vsr.ops.filters import gaussian_half, smooth
-from vsr.ops.flow import resize_flow, warp
-from vsr.propagation.detail import local_energy
+from vsr.ops.flow import warp
 from vsr.propagation.far_flow import FarFlow, PairFlow, Step, confidence
+from vsr.propagation.key_mixing import mix_keys
 from vsr.propagation.key_places import Box, KeyBudget, holes
+from vsr.propagation.keys import Key, Part, make_key
 
-_FEATHER = gaussian_half(0.75)
-_ENERGY_BLUR = gaussian_half(2.0)
-_MAX_GAIN = 2.0
-_NO_ENERGY = 1e-5
-"""Squared step of 8 bits: flat places keep a gain of 1."""
-_HALF_SURE = 0.2
-"""Confidence at which a key counts half as much as one that is sure."""
 _MOST_FILLED = 5
 """Frames of which parts are carried, beside the whole ones."""
 _SURE = 0.1
@@ -80,49 +72,6 @@ class KeyframeConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A picture of a part of a frame, or of all of it for a box of None."""
-
-    picture: Float[Tensor, "1 3 h2 w2"]
-    box: Box | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """A frame of the shot of which pictures are known, and the flow from the newest frame to it."""
-
-    number: int
-    """Number of its frame in the shot."""
-    parts: tuple[Part, ...]
-    flow: FarFlow
-    detail: Float[Tensor, "1 3 h4 w4"]
-    """The part of the pictures above the Gaussian; zero outside their boxes."""
-    energy: Float[Tensor, "1 1 h w"]
-    """Local energy of the detail at the size of small frames."""
-    mask: Float[Tensor, "1 1 h w"]
-    """1 inside the boxes, falling to 0 at their borders."""
-    rise: tuple[int, int]
-    """Numbers of the frames from which it is shown, and from which it is shown fully."""
-    fall: tuple[int, int] | None = None
-    """The rise of the key that takes over from it."""
-
-    @property
-    def is_whole(self) -> bool:
-        """True if all of the frame is known."""
-        return self.parts[0].box is None
-
-    def weight(self, number: int) -> float:
-        """Returns n_k at frame `number`, in [0, 1]."""
-        return _risen(number, self.rise) * (1 - _risen(number, self.fall))
-
-
-def _risen(number: int, span: tuple[int, int] | None) -> float:
-    if span is None or number < span[0]:
-        return 0.0
-    return min(1.0, (number - span[0] + 1) / (span[1] - span[0] + 1))
-
-
-@dataclass(frozen=True, slots=True)
 class KeyframeState:
     """The keys of a shot after one of its frames, for the next one."""
 
@@ -137,10 +86,22 @@ class KeyframeState:
 
 
 class Keyframes:
-    """Carries detail through a shot, frame by frame; a state goes in and the next one comes out."""
+    """Carries detail through a shot, frame by frame; a state goes in and the next one comes out.
 
-    def __init__(self, config: KeyframeConfig, flow: PairFlow, scale: int) -> None:
+    `flow` estimates the flow between a frame and a key, `steps` that between neighbours, which is
+    only where the search for the first begins; None: the same.
+    """
+
+    def __init__(
+        self,
+        config: KeyframeConfig,
+        flow: PairFlow,
+        scale: int,
+        *,
+        steps: PairFlow | None = None,
+    ) -> None:
         self.config, self.flow, self.scale = config, flow, scale
+        self.steps = steps or flow
 
     def next(
         self,
@@ -162,10 +123,10 @@ class Keyframes:
         limit = torch.ones_like(small[:, :1])
         keys: tuple[Key, ...] = ()
         if state is not None:
-            step = Step.between(state.last, small, self.flow)
+            step = Step.between(state.last, small, self.steps)
             limit = _limit(state.shown, state.last, small, step)
             keys = tuple(
-                replace(key, flow=key.flow.next(small, step, self.flow))
+                replace(key, flow=key.flow.next(small, step, self.flow, key.window))
                 if key.number != number
                 else replace(key, flow=FarFlow.at(small))
                 for key in state.keys
@@ -174,8 +135,16 @@ class Keyframes:
             keys = self._expected(keys, number, [small, *ahead], one)
         budget = (KeyBudget() if state is None else state.budget).next(self.config.budget)
         keys, budget = self._drawn(keys, number, small, draw, budget)
-        out, shown = self._mixed(keys, number, base, limit)
-        alive = tuple(key for key in keys if number < key.rise[0] or key.weight(number) > 0)
+        out, shown = mix_keys(
+            base,
+            keys,
+            number,
+            limit=limit,
+            strength=self.config.strength,
+            sigma=self.config.sigma,
+            gain=self.config.gain,
+        )
+        alive = tuple(key for key in keys if _is_alive(key, number))
         return out, KeyframeState(number + 1, small, shown, alive, budget)
 
     def _expected(
@@ -185,7 +154,7 @@ class Keyframes:
         key = self._key(number + one.offset, frames[one.offset], [Part(one.picture)])
         flow = key.flow
         for later, frame in pairwise(reversed(frames[: one.offset + 1])):
-            flow = flow.next(frame, Step.between(later, frame, self.flow), self.flow)
+            flow = flow.next(frame, Step.between(later, frame, self.steps), self.flow)
         return _taken_over(keys, replace(key, flow=flow, rise=(number, number + one.offset)))
 
     def _drawn(
@@ -221,7 +190,7 @@ class Keyframes:
             return None
         if sum(not key.is_whole for key in keys) >= _MOST_FILLED:
             return ()  # each costs its flow in every frame
-        return holes(_largest([_trust(key) for key in keys], small))
+        return holes(torch.stack([key.trust for key in keys]).amax(dim=0))
 
     def _key(self, number: int, small: Tensor, parts: Sequence[Part]) -> Key:
         key = make_key(number, small, parts, scale=self.scale, sigma=self.config.sigma)
@@ -229,75 +198,12 @@ class Keyframes:
         rise = (number, number + self.config.fade)
         return replace(key, rise=rise) if key.is_whole else key
 
-    def _mixed(
-        self, keys: Sequence[Key], number: int, base: Tensor, limit: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Returns the frame with the detail of the keys, and the confidence c."""
-        weights = [key.weight(number) for key in keys]
-        shown = [(key, n) for key, n in zip(keys, weights, strict=True) if n > 0]
-        if not shown:
-            return base, torch.zeros_like(limit)
-        trusts = [smooth(_trust(key), _FEATHER) for key, _ in shown]
-        c = torch.minimum(_largest(trusts, limit), limit)
-        shares = [
-            n * trust / (trust + _HALF_SURE) + 1e-6
-            for trust, (_, n) in zip(trusts, shown, strict=True)
-        ]
-        total = torch.stack(shares).sum(dim=0)
-        size = (base.shape[-2], base.shape[-1])
-        detail, energy, alone = (torch.zeros_like(x) for x in (base, limit, limit))
-        for (key, _), share in zip(shown, shares, strict=True):
-            part = share / total
-            flow = resize_flow(key.flow.there, size)
-            moved = warp(key.detail.to(base.dtype), flow, mode="bicubic", padding="border")
-            detail.addcmul_(moved, _enlarged(part, size))
-            energy += part * warp(key.energy, key.flow.there, padding="border")
-            alone += part.square()
-        gain = torch.sqrt((energy + _NO_ENERGY) / (_energy(detail, energy) + _NO_ENERGY))
-        mixed = (2 * (1 - alone)).clamp(0, 1)  # 0 where one key is shown, 1 where two are, equally
-        gain = self.config.gain * torch.lerp(torch.ones_like(gain), gain.clamp(1, _MAX_GAIN), mixed)
-        own = base - smooth(base, gaussian_half(self.config.sigma))
-        change = detail * _enlarged(gain, size) - own
-        out = torch.addcmul(base, change, _enlarged(self.config.strength * c, size))
-        return out.clamp(-1, 1), c
 
-
-def make_key(
-    number: int,
-    small: Float[Tensor, "1 3 h w"],
-    parts: Sequence[Part],
-    *,
-    scale: int,
-    sigma: float,
-) -> Key:
-    """Returns the key of a frame from pictures of all or parts of it, at the frame itself."""
-    h, w = small.shape[-2:]
-    detail = small.new_zeros(1, 3, scale * h, scale * w)
-    mask = torch.zeros_like(small[:, :1])
-    rounded = tuple(replace(part, picture=_rounded(part.picture)) for part in parts)
-    for part in rounded:
-        own = part.picture - smooth(part.picture, gaussian_half(sigma))
-        if part.box is None:
-            detail, mask = own, torch.ones_like(mask)
-            continue
-        inside = part.box.mask(small)
-        placed = part.box.placed(own, (h, w), scale)
-        detail = torch.lerp(detail, placed, _enlarged(inside, (scale * h, scale * w)))
-        mask = torch.maximum(mask, inside)
-    return Key(
-        number=number,
-        parts=rounded,
-        flow=FarFlow.at(small),
-        detail=detail.to(torch.float16),
-        energy=_energy(detail, mask),
-        mask=mask,
-        rise=(number, number),
-    )
-
-
-def _rounded(picture: Tensor) -> Tensor:
-    """Returns a picture of 8 bits, so that a key that was stored gives the same detail."""
-    return (torch.round(picture.clamp(-1, 1) * 127.5 + 127.5) / 127.5 - 1).contiguous()
+def _is_alive(key: Key, number: int) -> bool:
+    """True for a key that this or a later frame may show."""
+    if not key.is_whole and not key.is_seen:
+        return False
+    return number < key.rise[0] or key.weight(number) > 0
 
 
 def _taken_over(keys: tuple[Key, ...], key: Key) -> tuple[Key, ...]:
@@ -306,29 +212,9 @@ def _taken_over(keys: tuple[Key, ...], key: Key) -> tuple[Key, ...]:
     return (*old, key)
 
 
-def _trust(key: Key) -> Float[Tensor, "1 1 h w"]:
-    """Returns c_k."""
-    return key.flow.confidence * warp(key.mask, key.flow.there)
-
-
-def _largest(maps: Sequence[Tensor], like: Tensor) -> Float[Tensor, "1 1 h w"]:
-    if not maps:
-        return torch.zeros_like(like[:, :1])
-    return torch.stack(list(maps)).amax(dim=0)
-
-
 def _limit(shown: Tensor, last: Tensor, small: Tensor, step: Step) -> Float[Tensor, "1 1 h w"]:
     """Returns the most that c may be: a little above the last one, along a motion that is sure."""
     sure = confidence(small, last, there=step.to_previous, back=step.from_previous)
     before = warp(shown, step.to_previous, padding="border")
     free = 1 - (sure / _SURE).clamp(max=1)
     return torch.lerp((before + _RISE).clamp(max=1), torch.ones_like(before), free)
-
-
-def _energy(detail: Tensor, like: Tensor) -> Float[Tensor, "1 1 h w"]:
-    """Returns the local energy of detail at the size of `like`."""
-    return local_energy(detail.float(), (like.shape[-2], like.shape[-1]), _ENERGY_BLUR)
-
-
-def _enlarged(x: Tensor, size: tuple[int, int]) -> Tensor:
-    return F.interpolate(x, size, mode="bilinear", align_corners=False)

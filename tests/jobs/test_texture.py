@@ -1,16 +1,23 @@
 """Texture of key frames through the whole job: same frames for any clips, same bytes resumed."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
+import vsr
 from tests.decoded import pixels
 from tests.networks import compact, saved
 from vsr.config import UpscaleConfig
 from vsr.errors import ConfigError, InputError, ModelError
 from vsr.jobs.upscale import upscale
+
+_ROOT = Path(__file__).parents[2]
+_TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +109,21 @@ def test_what_cannot_give_texture_is_refused_before_any_work(source: Path, tmp_p
         upscale(source, tmp_path / "out.mkv", config(empty))
     with pytest.raises(ModelError, match="there is no model strnog"):
         upscale(source, tmp_path / "out.mkv", config("strnog"))
+
+
+@pytest.mark.slow
+def test_two_ranks_give_the_bytes_of_one_process(network: Path, tmp_path: Path) -> None:
+    film = Path(vsr.__file__).parent / "assets" / "sample.mp4"
+    options = "--model bicubic --texture-strength 100 --lossless --device cpu --dtype float32"
+    for name, launch in (("one", []), ("two", _TORCHRUN)):
+        command = [sys.executable, *launch, "-m", "vsr", "upscale"]
+        made = subprocess.run(
+            [*command, film, tmp_path / f"{name}.mkv", "--texture", network, *options.split()],
+            cwd=_ROOT,
+            env={**os.environ, "PYTHONPATH": str(_ROOT), "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert made.returncode == 0, made.stderr
+    assert (tmp_path / "one.mkv").read_bytes() == (tmp_path / "two.mkv").read_bytes()

@@ -60,25 +60,26 @@ def evaluate_clip(pair: Pair, networks: Networks, *, every: int = EVERY) -> Clip
     A truth of another size is not compared: the figures that need it are missing.
     """
     info = probe(pair.output)
+    truth = None if pair.truth is None else probe(pair.truth)
     notes: list[str] = []
     if loss := loss_of(info):
         notes.append(f"lossy output: {loss}")
-    difference = _size_difference(info, pair.truth)
+    difference = _size_difference(info, truth)
     missing: dict[str, str] = {}
     if difference:
         notes.append(f"other size: {difference}")
         missing = dict.fromkeys(truth_figures(networks), difference)
-        pair = Pair(pair.name, pair.output)
+        pair, truth = Pair(pair.name, pair.output), None
     placement = PlacementMeter()
-    meters = _meters(networks, every, placement if pair.truth else None)
-    frames, counts = _measure(pair, meters)
+    meters = _meters(networks, every, placement if truth else None)
+    frames, counts = _measure(info, truth, meters)
     figures = mean_of(frames)
     for meter in meters:
         figures |= meter.total()
     figures |= {"frames": float(counts[0]), "lossy": float(loss is not None)}
-    if pair.truth is not None:
+    if truth is not None:
         figures["frames_lost"] = float(counts[1] - counts[0])
-    if pair.truth is not None and counts[0] != counts[1]:
+    if truth is not None and counts[0] != counts[1]:
         notes.append(f"frame counts: {counts[0]} in the output, {counts[1]} in the truth")
     notes += findings(figures, first_misplaced=placement.first_misplaced)
     _log.info("%s: %d frames measured", pair.name, counts[0])
@@ -127,15 +128,17 @@ def _meters(networks: Networks, every: int, placement: PlacementMeter | None) ->
     return (*meters, ShiftMeter(every=every), placement)
 
 
-def _measure(pair: Pair, meters: Sequence[Meter]) -> tuple[tuple[Figures, ...], tuple[int, int]]:
+def _measure(
+    info: VideoInfo, truth_info: VideoInfo | None, meters: Sequence[Meter]
+) -> tuple[tuple[Figures, ...], tuple[int, int]]:
     """The figures of the frames that both have, and how many frames each has."""
     rows: list[Figures] = []
     output_count = truth_count = 0
-    truths = pictures(pair.truth) if pair.truth is not None else ()
-    for output, truth in zip_longest(pictures(pair.output), truths):
+    truths = pictures(truth_info) if truth_info is not None else ()
+    for output, truth in zip_longest(pictures(info), truths):
         output_count += output is not None
         truth_count += truth is not None
-        if output is None or (truth is None and pair.truth is not None):
+        if output is None or (truth is None and truth_info is not None):
             continue
         moment = Moment(len(rows), output, truth)
         row: Figures = {}
@@ -145,22 +148,19 @@ def _measure(pair: Pair, meters: Sequence[Meter]) -> tuple[tuple[Figures, ...], 
     return tuple(rows), (output_count, truth_count)
 
 
-def pictures(path: Path) -> Iterator[Picture]:
+def pictures(source: Path | VideoInfo) -> Iterator[Picture]:
     """Yield the frames in 8 bits. Raises InputError after the last if the file is damaged."""
-    with VideoReader(path) as reader:
+    with VideoReader(source) as reader:
         for frame in reader:
             yield as_uint8(frame.pixels)
         reader.check_damage()
 
 
-def _size_difference(info: VideoInfo, truth: Path | None) -> str | None:
+def _size_difference(info: VideoInfo, truth: VideoInfo | None) -> str | None:
     """Say that output and truth differ in size; InputError if they are too small to measure."""
     size = (info.width, info.height)
     if min(size) < SMALLEST:
         raise InputError(f"{info.path} is {size[0]}x{size[1]}; {SMALLEST} pixels are needed")
-    if truth is None:
+    if truth is None or size == (truth.width, truth.height):
         return None
-    other = probe(truth)
-    if size == (other.width, other.height):
-        return None
-    return f"the output is {size[0]}x{size[1]}, the truth {other.width}x{other.height}"
+    return f"the output is {size[0]}x{size[1]}, the truth {truth.width}x{truth.height}"

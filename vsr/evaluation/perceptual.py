@@ -18,6 +18,7 @@ from vsr.evaluation.meters import Figures, Moment, Picture
 
 _UNUSED = {"IPython": "embed", "torchsummary": "summary"}  # stlpips imports these and calls neither
 _BINOMIAL = np.array([0.25, 0.5, 0.25], np.float32)
+_TINY = 1e-10  # of stlpips, so that no length is zero
 _BLOCKS = (0, 2, 4, 10)
 _LEVEL_MEAN, _LEVEL_SPAN = 0.498, 0.502  # with which EfficientNet-Lite0 was trained
 
@@ -32,19 +33,27 @@ class ShiftTolerantLpips:
             except ImportError as error:
                 raise _missing(error) from error
         network = stlpips.LPIPS(net="alex", variant="shift_tolerant", verbose=False)
-        self._network: Any = network.eval()
-
-    def __call__(self, moment: Moment) -> Figures:
-        """Return both distances of a frame; lower is better."""
-        truth = moment.reference
-        return {
-            "stlpips": self._distance(truth, moment.output),
-            "robust": self._distance(truth, soften(moment.output)),
-        }
+        # Channels last: max pooling takes a fifth of the time.
+        self._network: Any = network.eval().to(memory_format=torch.channels_last)
 
     @torch.inference_mode()
-    def _distance(self, truth: Picture, output: Picture) -> float:
-        return float(self._network(_tensor(truth) / 127.5 - 1, _tensor(output) / 127.5 - 1))
+    def __call__(self, moment: Moment) -> Figures:
+        """Return both distances of a frame; lower is better."""
+        truth = self._maps(moment.reference)
+        return {
+            "stlpips": self._distance(truth, self._maps(moment.output)),
+            "robust": self._distance(truth, self._maps(soften(moment.output))),
+        }
+
+    def _maps(self, picture: Picture) -> list[Tensor]:
+        """The features of all layers, at unit length, which the package would compute twice."""
+        x = self._network.scaling_layer(_tensor(picture) / 127.5 - 1)
+        maps: list[Tensor] = self._network.net(x.to(memory_format=torch.channels_last))
+        return [one / (one.square().sum(1, keepdim=True).sqrt() + _TINY) for one in maps]
+
+    def _distance(self, truth: list[Tensor], output: list[Tensor]) -> float:
+        layers = zip(self._network.lins, truth, output, strict=True)
+        return sum(float(weigh((a - b).square()).mean()) for weigh, a, b in layers)
 
 
 class EfficientNetDistance:

@@ -7,9 +7,11 @@ import subprocess
 from html import unescape
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.reporting.films import film
+from vsr.reporting.batch_page import FilmEntry, write_batch_page
 from vsr.reporting.compare import compare
 
 BROWSER = shutil.which("chromium")
@@ -27,7 +29,6 @@ const state = () => ({
   left: +get('before').value, right: +get('after').value,
   divider: +get('divider').value, shown: panes.map(pane => !pane.hidden),
   moment: moments.findIndex(button => button.getAttribute('aria-pressed') === 'true'),
-  overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
 });
 """
 
@@ -99,14 +100,29 @@ def test_keys_go_through_the_moments(page: Path) -> None:
     assert second == (first + 1) % 3
 
 
-def test_nothing_is_wider_than_a_phone(page: Path) -> None:
+def on_a_phone(page: Path) -> str:
+    """The elements of a page that shows another in 360 pixels, and whose title is the overflow."""
     phone = page.with_name("phone.html")
     state = page.with_name("state.html")
-    report = f"{STATE}parent.postMessage(state().overflow, '*')"
+    size = "document.documentElement"
+    report = f"parent.postMessage({size}.scrollWidth - {size}.clientWidth, '*')"
     code = f"<script>addEventListener('load', () => {{{report}}})</script></body>"
     state.write_text(page.read_text().replace("</body>", code))
     phone.write_text(
         "<script>onmessage = event => { document.title = event.data; }</script>"
         f'<iframe src="{state.name}" style="width:360px;height:640px;border:0"></iframe>'
     )
-    assert "<title>0</title>" in dumped(phone)
+    return dumped(phone)
+
+
+def test_nothing_is_wider_than_a_phone(page: Path) -> None:
+    assert "<title>0</title>" in on_a_phone(page)
+
+
+def test_the_index_of_a_batch_is_no_wider_than_a_phone(tmp_path: Path) -> None:
+    picture = np.zeros((90, 160, 3), np.uint8)
+    name = f"{'folder/' * 9}{'film' * 9}.mkv"
+    entries = [FilmEntry(name, f"failed: {name * 3}"), FilmEntry(name, "done", "a.html", picture)]
+    index = tmp_path / "report.html"
+    write_batch_page(index, entries, [name * 3], title="Report on films", summary="1 of 2 done")
+    assert "<title>0</title>" in on_a_phone(index)

@@ -129,6 +129,15 @@ def test_results_of_vsreval_are_merged_with_their_versions(tmp_path: Path) -> No
     }
 
 
+def test_figures_do_not_depend_on_the_number_of_clips_at_once(tmp_path: Path) -> None:
+    """One search of flow, shared by threads, mixed their frames."""
+    for number, name in enumerate(("city", "sea", "cow")):
+        clip = [cv2.resize(one, (384, 288)) for one in truth_clip(5)]
+        write(tmp_path / "out" / name, clip[number % 2 :: 1 + number // 2])
+    alone, together = (evaluate(tmp_path / "out", jobs=jobs) for jobs in (1, 3))
+    assert together.clips == alone.clips
+
+
 def test_clips_that_vsreval_has_not_seen_are_named(tmp_path: Path) -> None:
     clip = write(tmp_path / "city", truth_clip(2))
     file = vsreval_results(tmp_path, "sea")

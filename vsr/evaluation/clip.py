@@ -121,7 +121,7 @@ def _meters(networks: Networks, every: int, placement: PlacementMeter | None) ->
     meters += [FrameMeter(measure, every=every) for measure in measures]
     meters += [GridMeter(), CheckerMeter()]
     if networks.flow is not None:
-        meters += [EvalCrafterMeter(networks.flow.estimator)]
+        meters += [EvalCrafterMeter(networks.flow.estimator())]
     if placement is None:
         return (*meters, WarpMeter())
     meters += [TemporalMeter(), FlickerMeter(), GhostMeter(), TileMeter(), FrameMeter(color_drift)]

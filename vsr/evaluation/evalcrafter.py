@@ -37,8 +37,12 @@ class FlowChoice:
     def __init__(self, weights: Path | None = None) -> None:
         """Take RAFT from `weights`, or from the cache of torchvision, or else DIS."""
         file = weights or cached_raft()
-        self.estimator: FlowEstimator = DisFlow() if file is None else RaftFlow(file)
+        self._raft = None if file is None else RaftFlow(file)
         self.name = "OpenCV DIS, preset medium" if file is None else f"RAFT, {file.name}"
+
+    def estimator(self) -> FlowEstimator:
+        """Return an estimator for one clip: a search of DIS must not be shared by threads."""
+        return DisFlow() if self._raft is None else self._raft
 
 
 class EvalCrafterMeter:

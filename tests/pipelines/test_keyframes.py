@@ -9,8 +9,9 @@ import torch
 
 from tests.propagation.scenes import SCALE, moving, small, soft
 from vsr.errors import InputError
-from vsr.pipelines.keyframes import FilmFrame, KeyframeTexture, KeyPictures
+from vsr.pipelines.keyframes import KeyframeTexture
 from vsr.propagation.keyframes import KeyframeConfig
+from vsr.video.key_pictures import FilmFrame, KeyPictures
 
 CONFIG = KeyframeConfig(strength=1.0)
 
@@ -91,13 +92,6 @@ def test_pictures_without_a_frame_are_named(large: torch.Tensor, tmp_path: Path)
     assert [path.name for path in pictures.unused()] == ["99.png"]
 
 
-def test_a_folder_without_pictures_that_fit_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("")
-    (tmp_path / "cover.png").write_bytes(b"")
-    with pytest.raises(InputError, match="named by a frame"):
-        KeyPictures(tmp_path)
-
-
 def test_a_network_draws_the_first_frame_once(large: torch.Tensor) -> None:
     seen: list[tuple[int, ...]] = []
 
@@ -133,3 +127,18 @@ def test_a_network_of_another_scale_is_resized(large: torch.Tensor) -> None:
     texture = KeyframeTexture(CONFIG, SCALE, draws=lambda frames: half[None])
     out, _ = texture(film(large)[:1], pixels(soft(large))[:1], state=None)
     assert out.shape == (1, 4 * 48, 4 * 64, 3)
+
+
+def test_a_shot_of_one_frame_is_drawn_whole(large: torch.Tensor) -> None:
+    asked: list[tuple[int, ...]] = []
+
+    def draws(frames: np.ndarray) -> np.ndarray:
+        asked.append(frames.shape)
+        return np.repeat(np.repeat(frames, SCALE, axis=1), SCALE, axis=2)
+
+    texture = KeyframeTexture(CONFIG, SCALE, draws=draws)
+    for frame, base in zip(film(large), pixels(soft(large)), strict=True):
+        out, _ = texture([frame], base[None], state=None)  # every frame is a cut
+        assert out.shape == base[None].shape and not np.array_equal(out, base[None])
+    assert asked == [(1, *frame.pixels.shape) for frame in film(large)]
+    assert texture.drawn == texture.frames == len(large)

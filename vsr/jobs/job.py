@@ -15,6 +15,7 @@ from vsr.option_values import parse_reduction
 from vsr.restoration.plan import RepairPlan
 from vsr.upscaling.framing import Framing, shot_analysis
 from vsr.upscaling.sizes import Size, clip_length, log_size, output_size
+from vsr.video.key_pictures import KeyPictures
 from vsr.video.probe import VideoInfo, probe
 from vsr.video.reading.deinterlace import fields_of
 from vsr.video.reading.reader import VideoReader
@@ -56,6 +57,7 @@ class Job:
         info = without_streams(probed, config.left_out)
         _check_fields(info, config)
         small = Size(info.height, info.width)
+        _check_pictures(info, config)
         scale = native_scale(config.model)
         size = output_size(small, config, native=scale)
         output = output or default_output(source, config, native=scale)
@@ -154,6 +156,14 @@ class Job:
         end = whole if length is None else min(start + exact_seconds(length), whole)
         last = count if end == whole else min(ceil(end * rate), count)
         return max(0, last - ceil(start * rate))
+
+
+def _check_pictures(info: VideoInfo, config: UpscaleConfig) -> None:
+    """Raise InputError where the texture is a folder of pictures, none of them of this film."""
+    name = config.texture_model
+    if name is not None and is_picture_folder(name):
+        seconds = None if info.duration is None else float(info.duration)
+        KeyPictures(Path(name)).check_within(frames=info.frame_count, seconds=seconds)
 
 
 def _check_fields(info: VideoInfo, config: UpscaleConfig) -> None:

@@ -1,7 +1,6 @@
 """KeyframeTexture: carries the detail of few pictures, drawn or made by hand, onto all frames."""
 
 import logging
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,14 +21,11 @@ from vsr.propagation.key_places import Box
 from vsr.propagation.keyframes import Coming, KeyframeConfig, Keyframes, KeyframeState
 from vsr.runtime.timing import NullTimer, Timer
 from vsr.video.images import read_image
-from vsr.video.suffixes import IMAGE_SUFFIXES
+from vsr.video.key_pictures import FilmFrame, KeyPictures
 
 _log = logging.getLogger(__name__)
 
 Pixels = UInt8[np.ndarray, "t _ _ 3"] | UInt16[np.ndarray, "t _ _ 3"]
-
-_NUMBER = re.compile(r"\d+")
-_TIME = re.compile(r"(\d+)-(\d\d)-(\d\d(?:\.\d+)?)")
 
 
 class Draws(Protocol):
@@ -38,57 +34,6 @@ class Draws(Protocol):
     def __call__(self, frames: UInt8[np.ndarray, "1 h w 3"]) -> UInt8[np.ndarray, "1 h2 w2 3"]:
         """Returns one frame, larger."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class FilmFrame:
-    """The place of a frame in its film: its number, and when it is shown."""
-
-    number: int
-    seconds: float
-    pixels: UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"]
-
-
-class KeyPictures:
-    """Pictures of frames in a folder: `000120.png` by frame number, or `00-01-02.500.png` by time.
-
-    Raises InputError for a folder without any such file.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.numbers: dict[int, Path] = {}
-        self.times: dict[float, Path] = {}
-        for path in sorted(folder.iterdir()):
-            if path.suffix.lower() not in IMAGE_SUFFIXES:
-                continue
-            if _NUMBER.fullmatch(path.stem):
-                self.numbers[int(path.stem)] = path
-            elif found := _TIME.fullmatch(path.stem):
-                hours, minutes, seconds = found.groups()
-                self.times[3600 * int(hours) + 60 * int(minutes) + float(seconds)] = path
-        if not self.numbers and not self.times:
-            raise InputError(
-                f"{folder} has no picture that is named by a frame, as 000120.png, or by a time, "
-                "as 00-01-02.500.png"
-            )
-        self.used: set[Path] = set()
-
-    def of(self, frame: FilmFrame, following: FilmFrame | None) -> Path | None:
-        """Returns the picture of a frame; one by time belongs to the frame that is shown then."""
-        path = self.numbers.get(frame.number)
-        if path is None:
-            end = frame.seconds + 0.04 if following is None else following.seconds
-            shown = [time for time in self.times if frame.seconds - 1e-4 <= time < end - 1e-4]
-            path = self.times[shown[0]] if shown else None
-        if path is not None:
-            self.used.add(path)
-        return path
-
-    def unused(self) -> list[Path]:
-        """Returns the pictures for which no frame was found so far."""
-        known = {*self.numbers.values(), *self.times.values()}
-        return sorted(known - self.used)
 
 
 @dataclass(slots=True)
@@ -127,14 +72,7 @@ class KeyframeTexture:
     def report(self) -> str:
         """Returns a line on what was drawn, or which pictures found no frame."""
         if self.pictures is not None:
-            unused = self.pictures.unused()
-            names = ", ".join(path.name for path in unused[:4])
-            more = f" and {len(unused) - 4} more" if len(unused) > 4 else ""
-            return (
-                f"no frame was found for these pictures: {names}{more}"
-                if unused
-                else f"all {len(self.pictures.used)} pictures were used"
-            )
+            return self.pictures.report()
         return (
             f"texture was drawn on {self.drawn:.1f} of {self.frames} frames, parts counted "
             f"({100 * self.drawn / self.frames:.1f} %)"

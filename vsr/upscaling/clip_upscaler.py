@@ -15,7 +15,7 @@ from jaxtyping import UInt8, UInt16
 from vsr.checkpoints.load import quiet_diffusers
 from vsr.errors import DeviceError, NumericalError
 from vsr.models.flow_estimators import FlowEstimator
-from vsr.pipelines.keyframes import FilmFrame, KeyframeTexture
+from vsr.pipelines.keyframes import KeyframeTexture
 from vsr.pipelines.memory import MemoryTraits
 from vsr.pipelines.settings import SamplingConfig
 from vsr.propagation.keyframes import KeyframeState
@@ -34,6 +34,7 @@ from vsr.upscaling.fallback import (
 )
 from vsr.upscaling.framing import Framing
 from vsr.upscaling.sizes import Size
+from vsr.video.key_pictures import FilmFrame
 from vsr.video.reading.clips import Clip
 
 _log = logging.getLogger(__name__)

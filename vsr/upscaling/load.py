@@ -10,7 +10,7 @@ from vsr.config import NO_MODEL, UpscaleConfig
 from vsr.errors import ConfigError
 from vsr.models.flow_estimators import flow_estimator
 from vsr.option_values import parse_reduction
-from vsr.pipelines.keyframes import KeyframeTexture, KeyPictures
+from vsr.pipelines.keyframes import KeyframeTexture
 from vsr.pipelines.presets import read_preset
 from vsr.pipelines.recurrent import RecurrentUpscalePipeline
 from vsr.propagation.keyframes import KeyframeConfig
@@ -22,6 +22,7 @@ from vsr.upscaling.fallback import as_device_error
 from vsr.upscaling.key_draws import PipelineDraws
 from vsr.upscaling.same_size import SameSize
 from vsr.upscaling.sizes import Size
+from vsr.video.key_pictures import KeyPictures
 
 _log = logging.getLogger(__name__)
 

@@ -57,8 +57,11 @@ HOMES = {
     "ffmpeg": ("data_prep/",),
     "gradio": ("vsr/ui/",),
     "pyarrow": ("vsr/training/data/",),
+    "shtab": ("vsr/cli/completion.py",),
     "spandrel": ("vsr/models/image.py",),
+    "starlette": ("vsr/ui/",),
     "torchvision": ("vsr/models/", "vsr/evaluation/"),
+    "uvicorn": ("vsr/ui/",),
     "xformers": ("vsr/ops/attention.py",),
 }
 
@@ -129,7 +132,8 @@ def test_importing_vsr_is_free() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["upscale", "--help"], ["plan", "--help"], ["--version"]]
+    "arguments",
+    [["--help"], ["upscale", "--help"], ["plan", "--help"], ["ui", "--help"], ["--version"]],
 )
 def test_help_loads_no_torch(arguments: list[str]) -> None:
     loaded = loaded_after(f"from vsr.cli import main\nmain({arguments!r})")

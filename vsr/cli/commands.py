@@ -247,6 +247,27 @@ def _benchmark(options: Namespace) -> None:
     print(f"\nresults, tables and pages are in {output}")
 
 
+def _ui(options: Namespace) -> None:
+    _let_threads_sleep()
+    from vsr.ui.server import ServerConfig, serve
+
+    config = ServerConfig(
+        host=options.host,
+        port=options.port,
+        folder=_path(options.folder),
+        max_upload=options.max_upload,
+        open_browser=options.open,
+    )
+    serve(config, _print)
+
+
+def _comfyui(options: Namespace) -> None:
+    from vsr.ui.comfyui_folder import install_nodes
+
+    file = install_nodes(Path(options.path))
+    print(printable(f"{file} is written; start ComfyUI again: the nodes are under video / vsr"))
+
+
 def _path(text: str | None) -> Path | None:
     return Path(text) if text else None
 
@@ -264,5 +285,7 @@ COMMANDS: dict[str, Callable[[Namespace], None]] = {
     "benchmark": _benchmark,
     "export": _export,
     "data": _data,
+    "ui": _ui,
+    "comfyui": _comfyui,
 }
 """The function of each command."""

@@ -11,6 +11,7 @@ EXAMPLES = {
     "vsr": """
         vsr upscale film.mkv                     make film_x4.mkv beside it
         vsr upscale film.mkv --preview 2s        make two seconds and a page to compare
+        vsr ui --open                            do the same in a page of the browser
         vsr plan film.mkv                        say what will be made, and how long it takes
         vsr COMMAND --help                       list the options of a command
     """,
@@ -71,6 +72,14 @@ EXAMPLES = {
         vsr evaluate large.mkv --gt truth.mkv
         vsr evaluate OUTPUTS --gt TRUTHS --json scores.json --csv frames.csv
         vsr evaluate large.mkv                   measure what needs no ground truth
+    """,
+    "ui": """
+        vsr ui                                   the page is at http://127.0.0.1:7860
+        vsr ui --open                            and opens in the browser
+        vsr ui --host 0.0.0.0                    for other machines too: asks for a password
+    """,
+    "comfyui": """
+        vsr comfyui install ~/ComfyUI            write its custom_nodes/vsr_nodes
     """,
     "benchmark": """
         vsr benchmark PAIRS/set.json

@@ -9,7 +9,8 @@ from jsonargparse import ArgumentParser
 
 from vsr import __version__
 from vsr.cli.arguments import PRINT_CONFIG
-from vsr.cli.help import HelpFormatter, examples
+from vsr.cli.new_parser import add_common, new_parser
+from vsr.cli.page_parsers import comfyui_parser, ui_parser
 from vsr.config import GROUPS, Dtype, Flag, UpscaleConfig
 from vsr.option_values import FILM, parse_time
 
@@ -33,10 +34,18 @@ def make_parsers() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
         "benchmark": _benchmark_parser(),
         "export": _export_parser(),
         "data": _data_parser(),
+        "ui": ui_parser(),
+        "comfyui": comfyui_parser(),
     }
-    parser = _parser("vsr", "COMMAND ...", "Upscale videos, steady from frame to frame.")
+    parser = new_parser("vsr", "COMMAND ...", "Upscale videos, steady from frame to frame.")
     version = f"vsr {__version__}"
     parser.add_argument("--version", action="version", version=version, help="show the version")
+    parser.add_argument(
+        "--print-completion",
+        type=str,
+        metavar="SHELL",
+        help="print the completion for bash or zsh, and exit",
+    )
     subcommands = parser.add_subcommands(
         dest="command", metavar="COMMAND", title="commands", description=None
     )
@@ -46,7 +55,7 @@ def make_parsers() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
 
 
 def _upscale_parser() -> ArgumentParser:
-    parser = _parser(
+    parser = new_parser(
         "upscale",
         "INPUT [OUTPUT] [options]",
         "Upscale a video, or every video of a folder or list.",
@@ -57,7 +66,7 @@ def _upscale_parser() -> ArgumentParser:
 
 
 def _restore_parser() -> ArgumentParser:
-    parser = _parser(
+    parser = new_parser(
         "restore",
         "INPUT [OUTPUT] [options]",
         "Repair an old film, or every one of a folder or list, at its own size.",
@@ -106,7 +115,7 @@ def _add_films(parser: ArgumentParser, suffix: str, verb: str) -> None:
 
 
 def _plan_parser() -> ArgumentParser:
-    parser = _parser(
+    parser = new_parser(
         "plan",
         "INPUT [OUTPUT] [options]",
         "Say what upscale would make of each stream, and the time, memory and disk it takes.",
@@ -124,7 +133,7 @@ def _plan_parser() -> ArgumentParser:
 
 
 def _info_parser() -> ArgumentParser:
-    parser = _parser("info", "PATH [options]", "Show what a video or a model contains.")
+    parser = new_parser("info", "PATH [options]", "Show what a video or a model contains.")
     parser.add_argument(
         "path",
         type=str,
@@ -136,12 +145,12 @@ def _info_parser() -> ArgumentParser:
         action="store_true",
         help="let a playlist (.m3u8) read the local files that it names",
     )
-    _add_common(parser, parser)
+    add_common(parser, parser)
     return parser
 
 
 def _compare_parser() -> ArgumentParser:
-    parser = _parser(
+    parser = new_parser(
         "compare", "A B [C ...] [options]", "Show versions of one film side by side, in a page."
     )
     parser.add_argument(
@@ -160,12 +169,12 @@ def _compare_parser() -> ArgumentParser:
         metavar="FOLDER",
         help="folder for the page, the picture and the video (default: compare)",
     )
-    _add_common(parser, parser)
+    add_common(parser, parser)
     return parser
 
 
 def _models_parser() -> ArgumentParser:
-    parser = _parser(
+    parser = new_parser(
         "models",
         "[NAME | compare CLIP] [options]",
         "List the models with their cost on this machine, or show a moment in each.",
@@ -190,12 +199,12 @@ def _models_parser() -> ArgumentParser:
     parser.add_argument("--device", type=str, default="auto", metavar="NAME", help=device)
     dtype = "precision: auto, float32, bfloat16 or float16 (default: auto)"
     parser.add_argument("--dtype", type=Dtype, default="auto", metavar="NAME", help=dtype)
-    _add_common(parser, parser)
+    add_common(parser, parser)
     return parser
 
 
 def _convert_parser() -> ArgumentParser:
-    parser = _parser(
+    parser = new_parser(
         "convert", "SOURCE [TARGET] [options]", "Convert published weights to a model folder."
     )
     parser.add_argument(
@@ -225,12 +234,14 @@ def _convert_parser() -> ArgumentParser:
         help="SD x4 upscaler, for the parts that SOURCE lacks (text encoder, schedulers)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace a model that exists")
-    _add_common(parser, parser)
+    add_common(parser, parser)
     return parser
 
 
 def _train_parser() -> ArgumentParser:
-    parser = _parser("train", "CONFIG [KEY=VALUE ...] [options]", "Train a model, or resume a run.")
+    parser = new_parser(
+        "train", "CONFIG [KEY=VALUE ...] [options]", "Train a model, or resume a run."
+    )
     parser.add_argument(
         "config", type=str, metavar="CONFIG", help="YAML file, or the name of a shipped one"
     )
@@ -241,12 +252,12 @@ def _train_parser() -> ArgumentParser:
         metavar="KEY=VALUE",
         help="values that replace those of the file, as stages.first.lr=1e-4",
     )
-    _add_common(parser, parser)
+    add_common(parser, parser)
     return parser
 
 
 def _export_parser() -> ArgumentParser:
-    parser = _parser(
+    parser = new_parser(
         "export", "RUN FOLDER [options]", "Write the model of a training run as a model folder."
     )
     parser.add_argument("run", type=str, metavar="RUN", help="run folder of a training")
@@ -254,21 +265,23 @@ def _export_parser() -> ArgumentParser:
     parser.add_argument(
         "--best", action="store_true", help="take the best checkpoint, not the newest"
     )
-    _add_common(parser, parser)
+    add_common(parser, parser)
     return parser
 
 
 def _data_parser() -> ArgumentParser:
     """Return the parser whose help names the data commands; each of these has its own parser."""
-    parser = _parser("data", "STEP ARGUMENTS ...", "Prepare training data; vsr data STEP --help.")
+    parser = new_parser(
+        "data", "STEP ARGUMENTS ...", "Prepare training data; vsr data STEP --help."
+    )
     steps = "probe, split, filter, caption, degrade, precompute or shards"
     parser.add_argument("step", type=str, metavar="STEP", help=steps)
-    _add_common(parser, parser)
+    add_common(parser, parser)
     return parser
 
 
 def _evaluate_parser() -> ArgumentParser:
-    parser = _parser(
+    parser = new_parser(
         "evaluate", "OUTPUTS [options]", "Measure videos, against a ground truth or by themselves."
     )
     clips = "video, folder of pictures, or folder of these"
@@ -297,12 +310,12 @@ def _evaluate_parser() -> ArgumentParser:
     parser.add_argument(
         "--raft", type=str, metavar="FILE", help="weights of RAFT for EvalCrafter's warping error"
     )
-    _add_common(parser, parser)
+    add_common(parser, parser)
     return parser
 
 
 def _benchmark_parser() -> ArgumentParser:
-    parser = _parser(
+    parser = new_parser(
         "benchmark", "SET [options]", "Measure models and interpolation side by side on a set."
     )
     parser.add_argument(
@@ -330,26 +343,8 @@ def _benchmark_parser() -> ArgumentParser:
     parser.add_argument(
         "--device", type=str, default="auto", metavar="NAME", help="as for upscale (default: auto)"
     )
-    _add_common(parser, parser)
+    add_common(parser, parser)
     return parser
-
-
-def _parser(command: str, usage: str, description: str) -> ArgumentParser:
-    parser = ArgumentParser(
-        usage=f"{'' if command == 'vsr' else 'vsr '}{command} {usage}",
-        description=description,
-        epilog=examples(command),
-        formatter_class=HelpFormatter,
-        exit_on_error=False,
-        add_help=command == "vsr",
-    )
-    parser._positionals.title = "arguments"
-    return parser
-
-
-def _add_common(parser: ArgumentParser, group: Any) -> None:
-    group.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    group.add_argument("-h", "--help", action="help", help="show this help")
 
 
 def _add_config(
@@ -381,7 +376,7 @@ def _add_config(
         "--config", action="config", metavar="FILE", help="YAML file with any of these options"
     )
     advanced._group_actions[-1].help = "print all options as YAML, for --config, and exit"
-    _add_common(parser, advanced)
+    add_common(parser, advanced)
 
 
 def _add_flag(group: Any, name: str, kind: Any, flag: Flag, default: Any) -> None:

@@ -164,8 +164,9 @@ def _read(folder: Path) -> Film | None:
     try:
         values = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         known = {one.name for one in fields(Film)}
-        known_values = {key: value for key, value in values.items() if key in known}
-        film = Film(**{**known_values, "id": folder.name, "notes": tuple(values["notes"])})
+        given: dict[str, Any] = {key: value for key, value in values.items() if key in known}
+        given |= {"id": folder.name, "notes": tuple(values["notes"])}
+        film = Film(**given)
     except (OSError, ValueError, TypeError, AttributeError, LookupError):
         return None
     return replace(film, state="waiting") if film.state == "running" else film

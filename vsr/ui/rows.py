@@ -8,10 +8,7 @@ from vsr.ui.films import Film
 from vsr.ui.tasks import Progress
 
 _TASKS = {"preview": "preview", "plan": "plan", "film": "film"}
-_NOTHING = (
-    '<p class="vsr-empty">No films yet: choose one above, or try the sample clip. '
-    "Films stay on this machine.</p>"
-)
+_NOTHING = '<p class="vsr-empty">No films yet. They stay on this machine until you remove them.</p>'
 
 
 def film_rows(films: list[Film], shown: str) -> str:

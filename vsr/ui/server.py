@@ -153,6 +153,7 @@ def _listening(config: ServerConfig) -> socket.socket:
         if os.name == "posix":
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((config.host, config.port))
+        listener.listen()
     except (OSError, OverflowError) as error:
         listener.close()
         raise OutputError(

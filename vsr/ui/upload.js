@@ -31,7 +31,8 @@ async function take(files) {
     bar.value = 0;
     const answer = most && file.size > most
       ? {error: 'the file is larger than this page takes; vsr ui --max-upload sets another limit'} : await send(file);
-    if (answer.error) fault.textContent += `${file.name}: ${answer.error}. `;
+    const named = answer.error && answer.error.includes(file.name) ? '' : `${file.name}: `;
+    if (answer.error) fault.textContent += `${named}${answer.error}. `;
     else trigger('upload', {film: answer.film});
   }
   bar.hidden = words.hidden = true;

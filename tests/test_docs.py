@@ -16,7 +16,8 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglo
 PLACES = ("vsr", "docs", "tests", "tools", "configs", "data_prep", ".ci")
 
 # As in `python -m vsr upscale IN OUT --scale 2`, up to the end of the code or a comment.
-COMMAND = re.compile(r"\bvsr (upscale|plan|info|compare|models|convert|train)\b([^`#\n]*)")
+COMMANDS = "upscale|restore|plan|info|compare|models|convert|train|evaluate|benchmark"
+COMMAND = re.compile(rf"\bvsr ({COMMANDS})\b([^`#\n]*)")
 QUOTE = re.compile(r"`([^`]+)`")
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 NAMED = re.compile(rf"(?<![\w/.])(?:{'|'.join(map(re.escape, PLACES))})/[\w./*-]*[\w/]")

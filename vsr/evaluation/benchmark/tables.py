@@ -30,6 +30,7 @@ COLUMNS = (
     Column("psnr_y", "PSNR (Y), dB", 2),
     Column("ssim_y", "SSIM (Y)", 3),
     Column("stlpips", "ST-LPIPS, lower is better", 3),
+    Column("robust", "ST-LPIPS after a blur, lower", 3),
     Column("effnet", "EfficientNet distance, lower", 2),
     Column("ewarp", "change along motion (ewarp)", 2),
     Column("tdiff", "flicker (tdiff), lower", 2),

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from argparse import ArgumentParser
 from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -122,12 +123,11 @@ def show(trials: Sequence[Trial]) -> None:
 
 
 def _command(args: Sequence[str], log: Path) -> None:
-    with log.open("wb") as file:
+    with log.open("w") as file, redirect_stdout(file), redirect_stderr(file):
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
         code = vsr(args)
-        sys.stdout.flush()
-        sys.stderr.flush()
+        file.flush()
         os._exit(code)
 
 

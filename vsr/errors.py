@@ -61,3 +61,11 @@ def explained_os_error(error: OSError) -> OutputError:
             "255 bytes in most cases; give a shorter one"
         )
     return OutputError(f"{name + ': ' if name else ''}{error.strerror or error}")
+
+
+def in_one_line(error: Exception) -> str:
+    """Return an error as one line; one that is not ours keeps the name of its kind."""
+    if isinstance(error, OSError):
+        error = explained_os_error(error)
+    text = " ".join(str(error).split())
+    return text if isinstance(error, VsrError) else f"{type(error).__name__}: {text}"

@@ -2,23 +2,24 @@
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from vsr.config import UpscaleConfig
-from vsr.errors import InputError, OutputError, VsrError
-from vsr.jobs.batch import BatchReport, file_exists, one_line, upscale_batch
-from vsr.jobs.films import Batch
+from vsr.errors import InputError, OutputError, VsrError, in_one_line
+from vsr.jobs.batch import BatchReport, upscale_batch
+from vsr.jobs.batch_folder import file_exists
+from vsr.jobs.films import Batch, BatchFilm
 from vsr.jobs.job import Job
 from vsr.jobs.model import Model
 from vsr.jobs.progress import ShowProgress, no_progress
 from vsr.jobs.report import report_path, run_warnings, write_report
-from vsr.jobs.upscale import UpscaleReport, upscale
+from vsr.jobs.supervision.messages import Done
+from vsr.jobs.upscale import UpscaleReport
 from vsr.reporting.batch_page import FilmEntry, write_batch_page
 from vsr.reporting.films import Picture
 from vsr.runtime.launcher import Ranks, launched_ranks
-from vsr.runtime.timing import StageTimer
 from vsr.video.images import upright
 from vsr.video.pixels import as_uint8
 from vsr.video.probe import probe
@@ -58,7 +59,12 @@ def upscale_batch_with_report(
     pages = _Pages(batch, config)
     with run_warnings() as lines:
         report = upscale_batch(
-            batch, config, model=model, progress=progress, ranks=ranks, upscale_film=pages.upscale
+            batch,
+            config,
+            model=model,
+            progress=progress,
+            ranks=ranks,
+            around_film=pages.around_film,
         )
         pages.write_missing(report.done)
     index = _index_path(batch)
@@ -80,25 +86,13 @@ class _Pages:
     config: UpscaleConfig
     failed: dict[Path, str] = field(default_factory=dict[Path, str])
 
-    def upscale(
-        self,
-        source: Path,
-        output: Path | None,
-        config: UpscaleConfig | None,
-        *,
-        model: Model | None,
-        progress: ShowProgress,
-        ranks: Ranks | None,
-    ) -> UpscaleReport:
+    def around_film(self, film: BatchFilm, ranks: Ranks, run: Callable[[], Done]) -> UpscaleReport:
         """Upscale a film and write its page, unless another rank joins the film."""
-        timer = StageTimer()
         with run_warnings() as lines:
-            report = upscale(
-                source, output, config, model=model, timer=timer, progress=progress, ranks=ranks
-            )
-        if ranks is None or not ranks.rank:
-            self._write(source, report, timer.seconds, lines)
-        return report
+            done = run()
+        if not ranks.rank:
+            self._write(film.source, done.report, done.seconds, lines)
+        return done.report
 
     def write_missing(self, reports: Sequence[UpscaleReport]) -> None:
         """Write the pages of films that an earlier run has made without one."""
@@ -136,8 +130,8 @@ class _Pages:
             job = Job.of(source, report.output, self.config)
             write_report(job, report, page, seconds, warnings)
         except (VsrError, OSError) as error:
-            self.failed[report.output] = one_line(error)
-            _log.warning("%s has no page: %s", report.output, one_line(error))
+            self.failed[report.output] = in_one_line(error)
+            _log.warning("%s has no page: %s", report.output, in_one_line(error))
 
     def _page(self, output: Path) -> Path:
         """The page of an output; its name has the ending where two outputs differ in that alone."""
@@ -151,7 +145,7 @@ class _Pages:
         for film in report.skipped:
             yield film.output, "skipped: the output exists"
         for film, error in report.failed:
-            yield film.output, f"failed: {one_line(error)}"
+            yield film.output, f"failed: {in_one_line(error)}"
 
 
 def _state(report: UpscaleReport) -> str:

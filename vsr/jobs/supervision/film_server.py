@@ -1,0 +1,160 @@
+"""The process that upscales the films of a batch: it does as the messages on its input say.
+
+It ends at once when its input ends, so that nothing goes on when the batch was killed.
+"""
+
+import logging
+import os
+import pickle
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from copy import copy
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import IO
+
+from vsr.errors import InputError, in_one_line
+from vsr.jobs.model import ConfiguredModel
+from vsr.jobs.progress import Advance, Meter
+from vsr.jobs.supervision.messages import (
+    Advanced,
+    Done,
+    Failed,
+    Film,
+    Interrupted,
+    Logged,
+    ProgressBegan,
+    ProgressEnded,
+    Reached,
+    Reply,
+    Setup,
+    receive,
+    send,
+)
+from vsr.jobs.upscale import upscale
+from vsr.runtime.timing import StageTimer
+
+
+@dataclass(slots=True)
+class _Replies:
+    """Sends whole messages from any thread."""
+
+    pipe: IO[bytes]
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def send(self, message: Reply) -> None:
+        with self._lock:
+            send(self.pipe, message)
+
+    @contextmanager
+    def show_progress(self, total: int | None) -> Generator[Advance]:
+        """Let the batch show the progress; see `ShowProgress`."""
+        self.send(ProgressBegan(total))
+        try:
+            yield _SentMeter(self)
+        finally:
+            self.send(ProgressEnded())
+
+
+class _SentMeter(Meter):
+    """Counts nothing: the batch does."""
+
+    __slots__ = ("_replies",)
+
+    def __init__(self, replies: _Replies) -> None:
+        super().__init__(None)
+        self._replies = replies
+
+    def __call__(self, frames: int, *, is_new: bool = True) -> None:
+        """Send the frames; see Meter."""
+        self._replies.send(Advanced(frames, is_new))
+
+    def reach(self, frames: float) -> None:
+        """Send the number of frames; see Meter."""
+        self._replies.send(Reached(frames))
+
+
+class _SentLog(logging.Handler):
+    """Sends the log to the batch, which writes its lines in its own form."""
+
+    def __init__(self, replies: _Replies) -> None:
+        super().__init__()
+        self._replies = replies
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send one line, as text: not all that a record holds can be sent."""
+        sent = copy(record)
+        sent.msg, sent.args = self.format(record), None
+        sent.exc_info = sent.exc_text = sent.stack_info = None
+        self._replies.send(Logged(sent))
+
+
+def serve() -> None:
+    """Upscale one film after the other, until the input ends or Ctrl-C or SIGTERM comes."""
+    replies = _Replies(os.fdopen(os.dup(1), "wb"))
+    os.dup2(2, 1)  # a library that prints must not write into the messages
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt_once)
+    requests = SimpleQueue[Setup | Film]()
+    threading.Thread(target=_listen, args=(requests,), name="requests", daemon=True).start()
+    with suppress(KeyboardInterrupt):  # between two films: the batch has got the signal too
+        setup = requests.get()
+        assert isinstance(setup, Setup), setup
+        logger = logging.getLogger()
+        logger.addHandler(_SentLog(replies))
+        logger.setLevel(setup.log_level)
+        model = ConfiguredModel(setup.config, setup.model)
+        while True:
+            film = requests.get()
+            assert isinstance(film, Film), film
+            reply = _upscaled(film, setup, model, replies)
+            replies.send(reply)
+            if isinstance(reply, Interrupted):
+                return
+
+
+def _upscaled(film: Film, setup: Setup, model: ConfiguredModel, replies: _Replies) -> Reply:
+    """Upscale a film, and return how that ended."""
+    timer = StageTimer()
+    try:
+        report = upscale(
+            film.source, film.output, setup.config,
+            model=model, timer=timer, ranks=setup.ranks, progress=replies.show_progress,
+        )  # fmt: skip
+        return Done(report, timer.seconds)
+    except KeyboardInterrupt as interrupt:
+        return Interrupted(str(interrupt))
+    # Like the loop of the batch, which gets the error: none of a library may end the others' work.
+    except Exception as error:
+        return Failed(_sendable(error))
+
+
+def _sendable(error: Exception) -> Exception:
+    """Return an error that a pipe can carry, with its trace as a note for `--debug`."""
+    trace = "".join(traceback.format_exception(error))
+    error.add_note(trace)
+    try:
+        pickle.loads(pickle.dumps(error))
+    except (AttributeError, LookupError, TypeError, ValueError, pickle.PickleError):
+        error = InputError(in_one_line(error))
+        error.add_note(trace)
+    return error
+
+
+def _listen(requests: "SimpleQueue[Setup | Film]") -> None:
+    """Take messages while the main thread works; end the process when no more can come."""
+    while (message := receive(sys.stdin.buffer)) is not None:
+        assert isinstance(message, Setup | Film), message
+        requests.put(message)
+    os._exit(0)
+
+
+def _interrupt_once(*_: object) -> None:
+    """Raise KeyboardInterrupt at the first signal only: a terminal and the batch both send one."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt

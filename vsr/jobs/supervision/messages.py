@@ -1,0 +1,110 @@
+"""The messages between a batch and the process that upscales its films, through its two pipes."""
+
+import logging
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from vsr.config import UpscaleConfig
+from vsr.jobs.resume.identity import Identity
+from vsr.jobs.upscale import UpscaleReport
+from vsr.runtime.launcher import Ranks
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """The first message to the process: what holds for all films, and the level of its log."""
+
+    config: UpscaleConfig
+    model: Identity
+    ranks: Ranks
+    log_level: int
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """A film to be upscaled next."""
+
+    source: Path
+    output: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """A line of the log."""
+
+    record: logging.LogRecord
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressBegan:
+    """The work on a film begins, towards a number of frames if that is known."""
+
+    total: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """Frames are done; see `Meter`."""
+
+    frames: int
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """The number of frames that the work has reached; see `Meter.reach`."""
+
+    frames: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressEnded:
+    """The work on a film ends, well or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A film is done; `seconds` are those of its stages."""
+
+    report: UpscaleReport
+    seconds: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A film failed."""
+
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """Ctrl-C or SIGTERM ended the work on a film; `text` says what is kept."""
+
+    text: str
+
+
+_UNREADABLE = (EOFError, pickle.UnpicklingError, AttributeError, ImportError, IndexError)
+"""The errors that `pickle` names for data that is not whole."""
+
+Request = Setup | Film
+Reply = (
+    Logged | ProgressBegan | Advanced | Reached | ProgressEnded | Done | Failed | Interrupted
+)  # fmt: skip
+
+
+def send(pipe: IO[bytes], message: Request | Reply) -> None:
+    """Write a message. Raises BrokenPipeError if nobody can read it."""
+    pipe.write(pickle.dumps(message))
+    pipe.flush()
+
+
+def receive(pipe: IO[bytes]) -> Request | Reply | None:
+    """Wait for a message; None if the other process has ended, be it within a message."""
+    try:
+        return pickle.load(pipe)
+    except _UNREADABLE:
+        return None

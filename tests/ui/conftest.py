@@ -56,6 +56,7 @@ def served(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) ->
     store = FilmStore(tmp_path / "page")
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
+        listener.listen()
         with page_server(store, password=None, only_local=True, most_bytes=MOST_BYTES) as server:
             thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
             thread.start()

@@ -88,10 +88,10 @@ def test_a_second_film_waits_and_previews_go_before_films(
     store: FilmStore, queue: TaskQueue, source: Path
 ) -> None:
     first, second, third = (added(store, source, f"{n}.mp4") for n in range(3))
-    for film_id in (first, second):
-        queue.ask(film_id, "film", REPAIR)
-    queue.ask(third, "preview", REPAIR)
+    queue.ask(first, "film", REPAIR)
     wait(store, first, "running")
+    queue.ask(second, "film", REPAIR)
+    queue.ask(third, "preview", REPAIR)
     states = [film.state for film in store.films()]
     assert states == ["running", "waiting", "waiting"]
     wait(store, third, "running")

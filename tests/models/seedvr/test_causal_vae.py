@@ -1,0 +1,75 @@
+"""The autoencoder gives the numbers of the published class, whole and as a stream of slices."""
+
+import pytest
+import torch
+
+from tests.seedvr import fixture, published_shapes, small_vae
+from vsr.models.seedvr.causal_conv import StreamState
+from vsr.models.seedvr.causal_vae import CausalVideoVae
+
+FRAMES = 33
+
+
+@pytest.fixture(scope="module")
+def vae() -> CausalVideoVae:
+    return small_vae()
+
+
+def _close(found: torch.Tensor, expected: torch.Tensor, atol: float = 5e-5) -> None:
+    torch.testing.assert_close(found, expected, atol=atol, rtol=0)
+
+
+@torch.no_grad()
+def test_encoding_has_the_published_numbers(vae):
+    given = fixture("vae_t5_40x48")
+    found = vae.encode(given["frames"])
+    _close(found.mean, given["mean"])
+    _close(found.log_variance, given["logvar"])
+
+
+@torch.no_grad()
+def test_decoding_has_the_published_numbers(vae):
+    given = fixture("vae_t5_40x48")
+    _close(vae.decode(given["latents"]), given["decoded"])
+
+
+def test_the_published_file_has_the_tensors_of_the_network():
+    with torch.device("meta"):
+        vae = CausalVideoVae()
+    found = {key: tuple(value.shape) for key, value in vae.state_dict().items()}
+    assert found == published_shapes("vae")
+
+
+@torch.no_grad()
+def test_a_stream_of_slices_encodes_as_the_whole(vae):
+    frames = torch.randn(1, 3, FRAMES, 16, 24, generator=torch.Generator().manual_seed(0))
+    whole, stream = vae.encode(frames), vae.encode_slices(frames)
+    _close(stream.mean, whole.mean, atol=1e-4)
+    _close(stream.log_variance, whole.log_variance, atol=1e-4)
+
+
+@torch.no_grad()
+def test_a_stream_of_slices_decodes_as_the_whole(vae):
+    latents = torch.randn(1, 16, 9, 2, 3, generator=torch.Generator().manual_seed(0))
+    stream = torch.cat(list(vae.decode_slices(latents)), dim=2)
+    assert stream.shape[2] == FRAMES
+    _close(stream, vae.decode(latents), atol=1e-4)
+
+
+@torch.no_grad()
+def test_a_state_continues_a_stream_and_may_wait_elsewhere(vae):
+    latents = torch.randn(1, 16, 5, 2, 3, generator=torch.Generator().manual_seed(0))
+    state = StreamState(parked=torch.device("cpu"))
+    parts = [*vae.decode_slices(latents[:, :, :3], state)]
+    parts += vae.decode_slices(latents[:, :, 3:], state)
+    assert [part.shape[2] for part in parts] == [5, 4, 4, 4]
+    assert state.nbytes > 0
+    _close(torch.cat(parts, dim=2), vae.decode(latents), atol=1e-4)
+
+
+@torch.no_grad()
+def test_frames_do_not_depend_on_later_ones(vae):
+    frames = torch.randn(1, 3, 9, 16, 16, generator=torch.Generator().manual_seed(0))
+    other = torch.cat([frames[:, :, :5], -frames[:, :, 5:]], dim=2)
+    first, second = (vae.encode(x).mean[:, :, :2] for x in (frames, other))
+    assert torch.equal(first, second)

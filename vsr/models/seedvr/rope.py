@@ -1,0 +1,84 @@
+"""Rotary positions of SeedVR: places inside a window, as whole numbers or spread over [-1, 1].
+
+Frequencies are computed here in float32 and never read from a file: rounded ones, as files of 16
+and 8 bits hold them, change the picture.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor
+
+from vsr.models.rope import rotary_frequencies, rotate
+from vsr.ops.windows import Size3
+
+RopeKind = Literal["integer", "window"]
+_AXES = 3
+_HIGHEST = 128
+"""The highest frequency of the "window" kind, in half turns over half a window."""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowRope:
+    """The rotary positions of a network.
+
+    "integer" (3B): a token of a window has its row, column and frame, frames counted after the
+    text; word j of the text is at (j, j, j). "window" (7B): the tokens of a window are spread
+    evenly over [-1, 1] along each axis, and the text is not rotated.
+    """
+
+    kind: RopeKind
+    head_dim: int
+
+    @property
+    def pairs(self) -> int:
+        """Pairs of channels that turn, for each of the three axes."""
+        dim = self.head_dim if self.kind == "integer" else self.head_dim // 2
+        return dim // _AXES // 2
+
+    def video(
+        self, window: Size3, text_tokens: int, *, device: torch.device
+    ) -> Float[Tensor, "tokens f"]:
+        """Returns the angles of a window's tokens, ordered (t, h, w)."""
+        starts = (text_tokens, 0, 0)
+        places = (self._places(n, first) for n, first in zip(window, starts, strict=True))
+        frequencies = self._frequencies()
+        axes = [torch.outer(place, frequencies) for place in places]
+        return _grid(axes).to(device)
+
+    def text(self, tokens: int, *, device: torch.device) -> Float[Tensor, "tokens f"] | None:
+        """Returns the angles of the text; None: it is not rotated."""
+        if self.kind == "window":
+            return None
+        angles = torch.outer(self._places(tokens, 0), self._frequencies())
+        return angles.repeat(1, _AXES).to(device)
+
+    def _places(self, count: int, first: int) -> Tensor:
+        if self.kind == "integer":
+            return torch.arange(first, first + count, dtype=torch.float32)
+        return torch.linspace(-1, 1, count)  # a single one is at -1
+
+    def _frequencies(self) -> Tensor:
+        if self.kind == "integer":
+            return rotary_frequencies(2 * self.pairs)
+        return math.pi * torch.linspace(1, _HIGHEST, self.pairs)
+
+
+def turned(x: Float[Tensor, "*n heads d"], angles: Float[Tensor, "*p f"] | None) -> Tensor:
+    """Returns `x` rotated in float32 and in its own number format again; None: as it is."""
+    return x if angles is None else rotate(x.float(), angles).to(x.dtype)
+
+
+def _grid(axes: list[Tensor]) -> Float[Tensor, "tokens f"]:
+    """The angles of all products of three axes: those of the frame, then the row, the column."""
+    t, h, w = (axis.shape[0] for axis in axes)
+    shapes = ((t, 1, 1), (1, h, 1), (1, 1, w))
+    spread = [
+        axis.reshape(*shape, -1).expand(t, h, w, -1)
+        for axis, shape in zip(axes, shapes, strict=True)
+    ]
+    return rearrange(torch.cat(spread, dim=-1), "t h w f -> (t h w) f")

@@ -20,7 +20,7 @@ from vsr.option_values import (
     parse_streams,
 )
 
-Color = Literal["none", "wavelet", "adain"]
+Color = Literal["none", "wavelet", "adain", "lab"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Flow = Literal["auto", "dis", "raft"]
 AttentionBackend = Literal["sdpa", "xformers"]
@@ -195,7 +195,7 @@ class UpscaleConfig:
         Flag(
             "quality",
             "METHOD",
-            "colour matching to the source: none, wavelet or adain (default: the model's)",
+            "colour matching to the source: none, wavelet, adain or lab (default: the model's)",
         ),
     ] = None
     texture: Annotated[

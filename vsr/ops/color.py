@@ -40,8 +40,18 @@ def match_wavelet(
     out = torch.empty_like(frames).flatten(0, -3)
     planes = zip(frames.flatten(0, -3), reference.flatten(0, -3), strict=True)
     for i, (plane, target) in enumerate(planes):  # one plane at a time stays in the cache of a CPU
-        out[i] = plane + _low_band(target - plane, levels)
+        out[i] = plane + low_band(target - plane, levels)
     return out.reshape(frames.shape)
+
+
+def low_band(
+    x: Float[Tensor, "*n h w"], levels: int, *, widest: int | None = None
+) -> Float[Tensor, "*n h w"]:
+    """Returns the low band of `match_wavelet`; `widest` limits the dilation of its kernels."""
+    for level in range(levels):
+        dilation = 2**level if widest is None else min(2**level, widest)
+        x = smooth(x, _BINOMIAL, dilation=dilation)
+    return x
 
 
 def keep_flat_chroma(
@@ -71,9 +81,3 @@ def keep_flat_chroma(
 def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
     variance, mean = torch.var_mean(x, dim=(-2, -1), keepdim=True)
     return mean, torch.sqrt(variance + _EPSILON)
-
-
-def _low_band(x: Tensor, levels: int) -> Tensor:
-    for level in range(levels):
-        x = smooth(x, _BINOMIAL, dilation=2**level)
-    return x

@@ -1,7 +1,8 @@
 """Frames at the edges of a pipeline: their shape, and the colours of their source."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch.nn import functional as F
 from vsr.config import Color
 from vsr.errors import InputError
 from vsr.ops.color import keep_flat_chroma, match_adain, match_wavelet
+from vsr.ops.lab import match_lab
 from vsr.runtime.timing import Timer
 
 
@@ -53,5 +55,18 @@ def match_colors(
     images = rearrange(frames, "b c t h w -> (b t) c h w")
     small = rearrange(low_res, "b c t h w -> (b t) c h w")
     large = F.interpolate(small, images.shape[-2:], mode="bicubic")
-    matched = {"wavelet": match_wavelet, "adain": match_adain}[color](images, large)
+    matched = _METHODS[color](images, large)
     return rearrange(matched, "t c h w -> 1 c t h w").clamp(-1, 1)
+
+
+def _match_lab_by_frame(images: Tensor, large: Tensor) -> Tensor:
+    """The same for a frame whatever frames are matched with it, so that colours do not step."""
+    pairs = zip(images.split(1), large.split(1), strict=True)
+    return torch.cat([match_lab(*pair) for pair in pairs])
+
+
+_METHODS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "wavelet": match_wavelet,
+    "adain": match_adain,
+    "lab": _match_lab_by_frame,
+}

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vsr.models.vae import AutoencoderKLVideo
     from vsr.pipelines.image import ImageUpscalePipeline
     from vsr.pipelines.recurrent import RecurrentUpscalePipeline
+    from vsr.pipelines.seedvr.pipeline import SeedVRPipeline
     from vsr.pipelines.video import VideoUpscalePipeline
     from vsr.upscaling.stream import UpscaleStream
     from vsr.video.probe import probe
@@ -36,6 +37,7 @@ __all__ = [
     "ModelError",
     "OutputError",
     "RecurrentUpscalePipeline",
+    "SeedVRPipeline",
     "UNetVideoModel",
     "UpscaleConfig",
     "UpscaleStream",
@@ -58,6 +60,7 @@ _HOMES = {
     "ModelError": "vsr.errors",
     "OutputError": "vsr.errors",
     "RecurrentUpscalePipeline": "vsr.pipelines.recurrent",
+    "SeedVRPipeline": "vsr.pipelines.seedvr.pipeline",
     "UNetVideoModel": "vsr.models.unet",
     "UpscaleConfig": "vsr.config",
     "UpscaleStream": "vsr.upscaling.stream",

@@ -4,11 +4,11 @@ import os
 from pathlib import Path
 
 from vsr.checkpoints.fetch import HUB, fetch
-from vsr.checkpoints.index import INDEX
+from vsr.checkpoints.index import INDEX, is_seedvr_folder
 from vsr.config import INTERPOLATIONS, NATIVE_SCALE, NETWORK_SUFFIXES, NO_MODEL, nearest
 from vsr.errors import ModelError
 from vsr.models.network_kind import is_recurrent
-from vsr.pipelines.clip_length import RECURRENT_LOOK_AHEAD
+from vsr.pipelines.clip_length import RECURRENT_LOOK_AHEAD, SEEDVR_LOOK_AHEAD
 
 ASSETS = Path(__file__).parent.parent / "assets"
 
@@ -67,9 +67,16 @@ def native_scale(name: str) -> int:
     return network_scale(path)
 
 
+def makes_any_size(name: str) -> bool:
+    """Return True for a model that computes at the size of the output: SeedVR."""
+    return is_seedvr_folder(_place(name))
+
+
 def look_ahead(name: str) -> int:
     """Return the number of frames after a clip that the model `name` looks at."""
     path = _place(name)
+    if is_seedvr_folder(path):
+        return SEEDVR_LOOK_AHEAD
     return RECURRENT_LOOK_AHEAD if is_network(path) and is_recurrent(path) else 0
 
 

@@ -7,9 +7,11 @@ from typing import Any
 
 from vsr.config import nearest
 from vsr.errors import ModelError
+from vsr.pipelines.seedvr import SEEDVR_PIPELINE
 
 INDEX = "model_index.json"
 PIPELINE = "VideoUpscalePipeline"
+PIPELINES = (PIPELINE, SEEDVR_PIPELINE)
 
 _SCHEDULERS = tuple(
     f"diffusers.{name}"
@@ -23,7 +25,8 @@ _SCHEDULERS = tuple(
 )
 ALLOWED: Mapping[str, tuple[str, ...]] = {
     "unet": ("vsr.models.unet.UNetVideoModel",),
-    "vae": ("vsr.models.vae.AutoencoderKLVideo",),
+    "transformer": ("vsr.models.seedvr.nadit.NaDiT",),
+    "vae": ("vsr.models.vae.AutoencoderKLVideo", "vsr.models.seedvr.causal_vae.CausalVideoVae"),
     "scheduler": _SCHEDULERS,
     "low_res_scheduler": _SCHEDULERS,
     "text_encoder": ("transformers.CLIPTextModel",),
@@ -37,15 +40,26 @@ def check_folder(folder: Path) -> None:
     if not (folder / INDEX).is_file():
         raise ModelError(f"{folder} is not a model folder: it has no {INDEX}")
     index = read_object(folder / INDEX)
-    if index.get("_class_name") != PIPELINE:
+    if index.get("_class_name") not in PIPELINES:
         raise ModelError(
-            f"{folder / INDEX} is of a {index.get('_class_name')}; it can be of a {PIPELINE}"
+            f"{folder / INDEX} is of a {index.get('_class_name')}; it can be of a "
+            f"{' or a '.join(PIPELINES)}"
         )
     for part, source in index.items():
         if isinstance(source, list) and source != [None, None]:
             _check_class(part, ".".join(map(str, source)), where=folder / INDEX)
             if not (folder / part).is_dir():
                 raise ModelError(f"{folder} has no folder {part}, which its {INDEX} names")
+
+
+def is_seedvr_folder(folder: Path) -> bool:
+    """Return True for the model folder of a SeedVRPipeline; False for anything else."""
+    if not (folder / INDEX).is_file():
+        return False
+    try:
+        return read_object(folder / INDEX).get("_class_name") == SEEDVR_PIPELINE
+    except ModelError:
+        return False  # loading it says so
 
 
 def read_object(path: Path) -> dict[str, Any]:

@@ -1,32 +1,34 @@
 """From the name, folder or file of a model to a pipeline, complete and on its device."""
 
 import re
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
-from diffusers.utils import logging as diffusers_logging
 
 from vsr.checkpoints.fetch import HUB
 from vsr.checkpoints.find import find_model, is_interpolation, is_network, models_by_name
-from vsr.checkpoints.index import check_folder
+from vsr.checkpoints.index import check_folder, is_seedvr_folder
 from vsr.config import NETWORK_SUFFIXES, Dtype
 from vsr.errors import ModelError
 from vsr.models.blocks import channels_innermost
 from vsr.models.image import ImageNetwork
+from vsr.models.load_network import load_network, quiet_diffusers, reason
 from vsr.models.network_kind import is_recurrent
 from vsr.models.unet import UNetVideoModel
 from vsr.models.vae import AutoencoderKLVideo
 from vsr.pipelines.image import ImageUpscalePipeline
 from vsr.pipelines.interpolation import InterpolationPipeline
 from vsr.pipelines.recurrent import RecurrentUpscalePipeline
+from vsr.pipelines.seedvr.pipeline import SeedVRPipeline
 from vsr.pipelines.video import VideoUpscalePipeline
 from vsr.runtime.device import choose_device, choose_dtype
 
 Pipeline = (
-    VideoUpscalePipeline | ImageUpscalePipeline | RecurrentUpscalePipeline | InterpolationPipeline
+    VideoUpscalePipeline
+    | ImageUpscalePipeline
+    | RecurrentUpscalePipeline
+    | InterpolationPipeline
+    | SeedVRPipeline
 )
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -48,6 +50,9 @@ def load(
         return InterpolationPipeline(str(model))
     path, place = find_model(_with_hub(model)), choose_device(str(device))
     chosen = choose_dtype(dtype, place)
+    if is_seedvr_folder(path):
+        check_folder(path)
+        return SeedVRPipeline.from_pretrained(path, dtype=chosen, device=place)
     if not is_network(path):
         return load_pipeline(path, torch_dtype=chosen, device=place)
     if is_recurrent(path):
@@ -76,6 +81,8 @@ def load_pipeline(
     if is_network(folder):
         raise ModelError(f"{model} is not a model folder but one file, which vsr.load takes")
     check_folder(folder)
+    if is_seedvr_folder(folder):
+        raise ModelError(f"{model} is a SeedVRPipeline, which vsr.load takes")
     place = choose_device(str(device))
     try:
         with quiet_diffusers():
@@ -85,42 +92,11 @@ def load_pipeline(
             }
             pipe = VideoUpscalePipeline.from_pretrained(folder, **networks)
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ModelError(f"{folder} cannot be loaded: {_reason(error)}") from error
+        raise ModelError(f"{folder} cannot be loaded: {reason(error)}") from error
     for network in networks.values():
         channels_innermost(network)
     with quiet_diffusers():
         return pipe.to(place, torch_dtype)
-
-
-def load_network(kind: Any, folder: Path, *, torch_dtype: torch.dtype | None = None) -> Any:
-    """Returns the network of class `kind` in its own folder; raises ModelError unless all fits.
-
-    Each tensor is converted as it is read, so that no second copy of the network exists; None keeps
-    the type of the file.
-    """
-    try:
-        network, report = kind.from_pretrained(
-            folder, torch_dtype=torch_dtype, output_loading_info=True
-        )
-    except (RuntimeError, ValueError) as error:
-        raise ModelError(f"{folder}: {_reason(error)}") from error
-    for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-        if report[problem]:
-            raise ModelError(f"{folder}: {problem.replace('_', ' ')}: {report[problem][0]}")
-    return network.eval()
-
-
-@contextmanager
-def quiet_diffusers() -> Generator[None]:
-    """No progress bars and advice of diffusers on standard error: errors are raised anyway."""
-    verbosity = diffusers_logging.get_verbosity()
-    diffusers_logging.set_verbosity_error()
-    diffusers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        diffusers_logging.set_verbosity(verbosity)
-        diffusers_logging.enable_progress_bar()
 
 
 def _with_hub(model: str | Path) -> str:
@@ -129,8 +105,3 @@ def _with_hub(model: str | Path) -> str:
     is_file = name.lower().endswith(NETWORK_SUFFIXES)
     may_be_path = isinstance(model, Path) or is_file or Path(name).parent.exists()
     return HUB + name if _HUB_ID.fullmatch(name) and not may_be_path else name
-
-
-def _reason(error: Exception) -> str:
-    """The message as one line, without the advice to diffusers' callers that may follow it."""
-    return " ".join(str(error).split()).partition(" If you want to")[0]

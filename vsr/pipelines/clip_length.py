@@ -7,6 +7,12 @@ _CLIP_PIXELS = 1_800_000
 RECURRENT_LOOK_AHEAD = 4
 """Frames after a clip that a recurrent network looks at, so that its last frames are as others."""
 
+SEEDVR_LOOK_AHEAD = 11
+"""Frames after a clip that SeedVR encodes with it: two latents of four, and the rest of its last.
+"""
+SEEDVR_CLIP_FRAMES = 28
+"""Frames of a clip of SeedVR: with those after it its segment has 9 latents."""
+
 
 def fitting_clip_length(height: int, width: int) -> int:
     """Return the number of frames of this size that are in memory at once: what a few GB hold."""

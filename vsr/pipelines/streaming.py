@@ -16,6 +16,7 @@ from vsr.ops.frame_formats import checked_output_type, frame_pixels
 from vsr.pipelines.clip_length import fitting_clip_length
 from vsr.pipelines.settings import SamplingConfig
 from vsr.pipelines.switches import seeded
+from vsr.propagation.propagator import PropagationState
 from vsr.video.reading.clips import Clip, clips
 from vsr.video.reading.reader import Frame
 from vsr.video.reading.shots import ShotDetector
@@ -28,6 +29,14 @@ class StreamingPipeline:
 
     look_ahead: int = 0
     """Frames after a clip that a call takes as `ahead`, if there are any."""
+    any_size: bool = False
+    """A call takes the `size` of its result, and computes at it."""
+    clip_frames: int | None = None
+    """Frames of a clip; None: as many as fit into a few GB."""
+
+    def read_state(self, data: bytes, device: torch.device) -> Any:
+        """Returns the state of a clip whose `to_bytes` gave these bytes."""
+        return PropagationState.from_bytes(data, device)
 
     def upscale(
         self,
@@ -58,7 +67,8 @@ class StreamingPipeline:
         pipe = cast("Any", self)
         chosen = pipe.configured(seeded(overrides, generator), preset=preset, base=settings)
         call = partial(pipe, settings=chosen, output_type=form)
-        found = _clips(frames, detector, max_clip_frames, first_frame, self.look_ahead)
+        longest = self.clip_frames if max_clip_frames is None else max_clip_frames
+        found = _clips(frames, detector, longest, first_frame, self.look_ahead)
         return _large_frames(call, found)
 
 

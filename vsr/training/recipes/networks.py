@@ -13,8 +13,8 @@ from torch import nn
 from vsr.checkpoints.compact import compact_unet, compact_vae, init_from_srvgg
 from vsr.checkpoints.find import embedded_models
 from vsr.checkpoints.index import INDEX
-from vsr.checkpoints.load import load_network
 from vsr.errors import ConfigError, ModelError
+from vsr.models.load_network import load_network
 from vsr.models.unet import UNetVideoModel
 from vsr.models.vae import AutoencoderKLVideo
 from vsr.training.config import ModelConfig, TrainConfig

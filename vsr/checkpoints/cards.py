@@ -98,3 +98,23 @@ and change nothing: every frame comes out as from the image model.""",
         "negative_prompt": "",
     },
 )
+
+_SEEDVR_NOTE = """{what} (Wang et al. 2025) by ByteDance Seed, Apache License, Version 2.0, as are
+the two embeddings of its fixed text in `text/`. Rotary frequencies are not among the tensors: they
+are computed in float32."""
+
+SEEDVR2 = Origin(
+    name="seedvr2",
+    title="SeedVR2",
+    licence="apache-2.0",
+    note=_SEEDVR_NOTE.format(what="SeedVR2: one-step video restoration"),
+    sampling={"num_inference_steps": 1, "guidance_scale": 1.0, "condition_noise_scale": 0.0},
+)
+
+SEEDVR = Origin(
+    name="seedvr",
+    title="SeedVR",
+    licence="apache-2.0",
+    note=_SEEDVR_NOTE.format(what="SeedVR: video restoration in 50 steps"),
+    sampling={"num_inference_steps": 50, "guidance_scale": 6.5, "condition_noise_scale": 0.1},
+)

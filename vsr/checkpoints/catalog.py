@@ -5,7 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from vsr.checkpoints.cards import CARD, LAVIE, UPSCALE_A_VIDEO, X4_UPSCALER, read_licence
+from vsr.checkpoints.cards import (
+    CARD,
+    LAVIE,
+    SEEDVR,
+    SEEDVR2,
+    UPSCALE_A_VIDEO,
+    X4_UPSCALER,
+    read_licence,
+)
 from vsr.checkpoints.costs import Cost, Machine
 from vsr.checkpoints.fetch import fetched_models
 from vsr.checkpoints.find import embedded_models, own_models
@@ -41,6 +49,15 @@ def _published(evaluations: float) -> Cost:
     GPU with 16 frames of 320x180.
     """
     return Cost(convolutions=1510 * evaluations, rest=2.0e9, per_pixel=7.8e3)
+
+
+def _seedvr(evaluations: float) -> Cost:
+    """The cost of the 3B network with so many evaluations a frame, and of its autoencoder.
+
+    Counted, not measured, for 1280x720: 30.6 TFLOP a frame in the autoencoder and 5.6 in each
+    evaluation of 17 frames; the frames that the autoencoder carries take 11.6 GB.
+    """
+    return Cost(convolutions=7200 + 1320 * evaluations, rest=8.5e9, per_pixel=21e3)
 
 
 TRAITS: Mapping[str, Traits] = {
@@ -80,8 +97,19 @@ TRAITS: Mapping[str, Traits] = {
         cost=_published(200),
         command="vsr convert SD_X4_FOLDER",
     ),
+    "seedvr2": Traits(
+        use="any source, one step: the strongest open weights; a GPU",
+        cost=_seedvr(1),
+        command="vsr convert SEEDVR2_FOLDER",
+    ),
+    "seedvr": Traits(
+        use="any source, 50 steps: the network before SeedVR2; a GPU",
+        cost=_seedvr(100),
+        command="vsr convert SEEDVR_FOLDER",
+    ),
 }
-_LICENCES = {origin.name: origin.licence for origin in (UPSCALE_A_VIDEO, LAVIE, X4_UPSCALER)}
+_ORIGINS = (UPSCALE_A_VIDEO, LAVIE, X4_UPSCALER, SEEDVR2, SEEDVR)
+_LICENCES = {origin.name: origin.licence for origin in _ORIGINS}
 _UNKNOWN_USE = "a model of yours"
 
 

@@ -14,10 +14,12 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from safetensors import SafetensorError
 
 from vsr.checkpoints import key_maps
-from vsr.checkpoints.cards import CARD
+from vsr.checkpoints.cards import CARD, Origin
 from vsr.checkpoints.find import models_folder
-from vsr.checkpoints.index import INDEX, PIPELINE, read_object
+from vsr.checkpoints.index import INDEX, PIPELINES, read_object
 from vsr.checkpoints.published import DDIM, NOISE, RAFT_WEIGHTS, TEXT_PARTS, WEIGHTS
+from vsr.checkpoints.seedvr.convert import origin_of, write_folder
+from vsr.checkpoints.seedvr.source import SeedVRKind, SeedVRSource, find_source, is_seedvr
 from vsr.checkpoints.sources import (
     PublishedCheckpoint,
     PublishedNetwork,
@@ -45,22 +47,27 @@ def convert(
     *,
     vae: VaeKind = "3d",
     upscaler: Path | None = None,
+    kind: SeedVRKind | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Make the model folder `target` from a published checkpoint, and return it.
 
     Without a target it is made in the models folder, where `--model` finds it by the model's name.
-    `source` is an Upscale-A-Video folder, LaVie's `lavie_vsr.pt`, or a diffusers folder of Stable
-    Diffusion's x4 upscaler. `vae`: one of Upscale-A-Video's two. `upscaler`: an x4-upscaler folder
-    with the parts that `source` lacks. The folder appears under its name once it is complete.
+    `source` is an Upscale-A-Video folder, LaVie's `lavie_vsr.pt`, a diffusers folder of Stable
+    Diffusion's x4 upscaler, or a file of SeedVR or SeedVR2 with its autoencoder beside it (or their
+    folder). `kind`: "seedvr2" or "seedvr", where no file name tells. `vae`: one of
+    Upscale-A-Video's two. `upscaler`: an x4-upscaler folder with the parts that `source` lacks. The
+    folder appears under its name once it is complete.
 
     Raises ModelError for a source that is none of these or whose files contradict each other,
     OutputError for a target that cannot be made.
     """
+    if is_seedvr(source):
+        return _convert_seedvr(find_source(source, kind), target, overwrite=overwrite)
+    if kind is not None:
+        raise ModelError(f"--kind {kind} is for SeedVR, and {source} is not of it")
     checkpoint = recognise(source, vae, upscaler)
-    if target is None:
-        target = models_folder() / checkpoint.origin.name
-        target.parent.mkdir(parents=True, exist_ok=True)
+    target = target or _named_target(checkpoint.origin)
     with _new_folder(target, overwrite=overwrite) as folder:
         unet = _write_network(UNetVideoModel, checkpoint.unet, folder / "unet")
         autoencoder = _write_network(AutoencoderKLVideo, checkpoint.vae, folder / "vae")
@@ -68,6 +75,22 @@ def convert(
         _write_text(checkpoint.folders, folder)
         _write_flow(checkpoint.folders, folder)
         (folder / CARD).write_text(checkpoint.origin.card(source.name))
+    return target
+
+
+def _convert_seedvr(source: SeedVRSource, target: Path | None, *, overwrite: bool) -> Path:
+    origin = origin_of(source)
+    target = target or _named_target(origin)
+    with _new_folder(target, overwrite=overwrite) as folder:
+        write_folder(source, folder)
+        (folder / CARD).write_text(origin.card(source.transformer.path.name))
+    return target
+
+
+def _named_target(origin: Origin) -> Path:
+    """The folder of a model in the models folder."""
+    target = models_folder() / origin.name
+    target.parent.mkdir(parents=True, exist_ok=True)
     return target
 
 
@@ -169,5 +192,5 @@ def _check_replaceable(target: Path, *, overwrite: bool) -> None:
     if not overwrite:
         raise OutputError(f"{target} exists; --overwrite replaces it")
     index = target / INDEX
-    if not index.is_file() or read_object(index).get("_class_name") != PIPELINE:
+    if not index.is_file() or read_object(index).get("_class_name") not in PIPELINES:
         raise OutputError(f"{target} is not a model folder of vsr, so it is not replaced")

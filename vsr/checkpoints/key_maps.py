@@ -46,10 +46,12 @@ def without_wrapper(state: Mapping[str, Tensor]) -> State:
 
 def with_new_attention_names(state: Mapping[str, Tensor]) -> State:
     """Returns the state with to_q, to_k, to_v, to_out.0 for diffusers' former query, key, ..."""
-    return {
-        _OLD_ATTENTION.sub(lambda found: f"{found[1]}{_ATTENTION_NAMES[found[2]]}.", key): value
-        for key, value in state.items()
-    }
+    return {new_attention_name(key): value for key, value in state.items()}
+
+
+def new_attention_name(key: str) -> str:
+    """Returns a key with to_q, to_k, to_v or to_out.0 for diffusers' former name."""
+    return _OLD_ATTENTION.sub(lambda found: f"{found[1]}{_ATTENTION_NAMES[found[2]]}.", key)
 
 
 def from_lavie(state: Mapping[str, Tensor]) -> State:

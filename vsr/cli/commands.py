@@ -186,7 +186,14 @@ def _convert(options: Namespace) -> None:
 
     upscaler = Path(options.upscaler) if options.upscaler else None
     source, target = Path(options.source), Path(options.target) if options.target else None
-    made = convert(source, target, vae=options.vae, upscaler=upscaler, overwrite=options.overwrite)
+    made = convert(
+        source,
+        target,
+        vae=options.vae,
+        upscaler=upscaler,
+        kind=options.kind,
+        overwrite=options.overwrite,
+    )
     print(f"{made} is written: a model folder, whose README.md names the licence")
 
 

@@ -48,6 +48,7 @@ EXAMPLES = {
     """,
     "convert": """
         vsr convert UpscaleAVideo models/upscale-a-video --vae video
+        vsr convert SeedVR2/seedvr2_ema_3b.pth models/seedvr2
         vsr convert lavie_vsr.pt models/lavie --upscaler stable-diffusion-x4-upscaler
     """,
     "train": """

@@ -207,12 +207,8 @@ def _convert_parser() -> ArgumentParser:
     parser = new_parser(
         "convert", "SOURCE [TARGET] [options]", "Convert published weights to a model folder."
     )
-    parser.add_argument(
-        "source",
-        type=str,
-        metavar="SOURCE",
-        help="folder of Upscale-A-Video, lavie_vsr.pt of LaVie, or folder of the SD x4 upscaler",
-    )
+    source = "Upscale-A-Video's folder, lavie_vsr.pt, the SD x4 upscaler's folder, a SeedVR2 file"
+    parser.add_argument("source", type=str, metavar="SOURCE", help=source)
     parser.add_argument(
         "target",
         type=str,
@@ -233,6 +229,8 @@ def _convert_parser() -> ArgumentParser:
         metavar="FOLDER",
         help="SD x4 upscaler, for the parts that SOURCE lacks (text encoder, schedulers)",
     )
+    kind = "seedvr2 (one step) or seedvr (50 steps), where the file name does not tell"
+    parser.add_argument("--kind", type=Literal["seedvr2", "seedvr"], metavar="NAME", help=kind)
     parser.add_argument("--overwrite", action="store_true", help="replace a model that exists")
     add_common(parser, parser)
     return parser

@@ -1,0 +1,1 @@
+"""Published SeedVR and SeedVR2 checkpoints as model folders."""

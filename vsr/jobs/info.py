@@ -95,7 +95,7 @@ def _file_rows(path: Path) -> Iterator[Row]:
 
 def _config_rows(path: Path, name: str) -> Iterator[Row]:
     """The fields of a network's config; those of a text encoder say little here."""
-    if name in ("unet", "vae"):
+    if name in ("unet", "transformer", "vae"):
         fields = read_object(path).items()
         yield from ((f"{name} {key}", str(value)) for key, value in fields if key[0] != "_")
 

@@ -5,7 +5,7 @@ from math import ceil
 from pathlib import Path
 
 from vsr import __version__
-from vsr.checkpoints.find import is_picture_folder, look_ahead, native_scale
+from vsr.checkpoints.find import is_picture_folder, look_ahead, makes_any_size, native_scale
 from vsr.config import NATIVE_SCALE, PICTURE_REACH, UpscaleConfig
 from vsr.errors import InputError
 from vsr.jobs.model import Model
@@ -110,12 +110,18 @@ class Job:
     @property
     def analysis(self) -> ShotAnalysis:
         """The traits of shots to look for."""
-        return shot_analysis(self.source_size, self.size, self.config, self.native)
+        return shot_analysis(self.source_size, self.size, self.config, self._computed_scale)
 
     def framing(self, traits: ShotTraits) -> Framing:
         """Return the part and the size of a shot's frames that are computed."""
         factor = parse_reduction(self.config.reduce)
-        return Framing.of(self.source_size, self.size, traits, native=self.native, factor=factor)
+        native = self._computed_scale
+        return Framing.of(self.source_size, self.size, traits, native=native, factor=factor)
+
+    @property
+    def _computed_scale(self) -> int | None:
+        """The scale at which the model computes; None: that of the output."""
+        return None if makes_any_size(self.config.model) else self.native
 
     def log_size(self) -> None:
         """Say where the size of the output is not the scaled one."""

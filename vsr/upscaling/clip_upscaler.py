@@ -12,14 +12,13 @@ import numpy as np
 import torch
 from jaxtyping import UInt8, UInt16
 
-from vsr.checkpoints.load import quiet_diffusers
 from vsr.errors import DeviceError, NumericalError
 from vsr.models.flow_estimators import FlowEstimator
+from vsr.models.load_network import quiet_diffusers
 from vsr.pipelines.keyframes import KeyframeTexture
 from vsr.pipelines.memory import MemoryTraits
 from vsr.pipelines.settings import SamplingConfig
 from vsr.propagation.keyframes import KeyframeState
-from vsr.propagation.propagator import PropagationState
 from vsr.runtime.device import smaller_dtype
 from vsr.runtime.timing import Timer
 from vsr.upscaling.fallback import (
@@ -56,11 +55,20 @@ class UpscaledClip:
     """The reductions with which the clip was made, if memory ran out."""
 
 
+class CarriedState(Protocol):
+    """The state that a clip hands to the next one of its shot."""
+
+    def to_bytes(self) -> bytes:
+        """Returns it as bytes, for a file."""
+        ...
+
+
 class UpscaleOutput(Protocol):
     """The result of a pipeline's call."""
 
     frames: Any
-    state: PropagationState | None
+    state: Any
+    """A `CarriedState`, or None."""
 
 
 class UpscalePipeline(Protocol):
@@ -69,6 +77,7 @@ class UpscalePipeline(Protocol):
     settings: SamplingConfig
     flow_estimator: FlowEstimator | None
     look_ahead: int
+    any_size: bool
 
     @property
     def scale(self) -> int:
@@ -90,6 +99,10 @@ class UpscalePipeline(Protocol):
         """The ways in which it can use less memory."""
         ...
 
+    def read_state(self, data: bytes, device: torch.device) -> CarriedState:
+        """Returns the state of a clip whose `to_bytes` gave these bytes."""
+        ...
+
     def to(self, dtype: torch.dtype, /) -> object:
         """Change the number format of its networks."""
         ...
@@ -103,7 +116,7 @@ class UpscalePipeline(Protocol):
         frames: Frames,
         *,
         first_frame: int,
-        state: PropagationState | None,
+        state: Any,
         settings: SamplingConfig,
         timer: Timer,
     ) -> UpscaleOutput:
@@ -126,7 +139,7 @@ class Upscaler:
     texture: KeyframeTexture | None = None
     factor: float | None = 1.0
     """The reduction of frames before they are enlarged; None: as the traits of a shot allow."""
-    _state: PropagationState | None = None
+    _state: CarriedState | None = None
     _keys: KeyframeState | None = None
     _framing: Framing | None = None
     _device: torch.device = field(init=False)
@@ -178,9 +191,9 @@ class Upscaler:
         keys, state = states[: facts["keys"]], states[facts["keys"] :]
         self.fallback = Fallback(**facts["fallback"])
         self._keys = None if self.texture is None else self.texture.from_bytes(keys)
-        self._state = PropagationState.from_bytes(state, self._device) if state else None
+        self._state = self.pipeline.read_state(state, self._device) if state else None
 
-    def _frames(self, clip: Clip) -> tuple[Frames, PropagationState | None, KeyframeState | None]:
+    def _frames(self, clip: Clip) -> tuple[Frames, CarriedState | None, KeyframeState | None]:
         state = None if clip.starts_shot else self._state
         keys = None if clip.starts_shot else self._keys
         settings = self.settings
@@ -199,6 +212,7 @@ class Upscaler:
                     settings=settings,
                     timer=self.timer,
                     **self._ahead(clip, part.stop, framing),
+                    **self._size(framing),
                 )
                 _check_light(frames, result.frames)
             except NumericalError as error:
@@ -243,9 +257,15 @@ class Upscaler:
             return {}
         return {"ahead": framing.prepare(np.stack([frame.pixels for frame in after]))}
 
+    def _size(self, framing: Framing) -> dict[str, Any]:
+        """The argument with the size of the result, if the model makes any."""
+        size = framing.inner_size
+        return {"size": (size.height, size.width)} if self.pipeline.any_size else {}
+
     def _framing_of(self, clip: Clip) -> Framing:
         """The part and the size of the clip's frames to compute; a new one is logged."""
-        source, native = Size(*clip.frames[0].pixels.shape[:2]), self.pipeline.scale
+        source = Size(*clip.frames[0].pixels.shape[:2])
+        native = None if self.pipeline.any_size else self.pipeline.scale
         framing = Framing.of(source, self.size, clip.traits, native=native, factor=self.factor)
         if framing != self._framing and (self._framing is not None or framing.remarks()):
             _log.info("frames from %d on: %s", clip.first_frame_index, framing)

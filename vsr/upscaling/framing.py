@@ -30,8 +30,12 @@ def reduces_soft_frames(config: UpscaleConfig, lines: int) -> bool:
     return config.reduce == "auto"
 
 
-def shot_analysis(source: Size, size: Size, config: UpscaleConfig, native: int) -> ShotAnalysis:
+def shot_analysis(
+    source: Size, size: Size, config: UpscaleConfig, native: int | None
+) -> ShotAnalysis:
     """Return the traits of shots that decide how these frames are computed.
+
+    `native` is the scale of the model; None: it computes at the size of the output.
 
     Published presets are computed as published: whole. So are bars where pictures of whole frames
     are given for the texture. Films that are repaired are computed whole too, since the repairs
@@ -53,8 +57,8 @@ class Framing:
     bars: Bars
     computed: Size
     """The size in which the network sees the picture."""
-    native: int
-    """The scale of the network."""
+    native: int | None
+    """The scale of the network; None: it makes frames of any size."""
     large_bars: Bars
     """Those of the output."""
     size: Size
@@ -62,7 +66,13 @@ class Framing:
 
     @classmethod
     def of(
-        cls, source: Size, size: Size, traits: ShotTraits, *, native: int, factor: float | None
+        cls,
+        source: Size,
+        size: Size,
+        traits: ShotTraits,
+        *,
+        native: int | None,
+        factor: float | None,
     ) -> Self:
         """Return the framing of a shot of these traits.
 
@@ -107,7 +117,9 @@ class Framing:
     def remarks(self) -> Sequence[str]:
         """Return what is not plain about it, in words."""
         parts: list[str] = []
-        made = Size(self.native * self.computed.height, self.native * self.computed.width)
+        made = self.inner_size
+        if self.native is not None:
+            made = Size(self.native * self.computed.height, self.native * self.computed.width)
         if self.bars:
             sides = ("top", "bottom", "left", "right")
             rows = ", ".join(f"{getattr(self.bars, side)} {side}" for side in sides)
@@ -128,8 +140,10 @@ def _resized(frames: Frames, size: Size) -> Frames:
     return reduce_frames(frames, size.height, size.width)
 
 
-def _room(source: Size, size: Size, native: int) -> float:
+def _room(source: Size, size: Size, native: int | None) -> float:
     """Return how many times larger than needed the network makes these frames."""
+    if native is None:
+        return 1.0
     return min(native * source.height / size.height, native * source.width / size.width)
 
 

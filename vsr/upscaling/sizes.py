@@ -3,10 +3,11 @@
 import logging
 from dataclasses import dataclass
 
+from vsr.checkpoints.find import makes_any_size
 from vsr.config import NATIVE_SCALE, UpscaleConfig
 from vsr.errors import ConfigError
 from vsr.option_values import parse_size
-from vsr.pipelines.clip_length import fitting_clip_length
+from vsr.pipelines.clip_length import SEEDVR_CLIP_FRAMES, fitting_clip_length
 
 _log = logging.getLogger(__name__)
 
@@ -75,6 +76,8 @@ def clip_length(source: Size, config: UpscaleConfig) -> int:
     """Return how many frames are in memory at once: the user's word, or what a few GB hold."""
     if config.max_clip_frames is not None:
         return config.max_clip_frames
+    if makes_any_size(config.model):
+        return SEEDVR_CLIP_FRAMES
     return fitting_clip_length(source.height, source.width)
 
 

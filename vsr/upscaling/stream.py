@@ -106,13 +106,19 @@ class UpscaleStream:
         )
         log_size(source, self._config, native=self._pipe.scale)
         self._gatherer = ClipGatherer(
-            clip_length(source, self._config),
+            self._clip_length(source),
             self._first_frame,
             look_ahead=self._pipe.look_ahead,
-            analysis=shot_analysis(source, target, self._config, self._pipe.scale),
+            analysis=shot_analysis(
+                source, target, self._config, None if self._pipe.any_size else self._pipe.scale
+            ),
         )
         self._nothing = np.empty((0, target.height, target.width, 3), np.uint8)
         self._source = source
+
+    def _clip_length(self, source: Size) -> int:
+        own = self._pipe.clip_frames if self._config.max_clip_frames is None else None
+        return own or clip_length(source, self._config)
 
     def _new_marker(self) -> CutMarker | None:
         return None if self._detector is None else CutMarker(self._detector)

@@ -1,0 +1,100 @@
+"""From file to file with SeedVR: a shot is one stream, at the size that is asked for."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.decoded import pixels
+from tests.seedvr import save_folder
+from vsr.cli import main
+from vsr.config import UpscaleConfig
+from vsr.jobs.job import Job
+from vsr.jobs.upscale import upscale
+from vsr.pipelines.seedvr.pipeline import SeedVRPipeline
+from vsr.upscaling.clip_upscaler import Upscaler
+from vsr.video.reading.reader import VideoReader
+
+
+class Stop(Exception):  # noqa: N818
+    """Ends a run from inside."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_folder(tmp_path_factory.mktemp("models") / "seedvr2")
+
+
+def _config(folder: Path, clip_frames: int | None = 4, **options) -> UpscaleConfig:
+    return UpscaleConfig(
+        model=str(folder),
+        device="cpu",
+        dtype="float32",
+        scale=2,
+        max_clip_frames=clip_frames,
+        lossless=True,
+        **options,
+    )
+
+
+def test_a_film_comes_out_whole_at_the_size_asked_for(tmp_path, source, folder):
+    report = upscale(source, tmp_path / "out.mkv", _config(folder, clip_frames=None))
+    assert (report.frames, str(report.size)) == (10, "64x48")
+
+
+@pytest.mark.slow
+def test_clips_of_a_job_are_those_of_the_pipeline(tmp_path, source, folder):
+    report = upscale(source, tmp_path / "out.mkv", _config(folder))
+    assert (report.frames, str(report.size)) == (10, "64x48")
+    pipe = SeedVRPipeline.from_pretrained(folder)
+    pipe.scale = 2
+    with VideoReader(source) as reader:
+        small = [frame.pixels for frame in reader]
+    expected = np.stack(list(pipe.upscale(small, max_clip_frames=4)))
+    assert np.array_equal(pixels(report.output), expected)
+
+
+@pytest.mark.slow
+def test_a_stopped_run_goes_on_to_the_same_bytes(tmp_path, source, folder, monkeypatch):
+    upscale(source, tmp_path / "whole.mkv", _config(folder))
+    count = 0
+    call = Upscaler.__call__
+
+    def stopping(self, clip):
+        nonlocal count
+        count += 1
+        if count == 3:
+            raise Stop
+        return call(self, clip)
+
+    monkeypatch.setattr(Upscaler, "__call__", stopping)
+    with pytest.raises(Stop):
+        upscale(source, tmp_path / "out.mkv", _config(folder))
+    upscale(source, tmp_path / "out.mkv", _config(folder))
+    assert (tmp_path / "out.mkv").read_bytes() == (tmp_path / "whole.mkv").read_bytes()
+
+
+def test_a_job_gives_it_long_clips_at_the_size_of_the_output(source, folder):
+    job = Job.of(source, None, _config(folder, clip_frames=None))
+    assert (job.look_ahead, job.clip_frames) == (11, 28)
+    assert not job.analysis.detail  # nothing is saved by frames reduced first
+    assert Job.of(source, None, UpscaleConfig()).clip_frames != 28
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--tile", "64"], "tile = 64, but SeedVR has no use for it"),
+        (["--prompt", "sharp"], "no use"),
+        (["--propagation-steps", "1"], "none or 0"),
+    ],
+)
+def test_options_without_use_are_refused(tmp_path, source, folder, capfd, options, says):
+    command = ["upscale", str(source), str(tmp_path / "o.mp4"), "--model", str(folder)]
+    assert main([*command, "--device", "cpu", *options]) == 2
+    assert says in capfd.readouterr().err
+
+
+def test_info_says_what_it_is(folder, capfd):
+    assert main(["info", str(folder)]) == 0
+    assert "SeedVRPipeline" in capfd.readouterr().out

@@ -32,7 +32,7 @@ NEEDED = (
     (r"vsr ui\b", "a browser"),
     (r"vsr comfyui\b", "ComfyUI"),
     (r"vsr --print-completion\b", "the extra completion"),
-    (r"hf:OWNER", "a hub"),
+    (r"hf:\w", "a hub"),
 )
 
 

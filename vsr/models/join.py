@@ -1,9 +1,8 @@
-"""The joining network: small frames and warped key frames of a strong network in, large frames out.
+"""The joining network: small frames, large ones of a base model and warped keys in, one out.
 
-Everything runs at the size of the small frames: large frames are packed, 4x4 pixels into channels.
-A chain of convolutions, as in SRVGG (Wang et al. 2021), makes a base from the small frames alone.
-Weights for the base and the keys say at each pixel from which of them its fine detail comes; they
-start from the confidences, as the fusion by formula, and the network corrects them and the result.
+What is learned cannot blur: the network says at each place from which picture the fine detail
+comes, moves the keys by fractions of pixels, and corrects tones too coarse to hold detail. Shares
+start from the confidences, as the fusion by formula (see `vsr/propagation/keyframes.py`).
 """
 
 from collections.abc import Sequence
@@ -19,6 +18,8 @@ from torch import Tensor, nn
 
 from vsr.models.blocks import BlockStyle, FrameConv2d, TimeConv3d, fold_time, unfold_time
 from vsr.models.transformer import TransformerStyle, VideoTransformer
+from vsr.ops.filters import gaussian_half, smooth
+from vsr.ops.flow import warp
 
 KEYS = 2
 SCALE = 4
@@ -27,31 +28,42 @@ _SMALL = 0.05
 """Factor on the initial weights of layers that join a chain of pretrained ones."""
 _NEVER = 1e-4
 """Share that a key of no confidence still has, so that its logit is finite."""
+_HALF_SURE = 0.2
+"""Confidence at which a key counts half as much as one that is sure."""
+_CELLS = 2
+"""Shares are learned on a grid with this number of cells to a small pixel's side."""
+_FARTHEST = 3.0
+"""Large pixels by which a key can be moved."""
+_NO_ENERGY = 1e-5
+"""Squared step of 8 bits: flat places keep a gain of 1."""
+_MAX_GAIN = 2.0
 
 
 class JoinNetwork(ModelMixin, ConfigMixin):
-    """Joins the fine detail of warped keys to a base made of the small frames.
+    """Joins the fine detail of warped keys to the frames of a base model.
 
-    `width` channels in a chain of `layers` convolutions; a `TimeConv3d` after each of `time_after`
-    layers, and 3-D window attention at half the size, `window_width` wide, after `window_after`
-    (0: none).
+    Everything learned runs at the size of the small frames; large ones are packed, 4x4 pixels into
+    channels. `width` channels in `layers` convolutions; a `TimeConv3d` after each of `time_after`
+    of these, and window attention at half the size, `window_width` wide, after `window_after`
+    (0: none). Tones are corrected on a grid of `tone_cells` to a small pixel's side; detail is what
+    lies above a Gaussian of `sigma` large pixels.
     """
 
     @register_to_config
     def __init__(
         self,
         width: int = 64,
-        layers: int = 32,
-        time_after: Sequence[int] = (10, 22),
-        window_after: int = 16,
+        layers: int = 4,
+        time_after: Sequence[int] = (),
+        window_after: int = 3,
         window_width: int = 96,
-        window: Sequence[int] = (4, 8, 8),
+        window: Sequence[int] = (1, 8, 8),
+        tone_cells: int = 2,
+        sigma: float = 2.3,
     ) -> None:
         super().__init__()
-        key_channels = KEYS * (PACKED + 2)
-        self.conv_in = FrameConv2d(3, width, 3, padding=1)
+        self.conv_in = FrameConv2d(3 + PACKED + KEYS * (PACKED + 2), width, 3, padding=1)
         self.act_in = nn.PReLU(width)
-        self.key_in = FrameConv2d(key_channels + 1, width, 3, padding=1)
         self.body = nn.ModuleList(ChainLayer(width) for _ in range(layers))
         self.time = nn.ModuleDict({str(n): TimeConv3d(width, 3) for n in time_after})
         self.windows = (
@@ -59,54 +71,44 @@ class JoinNetwork(ModelMixin, ConfigMixin):
             if window_after
             else None
         )
-        self.conv_out = FrameConv2d(width, PACKED, 3, padding=1)
-        self.join = FrameConv2d(width + key_channels, width, 3, padding=1)
-        self.join_act = nn.PReLU(width)
-        shares = (KEYS + 1) * SCALE * SCALE
-        self.head = FrameConv2d(width + KEYS * PACKED, PACKED + shares, 3, padding=1)
+        self.tone_cells = tone_cells
+        self.parts = [3 * tone_cells**2, (KEYS + 1) * _CELLS**2, 2 * KEYS]
+        self.head = FrameConv2d(width, sum(self.parts), 3, padding=1)
         self._start_small()
 
     def forward(
         self,
         lr: Float[Tensor, "b 3 t h w"],
-        keys: Float[Tensor, "b 2 3 t h4 w4"],
+        base: Float[Tensor, "b 3 t h4 w4"],
+        details: Float[Tensor, "b 2 3 t h4 w4"],
         confidence: Float[Tensor, "b 2 t h w"],
         nearness: Float[Tensor, "b 2 t"],
-        noise_level: Float[Tensor, " b"],
-    ) -> Float[Tensor, "b 3 t h4 w4"]:
-        """Return the large frames in [-1, 1], not clipped.
+    ) -> tuple[Float[Tensor, "b 3 t h4 w4"], Float[Tensor, "b 3 t h4 w4"]]:
+        """Return two corrections of the base, whose sum is added: of its tones, of its detail.
 
-        `keys` are warped to each frame; where `confidence` is 0 they are not used. `nearness` is 1
-        for a key at the frame itself and falls to 0 with the distance in time. `noise_level` says
-        how far the small frames can be trusted: 0 is clean, 1 is very bad.
+        `base` are the frames, in [-1, 1], of a model that sees the small frames alone. `details`
+        are those of the keys, warped to each frame; where `confidence` is 0 they are not used.
+        `nearness` is 1 for a key at the frame itself and falls to 0 with the distance in time.
         """
-        nearest = repeat(lr, "b c t h w -> b (c s) t h w", s=SCALE * SCALE)
+        _, _, t, h, w = lr.shape
         known = (confidence > 0)[:, :, None].to(lr.dtype)
-        packed = _packed(keys)
-        differences = (packed - nearest[:, None]) * known
-        maps = _with_confidence(differences, confidence, nearness)
-        level = noise_level.view(-1, 1, 1, 1, 1).expand(-1, 1, *lr.shape[2:])
-        features = self._features(lr, torch.cat([maps, level.to(maps)], dim=1))
-        base = nearest + self.conv_out(features)
-        joined = self.join_act(self.join(torch.cat([features, maps], dim=1)))
-        flat = rearrange(differences, "b k c t h w -> b (k c) t h w")
-        correction, logits = self.head(torch.cat([joined, flat], dim=1)).split(
-            [PACKED, (KEYS + 1) * SCALE * SCALE], dim=1
-        )
-        shares = _shares(confidence, nearness, logits)
-        own = _fine(base)
-        detail = (shares[:, 1:] * (_fine_keys(packed) - own[:, None]) * known).sum(dim=1)
-        return _unpacked(base + detail + correction)
+        maps = _with_confidence(_packed(details) * known, confidence, nearness)
+        nearest = repeat(lr, "b c t h w -> b (c s) t h w", s=SCALE * SCALE)
+        own = _packed(base[:, None])[:, 0] - nearest
+        learned = self.head(self._features(torch.cat([lr, own, maps], dim=1)))
+        tones, logits, offsets = (fold_time(part) for part in learned.split(self.parts, dim=1))
+        moved = _moved(rearrange(details, "b k c t h w -> (b t) k c h w"), offsets)
+        frames = fold_time(base)
+        fine = frames - smooth(frames, gaussian_half(self.config["sigma"]))
+        shares = _shares(*_by_frame(confidence, nearness), logits)
+        mixed = _mixed(torch.stack([fine, *moved.unbind(1)], dim=1), shares)
+        tones = _enlarged(F.pixel_shuffle(tones, self.tone_cells), (SCALE * h, SCALE * w))
+        return unfold_time(tones, t), unfold_time(mixed - fine, t)
 
-    @property
-    def chain(self) -> list["ChainLayer"]:
-        """The layers that an image network's chain starts, in their order."""
-        return [cast(ChainLayer, layer) for layer in self.body]
-
-    def _features(self, lr: Tensor, maps: Tensor) -> Tensor:
-        x = self.act_in(self.conv_in(lr) + self.key_in(maps))
+    def _features(self, x: Tensor) -> Tensor:
+        x = self.act_in(self.conv_in(x))
         for number, layer in enumerate(self.body, start=1):
-            x = layer(x)
+            x = x + layer(x)
             if str(number) in self.time:
                 x = x + self.time[str(number)](x)
             if self.windows is not None and number == self.config["window_after"]:
@@ -116,14 +118,14 @@ class JoinNetwork(ModelMixin, ConfigMixin):
     @torch.no_grad()
     def _start_small(self) -> None:
         times = [cast(TimeConv3d, layer) for layer in self.time.values()]
-        for layer in (self.key_in, self.head, *times):
+        for layer in (self.head, *times):
             layer.weight.mul_(_SMALL)
             assert layer.bias is not None, "these layers are made with a bias"
             layer.bias.zero_()
 
 
 class ChainLayer(nn.Module):
-    """A convolution and its PReLU, as SRVGG has them."""
+    """A convolution and its PReLU."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -165,50 +167,80 @@ class _HalfSizeWindows(nn.Module):
         return unfold_time(F.pixel_shuffle(fold_time(self.up(y)), 2)[..., :h, :w], t)
 
 
+def _moved(
+    details: Float[Tensor, "n k c h4 w4"], offsets: Float[Tensor, "n k2 h w"]
+) -> Float[Tensor, "n k c h4 w4"]:
+    """Return the details, moved by at most `_FARTHEST` large pixels."""
+    k = details.shape[1]
+    flat = rearrange(details, "n k c h w -> (n k) c h w")
+    flow = _FARTHEST * torch.tanh(rearrange(offsets, "n (k d) h w -> (n k) d h w", k=k))
+    flow = _enlarged(flow, (details.shape[-2], details.shape[-1]))
+    moved = warp(flat, flow, mode="bicubic", padding="border")
+    return rearrange(moved, "(n k) c h w -> n k c h w", k=k)
+
+
+def _mixed(
+    details: Float[Tensor, "n m c h4 w4"], shares: Float[Tensor, "n m h4 w4"]
+) -> Float[Tensor, "n c h4 w4"]:
+    """Return the mean of the details by their shares, with the local energy that it loses."""
+    mixed = (details * shares[:, :, None]).sum(dim=1)
+    energy = sum(
+        _energy(details[:, i]) * F.avg_pool2d(shares[:, i : i + 1], SCALE)
+        for i in range(details.shape[1])
+    )
+    gain = torch.sqrt((energy + _NO_ENERGY) / (_energy(mixed) + _NO_ENERGY)).clamp(1, _MAX_GAIN)
+    return mixed * _enlarged(gain, (mixed.shape[-2], mixed.shape[-1]))
+
+
+def _energy(detail: Float[Tensor, "n c h4 w4"]) -> Float[Tensor, "n 1 h w"]:
+    mean = F.avg_pool2d(detail.square().mean(dim=1, keepdim=True), SCALE)
+    return F.avg_pool2d(mean, 5, stride=1, padding=2, count_include_pad=False)
+
+
+def _by_frame(
+    confidence: Float[Tensor, "b k t h w"], nearness: Float[Tensor, "b k t"]
+) -> tuple[Float[Tensor, "n k h w"], Float[Tensor, "n k 1 1"]]:
+    near = rearrange(nearness, "b k t -> (b t) k 1 1")
+    return rearrange(confidence, "b k t h w -> (b t) k h w"), near
+
+
 def _shares(
-    confidence: Float[Tensor, "b k t h w"],
-    nearness: Float[Tensor, "b k t"],
-    logits: Float[Tensor, "b sk t h w"],
-) -> Float[Tensor, "b k1 c t h w"]:
-    """Return the shares of base and keys in the detail, for each packed pixel; their sum is 1.
+    confidence: Float[Tensor, "n k h w"],
+    nearness: Float[Tensor, "n k 1 1"],
+    logits: Float[Tensor, "n ks h w"],
+) -> Float[Tensor, "n k1 h4 w4"]:
+    """Return the shares of base and keys in the detail of each large pixel; their sum is 1.
 
     With logits of 0 they are those of the formula: the base has what the best key leaves, and the
-    keys share the rest by confidence and squared nearness.
+    keys share the rest by c / (c + 0.2) and squared nearness. Where no key is known the base has
+    all.
     """
-    weights = confidence * nearness[..., None, None].square()
+    weights = nearness.square() * confidence / (confidence + _HALF_SURE)
     best = confidence.amax(dim=1, keepdim=True)
     keys = best * weights / weights.sum(dim=1, keepdim=True).clamp(min=1e-6)
     start = torch.cat([1 - best, keys], dim=1).clamp(min=_NEVER).log()
-    learned = rearrange(logits, "b (k s) t h w -> b k s t h w", k=KEYS + 1)
-    shares = (start[:, :, None] + learned).softmax(dim=1)
-    return repeat(shares, "b k s t h w -> b k (c s) t h w", c=3)
+    start = start.repeat_interleave(_CELLS, dim=-2).repeat_interleave(_CELLS, dim=-1)
+    unknown = torch.cat([torch.zeros_like(best), (confidence <= 0).to(best)], dim=1)
+    unknown = unknown.repeat_interleave(_CELLS, dim=-2).repeat_interleave(_CELLS, dim=-1)
+    learned = F.pixel_shuffle(logits, _CELLS)
+    shares = (start + learned).masked_fill(unknown > 0, -torch.inf).softmax(dim=1)
+    h, w = confidence.shape[-2:]
+    return _enlarged(shares, (SCALE * h, SCALE * w))
 
 
 def _with_confidence(
-    differences: Float[Tensor, "b k c t h w"],
+    details: Float[Tensor, "b k c t h w"],
     confidence: Float[Tensor, "b k t h w"],
     nearness: Float[Tensor, "b k t"],
 ) -> Float[Tensor, "b kc t h w"]:
     near = nearness[..., None, None] * (confidence > 0)
-    maps = torch.cat([differences, confidence[:, :, None], near[:, :, None]], dim=2)
+    maps = torch.cat([details, confidence[:, :, None], near[:, :, None]], dim=2)
     return rearrange(maps, "b k c t h w -> b (k c) t h w")
 
 
-def _fine(packed: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b c t h w"]:
-    """Return the part that the small frames cannot show: all but the enlarged 4x4 means."""
-    means = rearrange(packed, "b (c s) t h w -> (b t) c s h w", s=SCALE * SCALE).mean(dim=2)
-    coarse = F.interpolate(means, scale_factor=SCALE, mode="bilinear", align_corners=False)
-    return packed - unfold_time(F.pixel_unshuffle(coarse, SCALE), packed.shape[2])
-
-
-def _fine_keys(packed: Float[Tensor, "b k c t h w"]) -> Float[Tensor, "b k c t h w"]:
-    fine = _fine(rearrange(packed, "b k c t h w -> (b k) c t h w"))
-    return rearrange(fine, "(b k) c t h w -> b k c t h w", k=KEYS)
+def _enlarged(x: Float[Tensor, "n c h w"], size: tuple[int, int]) -> Float[Tensor, "n c h4 w4"]:
+    return F.interpolate(x, size, mode="bilinear", align_corners=False)
 
 
 def _packed(keys: Float[Tensor, "b k 3 t h4 w4"]) -> Float[Tensor, "b k c t h w"]:
     return rearrange(keys, "b k c t (h y) (w x) -> b k (c y x) t h w", y=SCALE, x=SCALE)
-
-
-def _unpacked(packed: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b 3 t h4 w4"]:
-    return rearrange(packed, "b (c y x) t h w -> b c t (h y) (w x)", y=SCALE, x=SCALE)

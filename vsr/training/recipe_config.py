@@ -49,6 +49,9 @@ class JoinConfig:
     """Sigma, in pixels of large frames, below which the target has the tones of the truth."""
     strong_share: float = 1.0
     """Share of the strong network's fine detail in the target, against that of the truth."""
+    base: str = "realesr-general-x4v3"
+    """The image network whose frames, blended with interpolated ones at random shares, are the
+    base: an embedded one or a file."""
     network: dict[str, Any] = field(default_factory=dict[str, Any])
     """Shape of the network, as `JoinNetwork` takes it."""
 

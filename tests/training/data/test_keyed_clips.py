@@ -16,7 +16,6 @@ from vsr.training.data.keyed_clips import (
     KeyedClipsConfig,
     carry,
     exact_texture,
-    noise_level,
 )
 from vsr.training.data.keyed_shards import KeyedSample, KeyedShards
 from vsr.training.preparation.keyed_shards import KeyedShardConfig, ShotSource, write_shards
@@ -57,7 +56,7 @@ def test_shapes_are_those_of_the_crop(shards: Path) -> None:
         "keys": (2, 3, 3, 96, 96),
         "confidence": (2, 3, 24, 24),
         "nearness": (2, 3),
-        "noise_level": (),
+        "blend": (),
         "target": (),
         "texture": (3, 96, 96),
         "hr": (3, 2, 96, 96),
@@ -83,17 +82,6 @@ def test_a_key_is_carried_along_a_shift() -> None:
     assert trust[8:-8, 8:-8].mean() > 0.8
     other = cv2.resize(smooth_picture(192, seed=1), (48, 48), interpolation=cv2.INTER_AREA)
     assert carry(other, small[0], here)[1].mean() < 0.4
-
-
-def test_noise_level_is_zero_for_a_plain_reduction_and_rises() -> None:
-    truth = smooth_picture(128)
-    small = cv2.resize(truth, (32, 32), interpolation=cv2.INTER_AREA)
-    noise = np.random.default_rng(0).normal(0, 1, small.shape)
-    noisy = [np.clip(small + s * noise, 0, 255).astype(np.uint8) for s in (5, 15)]
-    levels = [noise_level(x, truth) for x in (small, *noisy)]
-    assert levels[0] < 0.01
-    assert levels == sorted(levels)
-    assert levels[1] == pytest.approx(np.log1p(5) / np.log1p(32), abs=0.05)
 
 
 def with_true_keys(shot: KeyedSample) -> KeyedSample:

@@ -4,13 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 from tests.networks import compact, saved
-from vsr.checkpoints.join import join_from_srvgg
-from vsr.errors import ModelError
 from vsr.models.image import ImageNetwork
 from vsr.models.join import JoinNetwork
 from vsr.training.config_file import build_train_config
@@ -19,7 +16,7 @@ from vsr.training.losses.join import joined_target
 from vsr.training.preparation.keyed_shards import KeyedShardConfig, ShotSource, write_shards
 from vsr.training.recipes.join import build_network
 
-NETWORK = {"width": 8, "layers": 2, "time_after": [1], "window_after": 2, "window_width": 32}
+NETWORK = {"width": 8, "layers": 2, "window_after": 2, "window_width": 32}
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +41,12 @@ def values(shards: Path, run: Path, **changes: Any) -> dict[str, Any]:
         "run": str(run),
         "device": "cpu",
         "precision": "no",
-        "join": {"shards": str(shards), "held_out": str(shards), "network": NETWORK},
+        "join": {
+            "shards": str(shards),
+            "held_out": str(shards),
+            "base": str(shards.parent / "small.safetensors"),
+            "network": NETWORK,
+        },
         "data": {"workers": 0},
         "validation": {
             "every": 2,
@@ -62,12 +64,12 @@ def values(shards: Path, run: Path, **changes: Any) -> dict[str, Any]:
     }
 
 
-def test_a_run_trains_and_another_starts_from_it(shards: Path, chain: Path, tmp_path: Path) -> None:
-    first = run_training(build_train_config(values(shards, tmp_path / "a", init=str(chain))))
+def test_a_run_trains_and_another_starts_from_it(shards: Path, tmp_path: Path) -> None:
+    first = run_training(build_train_config(values(shards, tmp_path / "a")))
     assert list((first / "pictures").glob("*_alone_*.png"))
     config = build_train_config(values(shards, tmp_path / "b", init=str(first)))
     trained, fresh = build_network(config), JoinNetwork(**config.join.network)
-    assert not torch.equal(trained.key_in.weight, fresh.key_in.weight)
+    assert not torch.equal(trained.conv_in.weight, fresh.conv_in.weight)
 
 
 def test_the_perceptual_loss_counts(shards: Path, tmp_path: Path) -> None:
@@ -79,26 +81,6 @@ def test_the_perceptual_loss_counts(shards: Path, tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     steps = [line for line in lines if line["kind"] == "train"]
     assert all(line["perceptual"] > 0 for line in steps), sorted(steps[0])
-
-
-@torch.no_grad()
-def test_without_keys_the_network_starts_as_the_image_network(chain: Path) -> None:
-    network = JoinNetwork(**{**NETWORK, "time_after": (), "window_after": 0}).eval()
-    join_from_srvgg(network, chain)
-    for layer in (network.key_in, network.head):
-        layer.weight.zero_()
-    lr = torch.rand(1, 3, 1, 16, 16) * 2 - 1
-    nothing = torch.zeros(1, 2, 1, 16, 16), torch.ones(1, 2, 1)
-    own = network(lr, torch.zeros(1, 2, 3, 1, 64, 64), *nothing, torch.zeros(1))
-    expected = ImageNetwork.load(chain).descriptor.model.eval()(lr[:, :, 0] / 2 + 0.5) * 2 - 1
-    # the padding of the first layer is black for the image network and grey for this one
-    inside = np.s_[..., 16:-16, 16:-16]
-    torch.testing.assert_close(own[:, :, 0][inside], expected[inside], atol=1e-4, rtol=0)
-
-
-def test_a_chain_of_another_width_is_refused(chain: Path) -> None:
-    with pytest.raises(ModelError, match="of 8 channels"):
-        join_from_srvgg(JoinNetwork(width=16, layers=2), chain)
 
 
 def test_the_target_has_the_tones_of_the_truth_and_the_detail_of_the_strong_network() -> None:

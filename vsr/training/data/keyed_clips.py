@@ -16,7 +16,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vsr.errors import ConfigError
-from vsr.ops.dis import DenseSearch
+from vsr.models.flow_estimators import DisFlow
+from vsr.ops.flow import resize_flow, warp
+from vsr.propagation.far_flow import FarFlow, Step
 from vsr.training.data.keyed_shards import (
     ANCHORS,
     BEFORE,
@@ -30,14 +32,11 @@ Planes = Float[np.ndarray, "2 _ _"]
 
 FAR = 32
 """Distance in frames from which on a key counts nothing."""
-_VERY_BAD = 32.0
-"""Grey levels (root mean square) by which small frames of noise level 1 differ from clean ones."""
 _NEIGHBOURS = np.ones((7, 7), np.uint8)
 _ITERATIONS = 12
 _FLOW_ERROR = 0.1
 """Pixels by which the inverse of a motion may miss."""
-_GREY_LEVELS = 12.0
-"""Grey levels between a small frame and a warped one at which confidence falls to 1/e."""
+_FLOW = DisFlow(fine=True, smoothness=80)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +67,11 @@ class KeyedClips(Dataset[dict[str, Tensor]]):
     """Samples by number without end, each epoch in an order of its own that the seed gives.
 
     A sample holds `lr` `3 t h w`, `keys` `2 3 t 4*h 4*w` (warped), `confidence` `2 t h w`,
-    `nearness` `2 t`, `noise_level`, `target` (the place of the target in t), and for the target
-    and the frame after it: `hr` `3 2 4*h 4*w`, `flow_backward` `2 1 4*h 4*w`, `valid`
-    `1 4*h 4*w`. `texture` `3 4*h 4*w` is the strong network's detail that the target should have:
-    that of the nearest key, moved by the exact motion, or of its own frame where no key shows the
-    thing. Pixels are in [-1, 1].
+    `nearness` `2 t`, `blend` (the share of the base that an image network makes), `target` (the
+    place of the target in t), and for the target and the frame after it: `hr` `3 2 4*h 4*w`,
+    `flow_backward` `2 1 4*h 4*w`, `valid` `1 4*h 4*w`. `texture` `3 4*h 4*w` is the strong
+    network's detail that the target should have: that of the nearest key, moved by the exact
+    motion, or of its own frame where no key shows the thing. Pixels are in [-1, 1].
     """
 
     def __init__(self, folder: Path, config: KeyedClipsConfig) -> None:
@@ -99,8 +98,13 @@ class KeyedClips(Dataset[dict[str, Tensor]]):
         known = self._known_keys(rng)
         parts = _parts(self.shards[shot], anchor, self.config.frames, known)
         parts = _cropped(parts, self.config, rng)
-        parts = parts if self.config.fixed else _turned(parts, rng)
-        return _as_tensors(parts, self.config)
+        if self.config.fixed:
+            return _as_tensors(parts, self.config) | {"blend": torch.ones(())}
+        blend = np.clip(rng.uniform(-0.25, 1.5), 0, 1)
+        weights = rng.uniform(0.1, 1, 2) if rng.random() < 0.5 else np.ones(2)
+        parts["nearness"] = (parts["nearness"] * weights[:, None]).astype(np.float32)
+        sample = _as_tensors(_turned(parts, rng), self.config)
+        return sample | {"blend": torch.tensor(blend, dtype=torch.float32)}
 
     def _known_keys(self, rng: np.random.Generator) -> tuple[bool, bool]:
         draw = rng.random()
@@ -119,32 +123,15 @@ def carry(
 ) -> tuple[UInt8[np.ndarray, "h4 w4 3"], Float[np.ndarray, "h w"]]:
     """Return the key warped to the frame `small`, and the confidence in it, 0 to 1.
 
-    c = exp(-|f(p) + b(p + f)|^2 / (0.5 + 0.01 |f|^2 + 0.01 |b|^2)) exp(-(d / 12)^2), with DIS flow
-    f to the key and b back, and d the difference in grey levels along it.
+    Flow, confidence and warp are those by which keys are carried when a film is upscaled.
     """
-    there, back = _dis(small, key_small), _dis(key_small, small)
-    h, w = small.shape[:2]
-    y, x = np.mgrid[:h, :w].astype(np.float32)
-    x, y = x + there[0], y + there[1]
-    returned = np.stack([_remap(plane, x, y) for plane in back])
-    error = ((there + returned) ** 2).sum(0)
-    length = (there**2).sum(0) + (returned**2).sum(0)
-    inside = (x >= 0) & (x <= w - 1) & (y >= 0) & (y <= h - 1)
-    seen = _remap(key_small.astype(np.float32), x, y)
-    smooth = [cv2.GaussianBlur(image, (0, 0), 0.8) for image in (small.astype(np.float32), seen)]
-    difference = cv2.blur(np.abs(smooth[0] - smooth[1]).mean(-1), (3, 3))
-    trust = np.exp(-error / (0.5 + 0.01 * length) - (difference / _GREY_LEVELS) ** 2) * inside
-    return _warped_large(key, there), trust.astype(np.float32)
-
-
-def noise_level(small: UInt8[np.ndarray, "h w 3"], truth: UInt8[np.ndarray, "h4 w4 3"]) -> float:
-    """Return how far a small frame is from the reduced truth: 0 is clean, 1 is very bad.
-
-    log(1 + r) / log(1 + 32) of the root mean square r in grey levels.
-    """
-    clean = cv2.resize(truth, small.shape[1::-1], interpolation=cv2.INTER_AREA).astype(np.float32)
-    error = float(np.sqrt(((small - clean) ** 2).mean()))
-    return float(np.log1p(error) / np.log1p(_VERY_BAD))
+    frame, anchor = _as_frame(small), _as_frame(key_small)
+    still = torch.zeros_like(anchor[:, :2])
+    far = FarFlow.at(anchor).next(frame, Step(still, still), _FLOW)
+    flow = resize_flow(far.there, (key.shape[0], key.shape[1]))
+    moved = warp(_as_frame(key), flow, mode="bicubic", padding="border")
+    pixels = ((moved[0].clamp(-1, 1) + 1) * 127.5).round().byte()
+    return rearrange(pixels, "c h w -> h w c").numpy(), far.confidence[0, 0].numpy()
 
 
 def exact_texture(
@@ -204,7 +191,6 @@ def _parts(
         "keys": np.stack([[pixels for pixels, _ in one] for one in carried]),
         "confidence": trusts * np.array(known, np.float32)[:, None, None, None],
         "nearness": np.clip(1 - distances / FAR, 0, 1).astype(np.float32),
-        "noise_level": np.array(noise_level(shot.small[anchor, BEFORE], shot.truth[anchor, 0])),
         "texture": exact_texture(shot, anchor, known),
         "hr": shot.truth[anchor],
         "flow": _enlarged(shot.flow[anchor], shot.truth.shape[2:4]),
@@ -251,7 +237,6 @@ def _as_tensors(parts: dict[str, np.ndarray], config: KeyedClipsConfig) -> dict[
         "keys": rearrange(_signed(dense["keys"]), "k t h w c -> k c t h w").contiguous(),
         "confidence": dense["confidence"],
         "nearness": dense["nearness"],
-        "noise_level": torch.tensor(float(parts["noise_level"])),
         "target": torch.tensor(0 if config.frames < 3 else BEFORE),
         "texture": rearrange(_signed(dense["texture"]), "h w c -> c h w").contiguous(),
         "hr": rearrange(_signed(dense["hr"]), "t h w c -> c t h w").contiguous(),
@@ -260,20 +245,12 @@ def _as_tensors(parts: dict[str, np.ndarray], config: KeyedClipsConfig) -> dict[
     }
 
 
+def _as_frame(pixels: np.ndarray) -> Tensor:
+    return rearrange(_signed(torch.from_numpy(np.ascontiguousarray(pixels))), "h w c -> 1 c h w")
+
+
 def _signed(pixels: Tensor) -> Tensor:
     return pixels.float() / 127.5 - 1
-
-
-def _dis(source: np.ndarray, target: np.ndarray) -> Planes:
-    grey = [
-        np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8) for image in (source, target)
-    ]
-    flow = DenseSearch(finest_scale=0)(grey[0], grey[1])
-    return np.ascontiguousarray(flow.transpose(2, 0, 1))
-
-
-def _warped_large(key: np.ndarray, flow: Planes) -> np.ndarray:
-    return _warped(key, _enlarged(flow, key.shape[:2]) * 4)
 
 
 def _warped(key: np.ndarray, large: Planes) -> np.ndarray:

@@ -9,9 +9,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.data import Dataset, default_collate
 
-from vsr.checkpoints.join import join_from_srvgg
-from vsr.models.blocks import channels_innermost
+from vsr.models.blocks import channels_innermost, fold_time, unfold_time
+from vsr.models.image import ImageNetwork
 from vsr.models.join import JoinNetwork
+from vsr.ops.filters import gaussian_half, smooth
 from vsr.training.config import StageConfig, TrainConfig
 from vsr.training.data.keyed_clips import KeyedClips, KeyedClipsConfig
 from vsr.training.data.sampler import Numbered
@@ -30,6 +31,7 @@ from vsr.training.losses.terms import (
 from vsr.training.recipes.networks import existing_file
 
 _GREY_LEVELS = 127.5
+_DETAIL = gaussian_half(2.3)
 
 
 class JoinRecipe:
@@ -45,6 +47,8 @@ class JoinRecipe:
         )
         self.features = FeatureExtractor().to(device) if seen else None
         self._held_out: list[Batch] | None = None
+        self._image_network = ImageNetwork.load(existing_file(config.join.base, "join.base"))
+        self._image_network.descriptor.model.to(device)
 
     def dataset(self, stage: StageConfig) -> Dataset[dict[str, Tensor]]:
         """Return the endless samples of a stage, in another order in every stage."""
@@ -64,7 +68,7 @@ class JoinRecipe:
         `pixel` is the L1 of the target frame, and of the next one's tones.
         """
         weights = stage.weights
-        pair = shown_pair(run_network(model, batch), batch)
+        pair = shown_pair(run_network(model, batch, self.base(batch)), batch)
         output, target = pair[:, :, :1], self._target(batch)[:, :, None]
         sigma = self.config.join.cutoff_sigma
         tones = coarse_error(pair[:, :, 1], batch["hr"][:, :, 1], cutoff_sigma=sigma)
@@ -88,13 +92,24 @@ class JoinRecipe:
         """
         figures: dict[str, list[float]] = {}
         for number, batch in enumerate(self._validation_batches()):
+            base = self.base(batch)
             for suffix, shown in (("", batch), ("_alone", _without_keys(batch))):
-                pair = shown_pair(run_network(model, shown), shown).float().clamp(-1, 1)
+                pair = shown_pair(run_network(model, shown, base), shown).float().clamp(-1, 1)
                 for name, value in self._figures(pair, shown):
                     figures.setdefault(name + suffix, []).append(value)
                 if number < self.config.validation.pictures:
                     self._draw(f"{number:02d}{suffix}_step_{run_step:08d}.png", pair, shown)
         return {name: sum(values) / len(values) for name, values in sorted(figures.items())}
+
+    @torch.no_grad()
+    def base(self, batch: Batch) -> Float[Tensor, "b 3 t h4 w4"]:
+        """Return the frames of the image network and interpolated ones, blended by `blend`."""
+        lr = fold_time(batch["lr"])
+        made = torch.cat([self._image_network(frame[None]) for frame in lr]).clamp(-1, 1)
+        plain = F.interpolate(lr, scale_factor=4, mode="bicubic", align_corners=False)
+        share = batch["blend"].view(-1, 1, 1, 1, 1)
+        t = batch["lr"].shape[2]
+        return torch.lerp(unfold_time(plain.clamp(-1, 1), t), unfold_time(made, t), share)
 
     def _figures(self, pair: Tensor, batch: Batch) -> Iterator[tuple[str, float]]:
         output, truth = pair[:, :, 0], batch["hr"][:, :, 0]
@@ -134,10 +149,12 @@ class JoinRecipe:
         save_comparison(path, lr, pair[0].cpu(), batch["hr"][0].cpu())
 
 
-def run_network(model: nn.Module, batch: Batch) -> Float[Tensor, "b 3 t h4 w4"]:
-    """Return the large frames of a batch."""
-    names = ("lr", "keys", "confidence", "nearness", "noise_level")
-    return model(*(batch[name] for name in names))
+def run_network(model: nn.Module, batch: Batch, base: Tensor) -> Float[Tensor, "b 3 t h4 w4"]:
+    """Return the large frames of a batch whose base frames are given."""
+    keys = batch["keys"]
+    details = keys - smooth(keys, _DETAIL)
+    tones, detail = model(batch["lr"], base, details, batch["confidence"], batch["nearness"])
+    return base + tones + detail
 
 
 def shown_pair(output: Float[Tensor, "b 3 t h4 w4"], batch: Batch) -> Float[Tensor, "b 3 2 h4 w4"]:
@@ -147,15 +164,11 @@ def shown_pair(output: Float[Tensor, "b 3 t h4 w4"], batch: Batch) -> Float[Tens
 
 
 def build_network(config: TrainConfig) -> JoinNetwork:
-    """Return the network of a config; `init` is an SRVGG file, a run or a checkpoint."""
+    """Return the network of a config; `init` is a run, a checkpoint, or none."""
     network = JoinNetwork(**config.join.network)
-    if config.init is None:
-        return network
-    if Path(config.init).is_dir():
+    if config.init is not None:
         checkpoint = load_checkpoint(find_checkpoint(Path(config.init)))
         network.load_state_dict({**checkpoint.model, **checkpoint.ema})
-        return network
-    join_from_srvgg(network, existing_file(config.init, "init"))
     return network
 
 

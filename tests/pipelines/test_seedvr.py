@@ -134,6 +134,24 @@ def test_a_clip_can_be_made_again_after_it_failed(pipe):
     assert (again[0].frames == again[1].frames).all()
 
 
+def test_networks_that_wait_give_the_same_frames_and_are_not_copied(monkeypatch):
+    frames, pipe = _frames(6, 8, 8), _pipe()
+    expected = pipe(frames, size=(16, 16)).frames
+    pipe.offload_idle_networks(CPU)
+    weight = pipe.networks.transformer.blocks[0].mlp.vid.proj_in.weight
+    place = weight.data_ptr()
+    assert (pipe(frames, size=(16, 16)).frames == expected).all()
+    assert weight.data_ptr() == place
+
+
+def test_networks_that_would_fill_the_device_wait_from_the_start(monkeypatch, caplog):
+    monkeypatch.setattr("vsr.pipelines.seedvr.networks._free_bytes", lambda _: 1000.0)
+    pipe = _pipe()
+    pipe.networks.place(CPU, torch.float32)
+    assert pipe.networks.waits
+    assert "would fill cpu" in caplog.text
+
+
 def test_propagation_keeps_the_number_of_frames(pipe):
     frames, size = _frames(6), (24, 32)
     found = pipe(frames, size=size, propagation_steps=(0,))

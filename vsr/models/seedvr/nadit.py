@@ -1,6 +1,7 @@
 """NaDiT: the diffusion transformer of SeedVR and SeedVR2 (Wang et al. 2025), 3B and 7B."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -9,6 +10,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from vsr.models.placement import on_device
 from vsr.models.seedvr.block import MlpKind, TransformerBlock
 from vsr.models.seedvr.branches import RmsNorm
 from vsr.models.seedvr.modulation import Modulation, OutputVectors, TimeEmbedding
@@ -38,7 +40,8 @@ class NaDiT(ModelMixin, ConfigMixin):
 
     The defaults are the published 3B network; 7B has width 3072, 24 heads, 36 layers, all separate,
     `mlp="gelu"`, `rope="window"` and no output norm. `separate_layers`: the first blocks, whose
-    text has weights of its own. With `output_norm` the last block drops its text.
+    text has weights of its own. With `output_norm` the last block drops its text. `block_device`:
+    each block is there only while it computes; None: blocks stay where they are.
     """
 
     @register_to_config
@@ -54,6 +57,7 @@ class NaDiT(ModelMixin, ConfigMixin):
         output_norm: bool = True,
     ):
         super().__init__()
+        self.block_device: torch.device | None = None
         self.vid_in = _Projection(PATCH**2 * _IN_CHANNELS, width)
         self.txt_in = nn.Linear(text_width, width)
         self.emb_in = TimeEmbedding(width)
@@ -99,10 +103,12 @@ class NaDiT(ModelMixin, ConfigMixin):
         tokens = rearrange(pixels, "t (h y) (w x) c -> t h w (y x c)", y=PATCH, x=PATCH)
         video, words = self.vid_in(tokens), self.txt_in(text)
         time = Modulation(self.emb_in(timestep))
+        device = self.block_device
         shape = (video.shape[0], video.shape[1], video.shape[2])
         groups = [token_windows(shape, shifted=shifted) for shifted in (False, True)]
         for i, block in enumerate(self._blocks()):
-            video, words = block(video, words, time, groups[i % 2])
+            with nullcontext() if device is None else on_device(block, device):
+                video, words = block(video, words, time, groups[i % 2])
         return self._output(video, time)
 
     def _output(self, video: Tensor, time: Modulation) -> Tensor:

@@ -1,8 +1,9 @@
 """The two networks of SeedVR with their fixed text, on their device or waiting on the CPU."""
 
 import logging
+import math
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -10,18 +11,22 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from vsr.models.placement import on_device
 from vsr.models.seedvr.causal_conv import StreamState
 from vsr.models.seedvr.causal_vae import CausalVideoVae
 from vsr.models.seedvr.nadit import NaDiT
 
 _log = logging.getLogger(__name__)
 
+_SHARE = 0.6
+"""The part of a device's free memory that weights may take; the rest is for maps and streams."""
+
 
 @dataclass(slots=True)
 class Networks:
     """Transformer and autoencoder; sizes and number formats at their edges are handled here.
 
-    `waits`: each is on `device` only while it computes.
+    `waits`: each, and each block of the transformer, is on `device` only while it computes.
     """
 
     transformer: NaDiT
@@ -45,8 +50,20 @@ class Networks:
         for network in self._all():
             network.to(device="cpu" if self.waits else device, dtype=dtype)
 
+    def place(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Move the networks as `to` does; if they would fill the device, let them wait."""
+        size = sum(tensor.nbytes for one in self._all() for tensor in one.parameters())
+        if size > _SHARE * _free_bytes(device):
+            _log.warning(
+                "the networks of %.1f GB would fill %s: idle ones wait in the memory of the CPU, "
+                "and blocks go to it one by one",
+                *(size / 1e9, device),
+            )
+            self.waits = True
+        self.to(device, dtype)
+
     def wait_on_cpu(self) -> None:
-        """Let each network wait in the memory of the CPU while it is idle."""
+        """Let networks and blocks wait in the memory of the CPU while they are idle."""
         self.waits = True
         for network in self._all():
             network.to("cpu")
@@ -86,18 +103,28 @@ class Networks:
 
     @contextmanager
     def awake(self, network: nn.Module) -> Generator[None]:
-        """Have a network on the device during the context."""
+        """Have a network on the device during the context; the transformer block by block."""
         if not self.waits:
             yield
             return
-        network.to(self.device)
-        try:
+        if network is not self.transformer:
+            with on_device(network, self.device):
+                yield
+            return
+        self.transformer.block_device = self.device
+        with ExitStack() as stack:
+            for name, part in self.transformer.named_children():
+                if name != "blocks":
+                    stack.enter_context(on_device(part, self.device))
             yield
-        finally:
-            network.to("cpu")
 
     def _all(self) -> tuple[nn.Module, nn.Module]:
         return self.transformer, self.vae
 
     def _given(self, x: Tensor) -> Tensor:
         return x.to(self.device, self.dtype)
+
+
+def _free_bytes(device: torch.device) -> float:
+    """Free memory of an accelerator; of a CPU, which is not asked, without end."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else math.inf

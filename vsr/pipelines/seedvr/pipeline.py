@@ -113,7 +113,7 @@ class SeedVRPipeline(StreamingPipeline):
         """
         found = read_folder(Path(folder), dtype=dtype)
         networks = Networks(found.transformer, found.vae, torch.device(device))
-        networks.to(torch.device(device), dtype)
+        networks.place(torch.device(device), dtype)
         texts = None if found.positive is None else Texts(found.positive, found.negative)
         sampling = dict(found.sampling)
         level = float(sampling.pop("condition_noise_scale", 0.0))

@@ -52,6 +52,11 @@ def test_other_frame_counts_are_one_line_and_leave_no_video(tmp_path: Path) -> N
     assert not list((tmp_path / "out").iterdir())
 
 
+def test_one_film_alone_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="only one film is given; 2 to 8 can be compared"):
+        compare([film(tmp_path / "a")], tmp_path / "out")
+
+
 def test_a_frame_past_the_end_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="frame 9 does not exist: the films have 4 frames"):
         compare([film(tmp_path / "a"), film(tmp_path / "b")], tmp_path / "out", frame=9)

@@ -154,7 +154,8 @@ def resized(picture: Picture, size: tuple[int, int]) -> Picture:
 
 def _check_count(count: int) -> None:
     if not 2 <= count <= len(_LETTERS):
-        raise InputError(f"{count} films are given; 2 to {len(_LETTERS)} can be compared")
+        given = "only one film is given" if count == 1 else f"{count} films are given"
+        raise InputError(f"{given}; 2 to {len(_LETTERS)} can be compared")
 
 
 def _pixel_aspect(film: Film, films: Sequence[Film]) -> Fraction:

@@ -24,8 +24,8 @@ def tab(served: Served) -> Iterator[Any]:
         pytest.skip("no chromium here")
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        tab = browser.new_page(viewport={"width": 1280, "height": 900})
-        tab.set_default_timeout(120_000)
+        tab = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+        tab.set_default_timeout(60_000)
         asked: list[str] = []
         tab.on("request", lambda request: asked.append(request.url))
         tab.goto(served.address)

@@ -74,7 +74,7 @@ def _plan(text: str) -> str:
 
 
 def _row(film: Film, *, is_shown: bool) -> str:
-    state = f'<span class="vsr-state vsr-{film.state}">{escape(_state(film))}</span>'
+    state = f'<span class="vsr-state vsr-is-{film.state}">{escape(_state(film))}</span>'
     line = f'<p class="vsr-line">{escape(film.line)}</p>' if film.line else ""
     notes = "".join(f"<li>{escape(note)}</li>" for note in film.notes)
     if notes:

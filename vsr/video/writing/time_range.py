@@ -13,9 +13,12 @@ from av.stream import Stream
 from vsr.video.container import demuxed
 from vsr.video.joins import JoinedPackets, joins_of
 from vsr.video.probe import VideoInfo
+from vsr.video.writing.picture_subtitles import ShownSubtitles, is_picture_subtitle
 
 _LONGEST_SUBTITLE_SECONDS = 30
 """Subtitles that began this long before the range are looked for: they may still be shown."""
+_LATE_SECONDS = 1
+"""Files hold subtitles at most so long behind the pictures with which they are shown."""
 _REORDER_SECONDS = 5
 """Packets this far past the end of the range show that nothing of it is still to come."""
 
@@ -60,9 +63,12 @@ def packets_in_range(
         has_subtitles = any(stream.type == "subtitle" for stream in streams)
         early = begin - _LONGEST_SUBTITLE_SECONDS if has_subtitles else begin
         container.seek(int(max(early, Fraction(0)) * av.time_base))
-    for packet in JoinedPackets(joins).moved(demuxed(container, streams)):
-        if packet.size == 0 or (packet.pts is None and packet.dts is None):
-            continue
+    packets = JoinedPackets(joins).moved(demuxed(container, streams))
+    timed = (p for p in packets if p.size and (p.pts is not None or p.dts is not None))
+    if begin is not None:
+        pictures = {s.index: ShownSubtitles(s) for s in streams if is_picture_subtitle(s)}
+        timed = _with_shown_pictures(timed, begin, pictures)
+    for packet in timed:
         seconds = packet_seconds(packet)
         if begin is not None and _is_shown_at(begin, packet):
             _begin_at(begin, packet)
@@ -71,6 +77,28 @@ def packets_in_range(
             yield packet
         elif span.end is not None and seconds > span.end + _REORDER_SECONDS:
             return
+
+
+def _with_shown_pictures(
+    packets: Iterator[Packet], begin: Fraction, shown: dict[int, ShownSubtitles]
+) -> Iterator[Packet]:
+    """Let picture subtitles that are shown at a time begin then; those before it are left out."""
+    waiting = dict(shown)
+    for packet in packets:
+        seconds, index = packet_seconds(packet), packet.stream_index
+        if seconds < begin and index in shown:
+            shown[index].add(packet)
+            continue
+        if index in waiting and seconds > begin:
+            yield from waiting.pop(index).begun_at(begin)
+        elif index in waiting:  # the next one begins just then
+            del waiting[index]
+        elif seconds > begin + _LATE_SECONDS:
+            for other in tuple(waiting):
+                yield from waiting.pop(other).begun_at(begin)
+        yield packet
+    for subtitles in waiting.values():
+        yield from subtitles.begun_at(begin)
 
 
 def packet_seconds(packet: Packet) -> Fraction:

@@ -10,6 +10,7 @@ from vsr.config import UpscaleConfig
 from vsr.errors import InputError, OutputError
 from vsr.jobs.films import batch_of
 from vsr.jobs.upscale import upscale
+from vsr.video.images import read_image
 from vsr.video.mark import is_made_by_vsr
 
 CONFIG = UpscaleConfig()
@@ -38,7 +39,9 @@ def names(folder: Path, output: Path | None = None, **options: object) -> list[t
     ]
 
 
-@pytest.mark.parametrize("output", ["out.mp4", "out.mov", "out.mkv", "out.m4v", "out.gif"])
+@pytest.mark.parametrize(
+    "output", ["out.mp4", "out.mov", "out.mkv", "out.m4v", "out.gif", "out.apng"]
+)
 def test_a_folder_run_leaves_out_what_vsr_has_made(
     folder: Path, output: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -48,6 +51,17 @@ def test_a_folder_run_leaves_out_what_vsr_has_made(
     with caplog.at_level("INFO"):
         assert [source for source, _ in names(folder)] == ["a.mp4", "c.mkv"]
     assert f"{output} is skipped: vsr has made it" in caplog.text
+
+
+def test_pictures_carry_the_mark_and_stay_readable(folder: Path, tmp_path: Path) -> None:
+    for codec in ("exr", "png"):
+        config = UpscaleConfig(codec=codec)
+        upscale(folder / "a.mp4", tmp_path / codec, config, model=EchoModel())
+        pictures = sorted((tmp_path / codec).iterdir())
+        assert len(pictures) == 3
+        assert all(map(is_made_by_vsr, pictures))
+    pairs = zip((tmp_path / "exr").iterdir(), (tmp_path / "png").iterdir(), strict=True)
+    assert all(read_image(exr).shape == read_image(png).shape for exr, png in pairs)
 
 
 def test_a_folder_of_nothing_but_outputs_is_explained(folder: Path, tmp_path: Path) -> None:

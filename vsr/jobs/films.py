@@ -132,7 +132,7 @@ def _without_own_outputs(folder: Path, videos: Sequence[Path]) -> list[Path]:
     own = [
         path
         for path in videos
-        if path.suffix.lower() in (*CONTAINER_SUFFIXES, ".gif") and is_made_by_vsr(path)
+        if path.suffix.lower() in (*CONTAINER_SUFFIXES, ".apng", ".gif") and is_made_by_vsr(path)
     ]
     for path in own:
         _log.info("%s is skipped: vsr has made it; name it itself to upscale it again", path)

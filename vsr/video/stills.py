@@ -22,6 +22,8 @@ _HEAD = 1 << 16
 _OPAQUE = 0.999
 """Formats of 10 and 12 bits end a little below white once they are scaled to 16 bits."""
 _PNG = b"\x89PNG\r\n\x1a\n"
+PNG_HEADER = len(_PNG) + 12 + 13
+"""Bytes of a PNG file until the end of its header: that has 13, and a chunk 12 around its own."""
 _COLOR_CHUNKS = (b"sRGB", b"gAMA", b"cHRM", b"cICP")
 
 
@@ -93,8 +95,7 @@ def text_chunk(key: str, value: str) -> bytes:
 
 def with_chunks(png: bytes, chunks: Sequence[bytes]) -> bytes:
     """Return a PNG file with more chunks after its header."""
-    end = len(_PNG) + 12 + 13  # the header has 13 bytes, and each chunk 12 around its own
-    return png[:end] + b"".join(chunks) + png[end:]
+    return png[:PNG_HEADER] + b"".join(chunks) + png[PNG_HEADER:]
 
 
 def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 VIDEO_SUFFIXES = (
-    *(".264", ".265", ".3g2", ".3gp", ".amv", ".asf", ".avi", ".bik", ".divx", ".dv", ".dvr-ms"),
+    *(".264", ".265", ".3g2", ".3gp", ".amv", ".apng", ".asf", ".avi", ".bik", ".divx", ".dv"),
+    ".dvr-ms",
     *(".evo", ".f4v", ".flv", ".gif", ".h264", ".h265", ".hdmov", ".hevc", ".ivf", ".m1v"),
     *(".m2p", ".m2t", ".m2ts", ".m2v", ".m4v", ".mjpeg", ".mjpg", ".mk3d", ".mkv", ".mod"),
     *(".mov", ".mp2v", ".mp4", ".mpe", ".mpeg", ".mpg", ".mpv", ".mts", ".mxf", ".nsv", ".nut"),
@@ -26,4 +27,4 @@ def ending(path: Path) -> str:
     The name of `Show.S01E01` ends with its episode: it is no ending.
     """
     suffix = path.suffix.lower()
-    return suffix if suffix in (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES, ".apng") else ""
+    return suffix if suffix in (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES) else ""

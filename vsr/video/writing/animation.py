@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 from vsr.errors import OutputError
 from vsr.video.container import open_video, reason_of
 from vsr.video.images import decode_image, upright
-from vsr.video.mark import mark_gif
+from vsr.video.mark import mark_animation
 from vsr.video.pixels import Pixels
 from vsr.video.probe import VideoInfo
 from vsr.video.writing.parts import Part
@@ -71,8 +71,7 @@ class AnimationFile:
                 str(self._path.absolute()), "w", format=self._codec, container_options=delays
             ) as output:
                 self._encode(output)
-            if self._codec == "gif":
-                mark_gif(self._path)
+            mark_animation(self._path)
         except (av.FFmpegError, OSError) as error:
             raise OutputError(f"{self._path} cannot be written: {reason_of(error)}") from error
         finally:

@@ -21,7 +21,7 @@ from vsr.video.color import linear_from_srgb
 from vsr.video.container import reason_of
 from vsr.video.icc import with_profile
 from vsr.video.images import decode_image, encode_image, upright
-from vsr.video.mark import MARK
+from vsr.video.mark import MARK, marked_exr
 from vsr.video.pixels import Pixels, as_uint8, depth_of
 from vsr.video.planes import LumaEquations, planes_from_rgb
 from vsr.video.probe import VideoInfo
@@ -212,7 +212,7 @@ def _exr(pixels: Pixels, *, is_premultiplied: bool) -> bytes:
         frame = VideoFrame.from_ndarray(planes, format="gbrapf32le")
     else:
         frame = VideoFrame.from_ndarray(light, format="gbrpf32le")
-    return _encoded(frame, EXR, {"compression": "zip16"})
+    return marked_exr(_encoded(frame, EXR, {"compression": "zip16"}))
 
 
 def _encoded(frame: VideoFrame, codec: str, options: dict[str, str] | None = None) -> bytes:

@@ -19,7 +19,7 @@ from vsr.jobs.clip_ticks import ClipTicks
 from vsr.jobs.job import Job
 from vsr.jobs.model import ConfiguredModel, Model
 from vsr.jobs.progress import ShowProgress, metered, no_progress
-from vsr.jobs.resume.own_files import work_path
+from vsr.jobs.resume.own_files import is_emptied, work_path
 from vsr.jobs.resume.work_folder import ShotList, WorkFolder, clean_up, is_joined
 from vsr.jobs.worker import Worker
 from vsr.runtime.launcher import Ranks, launched_ranks
@@ -78,11 +78,11 @@ def upscale(
     """
     job = Job.of(source, output, config or UpscaleConfig())
     ranks = ranks or launched_ranks()
-    if not is_joined(job.output):
-        job.check_output()
-    elif ranks.world == 1:
+    if ranks.world == 1 and _is_made(job):
         clean_up(job.output)
         return UpscaleReport(job.output, 0, job.size, 0)
+    if not is_joined(job.output):
+        job.check_output()
     model, timer = model or ConfiguredModel(job.config), timer or NullTimer()
     work = WorkFolder(job.output, job.identity(model), ranks=ranks, restart=job.config.restart)
     job.log_size()
@@ -110,6 +110,15 @@ def upscale(
     _check_damage(job, shots)
     seconds = time.monotonic() - began - worker.load_seconds
     return UpscaleReport(job.output, shots.frames, job.size, seconds, shots.shots)
+
+
+def _is_made(job: Job) -> bool:
+    """Return whether a run that was killed at its very end has left the output whole.
+
+    A run that replaces outputs and makes nothing leaves an empty folder too.
+    """
+    emptied = not job.config.overwrite and is_emptied(job.output)
+    return emptied or is_joined(job.output)
 
 
 def _join(job: Job, work: WorkFolder, shots: ShotList) -> None:

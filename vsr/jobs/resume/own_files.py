@@ -65,6 +65,17 @@ def delete_work(folder: Path) -> None:
         _log.warning("%s stays: it holds files that vsr did not write (%s)", folder, error.strerror)
 
 
+def is_emptied(output: Path) -> bool:
+    """Return whether an output exists whose work was deleted to the last file, the proof."""
+    folder = removed_path(output)
+    return (
+        output.exists()
+        and folder.is_dir()
+        and not folder.is_symlink()
+        and not any(folder.iterdir())
+    )
+
+
 def delete_entry(path: Path) -> None:
     """Delete a file or folder of a work folder, if it is one that vsr writes."""
     is_output = _OUTPUT_FOLDERS.fullmatch(path.name)

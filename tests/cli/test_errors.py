@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.runtime.test_yaml_text import bomb
 from vsr.cli import main
 from vsr.cli.commands import COMMANDS
 from vsr.video.images import encode_png
@@ -178,6 +179,7 @@ BAD_INPUT = [
     (config_file(f"seed: {'9' * 5000}"), 2, "the config file cannot be read"),
     (playlist, 1, "is a playlist, which names other files to be read; --allow-playlists"),
     (pipe_among_pictures, 1, "is not a file (a folder, pipe or device)"),
+    (config_file(bomb(9)), 2, "the config file cannot be read: it has more than 10000 values"),
     (config_file("noise_lvel: 3"), 2, "unknown key noise_lvel in the config file; did you mean"),
     (config_file("scale: large"), 2, "scale"),
     (config_file("scale: 7"), 2, "scale"),

@@ -14,6 +14,7 @@ from functools import partial
 
 from vsr.cli.arguments import positionals_first
 from vsr.cli.commands import COMMANDS
+from vsr.cli.config_files import check_config_files
 from vsr.cli.errors import usage_error
 from vsr.cli.log import CurrentStderrHandler
 from vsr.cli.parsers import make_parsers
@@ -72,6 +73,7 @@ def _parsed(
     try:
         if args[0] == "help":
             args = [*args[1:], "--help"]
+        check_config_files(args)
         if args[0] in commands:
             args = [args[0], *positionals_first(args[1:], commands[args[0]])]
         options = parser.parse_args(args)

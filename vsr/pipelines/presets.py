@@ -7,6 +7,7 @@ import yaml
 
 from vsr.config import nearest
 from vsr.errors import ConfigError
+from vsr.runtime.yaml_text import load_yaml
 
 _FOLDER = Path(__file__).parent.parent / "assets" / "presets"
 _SUFFIX = ".yaml"
@@ -29,7 +30,7 @@ def read_preset(name: str) -> dict[str, Any]:
             f"Shipped: {', '.join(preset_names())}; anything else is a {_SUFFIX} file"
         )
     try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+        values = load_yaml(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, ValueError, RecursionError, OSError) as error:
         raise ConfigError(f"{file} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):

@@ -11,6 +11,7 @@ import yaml
 from vsr.config import nearest
 from vsr.degradation import DegradationConfig, preset_fields
 from vsr.errors import ConfigError
+from vsr.runtime.yaml_text import load_yaml
 from vsr.training.config import TrainConfig
 
 
@@ -44,7 +45,7 @@ def load_train_config(name: str | Path, overrides: Sequence[str] = ()) -> TrainC
     """
     path = find_train_config(name)
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = load_yaml(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not yaml: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
@@ -101,7 +102,7 @@ def _lay_over(values: dict[str, Any], override: str) -> None:
     if isinstance(node, list):
         raise ConfigError(f"{key!r} names a whole stage; name one of its values")
     try:
-        node[last] = yaml.safe_load(text)
+        node[last] = load_yaml(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(
             f"{override!r} has no yaml value: {' '.join(str(error).split())}"

@@ -36,6 +36,22 @@ def test_the_source_of_a_run_is_probed_once(
     assert probed == [film]
 
 
+def test_a_run_says_that_a_folder_of_scans_becomes_a_folder(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    cv2.imwrite(str(scans / "1.tif"), np.full((24, 32, 3), 90, np.uint8))
+    line = f"a folder of scans: writing {tmp_path / 'scans_x4'}; for a film give its name"
+    with caplog.at_level("INFO"):
+        upscale(scans, None, UpscaleConfig(), model=EchoModel())
+    assert caplog.messages.count(line) == 1
+    caplog.clear()
+    with caplog.at_level("INFO"):
+        upscale(scans, tmp_path / "named", UpscaleConfig(codec="png"), model=EchoModel())
+    assert line not in caplog.messages
+
+
 @pytest.mark.parametrize(
     ("start", "duration", "frames"),
     [(0, None, 51), (1, None, 27), (0, 0.5, 12), (1.5, 0.5, 12), (0, 0.51, 13), (0, 100, 51)],

@@ -52,7 +52,7 @@ class Job:
     @classmethod
     def of(cls, source: Path, output: Path | None, config: UpscaleConfig) -> "Job":
         """Probe the source and make the choices that `config` leaves open."""
-        config = with_picture_codec(source, output, config)
+        given, config = config, with_picture_codec(source, output, config)
         probed = probe(source, rate=config.frame_rate, playlists=config.allow_playlists)
         info = without_streams(probed, config.left_out)
         _check_fields(info, config)
@@ -60,7 +60,7 @@ class Job:
         _check_pictures(info, config)
         scale = native_scale(config.model)
         size = output_size(small, config, native=scale)
-        output = output or default_output(source, config, native=scale)
+        output = output or default_output(source, given, native=scale)
         pixels = (size.width, size.height)
         settings = with_fitting_codec(encoder_settings(config), output, pixels)
         return cls(

@@ -18,8 +18,9 @@ from vsr.video.probe import VideoInfo
 from vsr.video.writing.time_range import WHOLE, TimeRange, packets_in_range
 from vsr.video.writing.tracks import REFUSALS, Track
 
-FORMATS = {".mkv": "matroska", ".mp4": "mp4", ".mov": "mov", ".m4v": "mp4", ".webm": "webm"}
-"""FFmpeg's muxer for each file type; its own choice for .m4v holds hardly any codec."""
+FORMATS = {".mkv": "matroska", ".mov": "mov", ".mp4": "mp4", ".m4v": "mp4", ".webm": "webm"}
+"""FFmpeg's muxer for each file type, those that hold most first; its own choice for .m4v holds
+hardly any codec."""
 
 FIRST_PACKETS = 100
 """Packets of a stream that show before any work if the output takes it."""

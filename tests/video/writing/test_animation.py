@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from tests.video.conftest import pictures
-from tests.video.writing.test_output_file import broken_off, enlarge, leftovers
+from tests.video.writing.outputs import enlarge
+from tests.video.writing.test_output_place import broken_off, leftovers
 from vsr.video.probe import probe
 from vsr.video.reading.reader import VideoReader
 from vsr.video.writing.animation import play_count

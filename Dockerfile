@@ -2,7 +2,7 @@
 # TORCH is the kind of PyTorch: cpu, or that of a CUDA version as PyTorch's index names it.
 FROM python:3.12-slim-bookworm
 ARG TORCH=cpu
-RUN useradd --create-home --uid 1000 vsr \
+RUN useradd --create-home --home-dir /var/vsr --uid 1000 vsr \
     && mkdir --parents /data/models /data/page \
     && chown --recursive vsr:vsr /data
 WORKDIR /src
@@ -17,7 +17,7 @@ RUN pip install --no-cache-dir "torch>=2.9" "torchvision>=0.24" \
 ENV VSR_MODELS=/data/models VSR_UI_FOLDER=/data/page OMP_WAIT_POLICY=passive
 VOLUME ["/data/models", "/data/page"]
 USER 1000
-WORKDIR /home/vsr
+WORKDIR /var/vsr
 EXPOSE 7860
 # 0.0.0.0 inside the container needs the password in VSR_UI_PASSWORD.
 ENTRYPOINT ["vsr"]

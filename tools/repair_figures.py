@@ -15,15 +15,19 @@ import numpy as np
 
 from vsr.degradation.film import (
     add_dust,
+    add_grain,
     add_scratch,
+    fade,
     flicker,
     smooth_path,
     wandering,
     weave,
 )
+from vsr.restoration.grain_measure import measure_grain
+from vsr.restoration.grain_synthesis import with_grain
 from vsr.restoration.images import luma_of
 from vsr.restoration.motion import motion_between, tracking_image
-from vsr.restoration.plan import RepairPlan
+from vsr.restoration.plan import STATISTICS, RepairPlan
 from vsr.restoration.stage import Restorer
 from vsr.video.reading.reader import Frame, VideoReader
 
@@ -113,8 +117,10 @@ def flicker_rows(clip: np.ndarray, rng: np.random.Generator) -> Iterator[Row]:
     worn = with_flicker(clip, rng)
     repaired, _ = restored(worn, flicker=1)
     for name, means in (("frame", frame_means), ("8x8 block", block_means)):
-        before, after = (np.abs(means(x) - means(clip)).mean() for x in (worn, repaired))
-        yield f"flicker: {name} means", f"{after / before - 1:+.0%}"
+        before, after = (means(x) - means(clip) for x in (worn, repaired))
+        yield f"flicker: {name} means", f"{np.abs(after).mean() / np.abs(before).mean() - 1:+.0%}"
+        varying = np.abs(after - after.mean(0)).mean() / np.abs(before - before.mean(0)).mean()
+        yield f"flicker: {name} means, without their mean over time", f"{varying - 1:+.0%}"
     fade = np.linspace(1, 0.05, len(clip), dtype=np.float32)[:, None, None, None]
     flash = np.ones_like(fade)
     at = len(clip) // 3
@@ -123,6 +129,67 @@ def flicker_rows(clip: np.ndarray, rng: np.random.Generator) -> Iterator[Row]:
         lit = np.rint(np.clip(clip * gain, 0, 1) * 255) / 255
         change = np.abs(restored(lit, flicker=1)[0] - lit).mean((1, 2, 3)).max() / LEVEL
         yield f"flicker: largest change of a {name}, in levels", f"{change:.2f}"
+
+
+def grain_rows(clip: np.ndarray, rng: np.random.Generator) -> Iterator[Row]:
+    """Grain of the output against that of the source, scaled by two; and what is taken out."""
+    for name, size, colour in (("fine", 0.8, False), ("coarse, coloured", 1.2, True)):
+        worn = add_grain(clip, sigma=10 * LEVEL, size=size, colour=colour, rng=rng)
+        measured = measure_grain([as_bytes(frame) for frame in worn[: STATISTICS + 1]])
+        if measured is None:
+            yield f"grain, {name}", "not found"
+            continue
+        large = as_bytes(cv2.resize(clip[3], None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC))
+        given = with_grain(large, measured, 3).astype(np.float32) / 255 - large / np.float32(255)
+        own, luma, large_luma = worn[3] - clip[3], clip[3].mean(-1), large.mean(-1) / 255
+        for low in np.arange(0, 1, 0.2):
+            here, there = ((x >= low) & (x < low + 0.2) for x in (luma, large_luma))
+            if here.mean() > 0.03:
+                share = given[there].var() / own[here].var() - 1
+                yield f"grain, {name}: variance at {low:.1f} to {low + 0.2:.1f}", f"{share:+.0%}"
+        pairs = zip(ring_powers(given, 2), ring_powers(own, 1), strict=True)
+        rings = ", ".join(f"{a / b - 1:+.0%}" for a, b in pairs)
+        yield f"grain, {name}: power in rings of 0.05", rings
+        clean, _ = restored(worn, grain=1)
+        before, after = (((x - clip) ** 2).mean() for x in (as_bytes(worn) / 255, clean))
+        yield f"grain, {name}: squared error, taken out", f"{after / before - 1:+.0%}"
+
+
+def ring_powers(grain: np.ndarray, scale: int) -> np.ndarray:
+    """Powers in rings of 0.05 cycles a pixel of the source, up to 0.3, of the whole."""
+    power = np.abs(np.fft.fft2(grain.mean(-1) - grain.mean())) ** 2
+    rows, columns = (np.fft.fftfreq(side) * scale for side in power.shape)
+    ring = np.hypot(rows[:, None], columns[None])
+    sums = [power[(ring >= a) & (ring < a + 0.05)].sum() for a in np.arange(0, 0.3, 0.05)]
+    return np.array(sums) / power.sum()
+
+
+def as_bytes(image: np.ndarray) -> np.ndarray:
+    return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+
+
+def fading_rows(clip: np.ndarray, rng: np.random.Generator) -> Iterator[Row]:
+    """Mean error of a faded clip, before and after; and the change of the sound clip."""
+    losses, stain = rng.uniform(0.1, 0.5, 3), rng.uniform(0, 0.1, 3)
+    worn = fade(clip, losses=losses, stain=stain)
+    repaired, _ = restored(worn, fading=1)
+    before, after = (np.abs(x - clip).mean() for x in (worn, repaired))
+    yield "fading: mean error", f"{after / before - 1:+.0%}"
+    change = np.abs(restored(clip, fading=1)[0] - clip).mean() / LEVEL
+    yield "fading: change of the sound clip, in levels", f"{change:.2f}"
+
+
+def all_rows(clip: np.ndarray, rng: np.random.Generator) -> Iterator[Row]:
+    """Luma PSNR of a clip with all wear but fading, before and after all repairs."""
+    worn = add_grain(clip, sigma=6 * LEVEL, size=0.8, colour=False, rng=rng)
+    worn = with_flicker(with_scratches(with_dust(worn, rng), rng), rng)
+    repaired, speed = restored(worn, scratches=1, flicker=1, weave=1, dust=1, grain=1)
+    for name, found in (("worn", worn), ("repaired", repaired)):
+        error = np.mean(
+            [((luma_of(a) - luma_of(b)) ** 2).mean() for a, b in zip(found, clip, strict=True)]
+        )
+        yield f"all: psnr_y, {name}", f"{-10 * np.log10(error):.2f} dB"
+    yield "all: frames a second", f"{speed:.2f}"
 
 
 def frame_means(clip: np.ndarray) -> np.ndarray:
@@ -171,19 +238,14 @@ def motion_error(clip: np.ndarray, truth: np.ndarray) -> float:
     return float(np.std(found, axis=0).mean())
 
 
-def speed_rows(clip: np.ndarray, rng: np.random.Generator) -> Iterator[Row]:
-    """Frames a second of the whole stage."""
-    worn = with_flicker(with_scratches(with_dust(clip, rng), rng), rng)
-    _, speed = restored(worn, scratches=1, flicker=1, weave=1, dust=1)
-    yield "all: frames a second", f"{speed:.2f}"
-
-
 ROWS: dict[str, Callable[[np.ndarray, np.random.Generator], Iterator[Row]]] = {
     "dust": dust_rows,
     "scratches": scratch_rows,
     "flicker": flicker_rows,
     "weave": weave_rows,
-    "speed": speed_rows,
+    "grain": grain_rows,
+    "fading": fading_rows,
+    "all": all_rows,
 }
 
 

@@ -34,6 +34,9 @@ def _upscale(options: Namespace) -> None:
 
     source, output, config = _job(options)
     batch = batch_of(source, output, config)
+    if options.restore_report:
+        _upscale_with_restore_report(options, is_batch=batch is not None)
+        return
     if batch is None and options.report:
         from vsr.jobs.report import upscale_with_report
 
@@ -52,6 +55,16 @@ def _upscale(options: Namespace) -> None:
     report = upscale_batch(batch, config, progress=show_progress)
     print(printable(str(report)))
     report.check()
+
+
+def _upscale_with_restore_report(options: Namespace, *, is_batch: bool) -> None:
+    from vsr.jobs.progress import show_progress
+    from vsr.jobs.restore_report import upscale_with_restore_report
+
+    if is_batch or options.report:
+        found = "--report is given too" if options.report else f"{options.input} holds several"
+        raise InputError(f"--restore-report is for one film and alone, and {found}: leave one out")
+    print(printable(str(upscale_with_restore_report(*_film(options), progress=show_progress))))
 
 
 def _preview(options: Namespace) -> None:

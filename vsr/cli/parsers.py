@@ -110,6 +110,11 @@ def _add_films(parser: ArgumentParser, suffix: str, verb: str) -> None:
         help="also write a page about the run: settings, times, shots, warnings, how it looks",
     )
     group.add_argument(
+        "--restore-report",
+        action="store_true",
+        help="also write a page about the repairs: before, after and mask of the worst frames",
+    )
+    group.add_argument(
         "--dry-run", action="store_true", help="only say what would be made, as vsr plan does"
     )
 

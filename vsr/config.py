@@ -11,6 +11,7 @@ from vsr.option_values import (
     check_one_size,
     check_pattern,
     in_range,
+    parse_grain,
     parse_keyframes,
     parse_rate,
     parse_reduction,
@@ -290,10 +291,14 @@ class UpscaleConfig:
         Flag(
             "film",
             "LIST",
-            "repairs of old films: film for weave,flicker,dust, or any of these and scratches,"
-            " with a strength up to 1 as dust=0.8",
+            "repairs of old films: film for weave,flicker,dust,grain, or any of these,"
+            " scratches and fading, with a strength up to 1 as dust=0.8",
         ),
     ] = None
+    grain: Annotated[
+        str | float,
+        Flag("film", "VALUE", "grain given back after repairs: keep, or 0 to 1.5 (default: keep)"),
+    ] = "keep"
     seed: Annotated[
         int, Flag("advanced", "N", "random seed: the same seed gives the same output (default: 0)")
     ] = 0
@@ -354,6 +359,7 @@ class UpscaleConfig:
         parse_reduction(self.reduce)
         check_pattern(self.name)
         parse_repairs(self.restore)
+        parse_grain(self.grain)
 
     @property
     def repairs(self) -> dict[str, float]:

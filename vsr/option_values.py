@@ -10,9 +10,9 @@ from vsr.errors import ConfigError
 
 FILM = "film"
 """The name of the repairs of old films that leave a sound film as it is."""
-OF_FILM = ("weave", "flicker", "dust")
-REPAIRS = (*OF_FILM, "scratches")
-"""All repairs of old films; that of scratches can take thin lines of buildings for scratches."""
+OF_FILM = ("weave", "flicker", "dust", "grain")
+REPAIRS = (*OF_FILM, "scratches", "fading")
+"""All repairs of old films; those that can change a sound film must be named."""
 NAME_FIELDS = ("stem", "scale", "ending")
 """The fields of `UpscaleConfig.name`: `film`, `x4` and `mkv` for film.mkv."""
 STREAM_KINDS = ("audio", "subtitle", "video", "data", "attachment")
@@ -21,6 +21,7 @@ STREAM_KINDS = ("audio", "subtitle", "video", "data", "attachment")
 _LOWEST_RATE, _HIGHEST_RATE = Fraction(1, 100), Fraction(1000)
 _LARGEST_REDUCTION = 8
 _SMALLEST_SIDE = 16
+_STRONGEST_GRAIN = 1.5
 _SIZE = re.compile(r"(\d{1,5})p?", re.IGNORECASE)
 
 
@@ -163,6 +164,22 @@ def parse_repairs(value: str | None) -> dict[str, float]:
             )
         found |= dict.fromkeys(OF_FILM if name == FILM else (name,), strength)
     return found
+
+
+def parse_grain(value: str | float) -> float:
+    """Return the share of the grain that the output has: `keep` is 1."""
+    if value == "keep":
+        return 1.0
+    try:
+        share = float(value)
+    except ValueError:
+        share = math.nan
+    if not 0 <= share <= _STRONGEST_GRAIN:
+        raise ConfigError(
+            f"grain = {value} is not known; give keep for the film's own, or a strength from 0 "
+            f"(none) to {_STRONGEST_GRAIN}"
+        )
+    return share
 
 
 def parse_time(value: str | float, *, name: str) -> float:

@@ -14,6 +14,7 @@ from vsr.cli import main
 from vsr.config import NO_MODEL, UpscaleConfig
 from vsr.errors import ConfigError, InputError
 from vsr.jobs.job import Job
+from vsr.jobs.restore_report import upscale_with_restore_report
 from vsr.jobs.target import default_output
 from vsr.jobs.upscale import upscale
 from vsr.upscaling.sizes import Size
@@ -74,9 +75,12 @@ def test_the_command_restores_with_all_repairs(tmp_path: Path, film: Path) -> No
 @pytest.mark.parametrize(
     ("value", "found"),
     [
-        ("film", {"weave": 1.0, "flicker": 1.0, "dust": 1.0}),
+        ("film", {"weave": 1.0, "flicker": 1.0, "dust": 1.0, "grain": 1.0}),
         ("dust=0.8,flicker", {"dust": 0.8, "flicker": 1.0}),
-        ("film,weave=0,scratches", {"weave": 0.0, "flicker": 1.0, "dust": 1.0, "scratches": 1.0}),
+        (
+            "film,weave=0,scratches",
+            {"weave": 0.0, "flicker": 1.0, "dust": 1.0, "grain": 1.0, "scratches": 1.0},
+        ),
         (None, {}),
     ],
 )
@@ -112,3 +116,22 @@ def test_a_film_whose_fields_stay_woven_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="leave out --deinterlace off"):
         Job.of(path, tmp_path / "out.mkv", replace(CONFIG, deinterlace="off"))
     Job.of(path, tmp_path / "out.mkv", CONFIG)
+
+
+def test_the_report_shows_the_wear_and_the_worst_frames(tmp_path: Path, film: Path) -> None:
+    output = tmp_path / "out.mkv"
+    assert main(["restore", str(film), str(output), "--lossless", "--restore-report"]) == 0
+    page = (tmp_path / "out.restore.html").read_text()
+    for part in ("dust in", "repaired pixels", "Temporal profile", "before"):
+        assert part in page
+
+
+def test_a_report_of_no_repair_is_refused(tmp_path: Path, film: Path) -> None:
+    with pytest.raises(ConfigError, match="give --restore film"):
+        upscale_with_restore_report(film, tmp_path / "out.mkv", replace(CONFIG, restore=None))
+
+
+@pytest.mark.parametrize("value", ["2", "-1", "much"])
+def test_a_strength_of_grain_out_of_range_is_refused(value: str) -> None:
+    with pytest.raises(ConfigError, match="from 0"):
+        UpscaleConfig(grain=value)

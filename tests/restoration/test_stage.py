@@ -1,5 +1,6 @@
 """The stage: the same frames whatever the place where work begins, and no frame across a cut."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -10,6 +11,7 @@ from vsr.restoration.stage import Restorer
 from vsr.video.reading.reader import Frame
 
 ALL = RepairPlan(scratches=1, flicker=1, weave=1, dust=1)
+EVERYTHING = replace(ALL, grain=1, fading=1)
 
 
 def worn(count: int, seed: int, height: int = 48, width: int = 64) -> list[Frame]:
@@ -48,12 +50,13 @@ def test_a_shot_is_repaired_alike_alone_and_between_others() -> None:
     assert np.array_equal(pixels(between), pixels(alone))
 
 
+@pytest.mark.parametrize("plan", [ALL, EVERYTHING], ids=["all", "everything"])
 @pytest.mark.parametrize("needed", [1, 30])
-def test_frames_are_the_same_wherever_work_goes_on(needed: int) -> None:
+def test_frames_are_the_same_wherever_work_goes_on(needed: int, plan: RepairPlan) -> None:
     """As after a kill: the frames before are read and not repaired."""
     given = marked(worn(34, 3))
-    whole = list(Restorer(ALL).frames(given))
-    resumed = list(Restorer(ALL, first_needed=lambda shot, first: first + needed).frames(given))
+    whole = list(Restorer(plan).frames(given))
+    resumed = list(Restorer(plan, first_needed=lambda shot, first: first + needed).frames(given))
     assert np.array_equal(pixels(resumed)[needed:], pixels(whole)[needed:])
     assert np.array_equal(pixels(resumed)[:needed], pixels(given)[:needed])
 
@@ -91,7 +94,25 @@ def test_no_more_frames_are_held_than_the_window_has() -> None:
 def test_films_of_few_frames_without_anything_stay_as_they_are(count: int, value: int) -> None:
     blank = np.full((40, 60, 3), value, np.uint8)
     given = [(Frame(blank, i, Fraction(1, 25)), i == 0) for i in range(count)]
-    assert np.array_equal(pixels(list(Restorer(ALL).frames(given))), pixels(given))
+    restorer = Restorer(EVERYTHING)
+    assert np.array_equal(pixels(list(restorer.frames(given))), pixels(given))
+    assert "nothing to repair" in (restorer.note() or "")
+
+
+def test_a_film_that_was_repaired_is_not_called_clean() -> None:
+    restorer = Restorer(ALL)
+    list(restorer.frames(marked(worn(9, 1))))
+    assert restorer.note() is None
+
+
+@pytest.mark.parametrize("value", [0, 255])
+def test_a_blank_frame_in_a_shot_leaves_the_others_alone(value: int) -> None:
+    clip = [Frame(frame.pixels, i, Fraction(1, 25)) for i, frame in enumerate(worn(1, 2) * 15)]
+    given = marked(clip)
+    given[7] = (Frame(np.full_like(clip[7].pixels, value), 7, Fraction(1, 25)), False)
+    found = pixels(list(Restorer(ALL).frames(given))).astype(int)
+    apart = np.abs(found - pixels(given)).mean((1, 2, 3))
+    assert np.delete(apart, 7).max() < 0.5
 
 
 def test_deep_frames_stay_deep() -> None:

@@ -14,6 +14,7 @@ from vsr.jobs.target import default_output, encoder_settings, with_picture_codec
 from vsr.option_values import parse_reduction
 from vsr.restoration.plan import RepairPlan
 from vsr.upscaling.framing import Framing, shot_analysis
+from vsr.upscaling.repairs import repair_plan
 from vsr.upscaling.sizes import Size, clip_length, log_size, output_size
 from vsr.video.key_pictures import KeyPictures
 from vsr.video.probe import VideoInfo, probe
@@ -141,7 +142,7 @@ class Job:
     @property
     def repairs(self) -> RepairPlan:
         """The repairs that the config asks for."""
-        return RepairPlan.of(self.config.repairs)
+        return repair_plan(self.config)
 
     @property
     def span(self) -> TimeRange:

@@ -111,7 +111,7 @@ class Worker:
             restorer = Restorer(
                 self.job.repairs, first_frame=skipped, first_needed=self._first_needed
             )
-            marked = restorer.frames(marked)
+            marked = _noted(restorer, marked)
         found = gathered(
             marked,
             max_frames=self.job.clip_frames,
@@ -167,6 +167,15 @@ class Worker:
             self._upscaler = self.load()
             self.load_seconds = time.monotonic() - began
         return self._upscaler
+
+
+def _noted(
+    restorer: Restorer, marked: Iterator[tuple[Frame, bool]]
+) -> Iterator[tuple[Frame, bool]]:
+    """Yield the repaired frames, and at the end say if there was nothing to repair."""
+    yield from restorer.frames(marked)
+    if note := restorer.note():
+        _log.info("%s", note)
 
 
 def _reach(advance: Meter, end: int, length: int, share: float) -> None:

@@ -1,7 +1,6 @@
 """Dust: dirt that is in one frame alone, found along the motion and filled from the neighbours."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -9,10 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
-from vsr.ops.dis import DenseSearch
-from vsr.restoration.images import Image, Luma, as_bytes, luma_of, sampled
-
-Flow = Float[np.ndarray, "h w 2"]
+from vsr.restoration.images import Image, Luma, luma_of, sampled
+from vsr.restoration.neighbours import Flow, Neighbour
 
 _LEAST = 0.05
 """Smallest difference to both neighbours, of white."""
@@ -42,31 +39,6 @@ _MARGIN = 3
 _CROSS = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
 _SQUARE = np.ones((3, 3), np.uint8)
 _DISC = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _MARGIN + 1,) * 2)
-
-
-@dataclass(frozen=True, slots=True)
-class Neighbour:
-    """Another frame of the shot, and the flow from the frame in hand to it."""
-
-    image: Image
-    flow: Flow
-
-
-def flows_between(before: Luma, after: Luma) -> tuple[Flow, Flow]:
-    """Return the flow from the first to the second and back, by DIS (Kroeger et al. 2016).
-
-    A median hides most of the dust from it.
-    """
-    first, second = (
-        np.asarray(cv2.medianBlur(as_bytes(luma), 5), np.uint8) for luma in (before, after)
-    )
-    search = DenseSearch()
-    return search(first, second), search(second, first)
-
-
-def joined(first: Flow, second: Flow) -> Flow:
-    """Return the flow over two steps."""
-    return first + sampled(second, first)
 
 
 def without_dust(image: Image, neighbours: Sequence[Neighbour], *, strength: float) -> Image:

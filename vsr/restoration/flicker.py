@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vsr.ops.dis import DenseSearch
 from vsr.restoration.images import Image, Luma, as_bytes, reduced, sampled
-from vsr.restoration.paths import Path, noise_of, smooth_at
+from vsr.restoration.paths import Path, noise_of, steady_at
 
 _SIDE = 160
 """Longer side of the pictures whose brightness is compared."""
@@ -117,7 +117,7 @@ def _excess(path: Path, centre: int) -> Float[np.ndarray, "n"]:
     share = np.clip((noise - _LOWEST) / (_CERTAIN - _LOWEST), 0, 1)
     if not share.any():
         return np.zeros(path.shape[1])
-    excess = path[centre] - smooth_at(path, centre, degree=1)
+    excess = path[centre] - steady_at(path, centre)
     event = np.abs(excess) > np.maximum(_EVENT * 2 * noise, _LEAST_EVENT)
     return np.where(event, 0, share * excess)
 

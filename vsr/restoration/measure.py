@@ -8,10 +8,11 @@ from math import log10
 import cv2
 import numpy as np
 
-from vsr.restoration.dust import Flow, dust_of, flows_between
+from vsr.restoration.dust import dust_of
 from vsr.restoration.flicker import brightness_image, change_between
 from vsr.restoration.images import Luma, as_image, luma_of, sampled
 from vsr.restoration.motion import Motion, motion_between, tracking_image
+from vsr.restoration.neighbours import Flow, flows_between
 from vsr.restoration.paths import noise_of
 from vsr.restoration.scratches import lines_of, tracked
 from vsr.video.pixels import Pixels

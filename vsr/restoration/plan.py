@@ -5,10 +5,17 @@ from dataclasses import asdict, dataclass, fields
 
 PATH_REACH = 24
 """Frames to either side over which paths of motion and brightness are smoothed: about a second."""
+PATH_PAST = 72
+"""Frames before a frame from which the path comes to it, as far as its shot has them."""
 TRACK_REACH = 4
 """Frames to either side over which scratches are tracked."""
 NEIGHBOURS = 2
 """Frames to either side that are aligned with a frame."""
+STATISTICS = 12
+"""Frames after the first of a shot in which its grain and tones are measured."""
+
+_REPAIRS = 6
+"""Fields of a plan that are strengths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,17 +26,33 @@ class RepairPlan:
     flicker: float = 0.0
     weave: float = 0.0
     dust: float = 0.0
+    grain: float = 0.0
+    fading: float = 0.0
+    own_grain: float = 0.0
+    """Share of its own grain that a frame keeps where grain is taken out."""
+    given_grain: float = 0.0
+    """Strength of the synthetic grain that the enlarged frame gets in its place."""
 
     @classmethod
-    def of(cls, strengths: Mapping[str, float]) -> "RepairPlan":
-        """Return the plan with these repairs; the others are off."""
-        return cls(**strengths)
+    def of(
+        cls, strengths: Mapping[str, float], *, grain: float = 1.0, is_enlarged: bool = False
+    ) -> "RepairPlan":
+        """Return the plan with these repairs; the others are off.
+
+        `grain` is the share of the grain that the output has. An enlarged frame gets synthetic
+        grain of its size; a frame that keeps its size has its own, and taking out all of it to give
+        it back is left out.
+        """
+        if is_enlarged:
+            return cls(**strengths, given_grain=grain)
+        left_out = {"grain": 0.0} if grain == 1 else {}
+        return cls(**{**strengths, **left_out}, own_grain=grain)
 
     def __bool__(self) -> bool:
         return any(strength for _, strength in self)
 
     def __iter__(self) -> Iterator[tuple[str, float]]:
-        return ((field.name, getattr(self, field.name)) for field in fields(self))
+        return ((field.name, getattr(self, field.name)) for field in fields(self)[:_REPAIRS])
 
     def __str__(self) -> str:
         chosen = [
@@ -42,7 +65,9 @@ class RepairPlan:
         """Number of later frames on which the repair of a frame depends."""
         paths = PATH_REACH if self.flicker or self.weave else 0
         tracks = TRACK_REACH if self.scratches else 0
-        return max(paths, tracks) + (NEIGHBOURS if self.dust else 0)
+        statistics = STATISTICS if self.grain or self.fading else 0
+        neighbours = NEIGHBOURS * (bool(self.dust) + bool(self.grain))
+        return max(max(paths, tracks) + neighbours, statistics)
 
     def values(self) -> dict[str, float]:
         """Return the strengths by name, for an identity."""

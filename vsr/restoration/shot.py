@@ -7,7 +7,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from vsr.restoration.dust import Flow, Neighbour, flows_between, joined, without_dust
+from vsr.restoration.dust import without_dust
+from vsr.restoration.fading import Curve, curve_of, followed, measure_tones, without_fading
 from vsr.restoration.flicker import (
     Change,
     brightness_image,
@@ -15,14 +16,28 @@ from vsr.restoration.flicker import (
     flicker_at,
     without_flicker,
 )
+from vsr.restoration.grain_measure import measure_grain
+from vsr.restoration.grain_removal import grain_of_frame
 from vsr.restoration.images import Image, Luma, as_image, as_pixels, luma_of
 from vsr.restoration.motion import Motion, motion_between, tracking_image
-from vsr.restoration.plan import NEIGHBOURS, PATH_REACH, TRACK_REACH, RepairPlan
+from vsr.restoration.neighbours import Flow, Neighbour, flows_between, joined
+from vsr.restoration.plan import (
+    NEIGHBOURS,
+    PATH_PAST,
+    PATH_REACH,
+    STATISTICS,
+    TRACK_REACH,
+    RepairPlan,
+)
 from vsr.restoration.scratches import Line, lines_of, tracked, without_lines
 from vsr.restoration.weave import moved_back, weave_at
+from vsr.video.grain import Grain
 from vsr.video.reading.reader import Frame
 
 Fact = TypeVar("Fact")
+
+_KEPT = 2 * NEIGHBOURS
+"""Frames behind the one in hand that a repair can ask for: neighbours of neighbours."""
 
 
 @dataclass(slots=True)
@@ -35,23 +50,45 @@ class ShotRepair:
 
     plan: RepairPlan
     needed_from: int | None = 0
+    curve: Curve | None = None
+    """The correction of fading: first that of the shot before, then the shot's own."""
+    seen: int = 0
+    """Frames that were looked at, of which `changed` came out with other pixels."""
+    changed: int = 0
     _frames: dict[int, Frame] = field(default_factory=dict)
     _facts: dict[tuple[str, int], object] = field(default_factory=dict)
     _count: int = 0
     _done: int = 0
+    _grain: Grain | None = None
 
     def push(self, frame: Frame) -> list[Frame]:
         """Add the next frame, and return those that are repaired by now."""
         self._frames[self._count] = frame
         self._count += 1
+        self._look(self._count - 1)
         return self._repaired(self._count - self.plan.reach)
 
     def flush(self) -> list[Frame]:
         """Return the remaining frames; the shot has no more."""
         return self._repaired(self._count)
 
+    def _look(self, number: int) -> None:
+        """Find the facts of a new frame that others ask for later, when it may be gone."""
+        if self.needed_from is None or number < self.needed_from - PATH_PAST - _KEPT:
+            return
+        if self.plan.scratches:
+            self._known("lines", number, self._lines)
+        if number == 0:
+            return
+        if self.plan.flicker:
+            self._known("change", number - 1, self._change)
+        if self.plan.weave or self.plan.scratches:
+            self._known("motion", number - 1, self._motion)
+
     def _repaired(self, until: int) -> list[Frame]:
         ready: list[Frame] = []
+        if self._done == 0 < until:
+            self._measure()
         while self._done < until:
             ready.append(self._frame(self._done))
             self._done += 1
@@ -62,18 +99,55 @@ class ShotRepair:
         frame = self._frames[number]
         if self.needed_from is None or number < self.needed_from:
             return frame
-        image = self._clean(number) if self.plan.dust else self._steady(number)
-        return replace(frame, pixels=as_pixels(image, frame.pixels))
+        image = self._without_grain(number)
+        if self.curve is not None:
+            image = without_fading(image, self.curve, strength=self.plan.fading)
+        pixels = as_pixels(image, frame.pixels)
+        self.seen += 1
+        self.changed += not np.array_equal(pixels, frame.pixels)
+        return replace(frame, pixels=pixels, grain=self._given_grain())
+
+    def _measure(self) -> None:
+        """Find what holds for the whole shot, in its first frames."""
+        first = range(min(self._count, STATISTICS + 1))
+        pictures = [self._frames[number].pixels for number in first]
+        if self.plan.grain and self.needed_from is not None:
+            self._grain = measure_grain(pictures)
+        if self.plan.fading:
+            tones = measure_tones(pictures[::3])
+            self.curve = followed(self.curve, None if tones is None else curve_of(tones))
+
+    def _given_grain(self) -> Grain | None:
+        """Return the grain that the enlarged frame gets."""
+        strength = self.plan.grain * self.plan.given_grain
+        if self._grain is None or not strength:
+            return None
+        return replace(self._grain, strength=strength)
+
+    def _without_grain(self, number: int) -> Image:
+        image, share = self._clean(number), self.plan.grain * (1 - self.plan.own_grain)
+        if self._grain is None or not share:
+            return image
+        neighbours = self._neighbours(number, self._clean)
+        return image - share * grain_of_frame(image, neighbours, self._grain)
 
     def _forget(self) -> None:
         """Drop all that no later frame can ask for."""
-        behind = self._done - self.plan.reach
-        for number in [number for number in self._frames if number < behind]:
+        near = self._done - _KEPT
+        for number in [number for number in self._frames if number < near]:
             del self._frames[number]
-        near = self._done - NEIGHBOURS
-        oldest = {"steady": near, "flows": near}
-        for name, number in [fact for fact in self._facts if fact[1] < oldest.get(fact[0], behind)]:
-            del self._facts[name, number]
+        last = self._count - 1
+        path = self._done - PATH_PAST - _KEPT
+        oldest = {
+            "change": path,
+            "motion": path,
+            "lines": self._done - TRACK_REACH - _KEPT,
+            "brightness": last,
+            "corners": last,
+        }
+        for name, number in list(self._facts):
+            if number < oldest.get(name, self._done - NEIGHBOURS):
+                del self._facts[name, number]
 
     def _known(self, name: str, number: int, find: Callable[[int], Fact]) -> Fact:
         """Return the fact of that name about a frame, found now or before."""
@@ -95,8 +169,9 @@ class ShotRepair:
         plan, image = self.plan, self._image(number)
         if plan.scratches:
             image = without_lines(image, self._tracked(number), strength=plan.scratches)
-        window = self._around(number, PATH_REACH)
-        pairs, centre = window[:-1], number - window.start
+        first = max(0, number - PATH_PAST)
+        pairs = range(first, min(self._count - 1, number + PATH_REACH))
+        centre = number - first
         if plan.flicker:
             changes = [self._known("change", pair, self._change) for pair in pairs]
             image = without_flicker(image, flicker_at(changes, centre), strength=plan.flicker)
@@ -108,13 +183,22 @@ class ShotRepair:
 
     def _clean(self, number: int) -> Image:
         """Return a steady frame without its dust."""
-        neighbours = [
-            Neighbour(self._steady(other), self._flow(number, other))
+        if not self.plan.dust:
+            return self._steady(number)
+        return self._known("clean", number, self._made_clean)
+
+    def _made_clean(self, number: int) -> Image:
+        neighbours = self._neighbours(number, self._steady)
+        return without_dust(self._steady(number), neighbours, strength=self.plan.dust)
+
+    def _neighbours(self, number: int, image: Callable[[int], Image]) -> list[Neighbour]:
+        """Return the frames around one, the nearest first, with the flow to them."""
+        return [
+            Neighbour(image(other), self._flow(number, other))
             for distance in range(1, NEIGHBOURS + 1)
             for other in (number - distance, number + distance)
             if 0 <= other < self._count
         ]
-        return without_dust(self._steady(number), neighbours, strength=self.plan.dust)
 
     def _flow(self, number: int, other: int) -> Flow:
         """Return the flow from a frame to another, step by step."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
+from vsr.restoration.fading import Curve
 from vsr.restoration.plan import RepairPlan
 from vsr.restoration.shot import ShotRepair
 from vsr.video.reading.reader import Frame
@@ -13,7 +14,8 @@ FirstNeeded = Callable[[int, int], int | None]
 class Restorer:
     """Takes frames one by one and gives them repaired, at most `plan.reach` frames later.
 
-    The repair of a frame depends on the frames of its shot within that reach alone. Frames that are
+    The repair of a frame depends on its shot alone; only the correction of fading follows those
+    before. Frames that are
     not wanted come out as they went in; `first_needed` says which: None means none of a shot.
     Frames are counted from `first_frame`.
     """
@@ -31,6 +33,8 @@ class Restorer:
         self._shots = 0
         self._shot: ShotRepair | None = None
         self._starts_shot = False
+        self._curve: Curve | None = None
+        self._seen = self._changed = 0
 
     def push(self, frame: Frame, *, starts_shot: bool) -> list[tuple[Frame, bool]]:
         """Add a frame and return those that are repaired by now, and if they start a shot."""
@@ -43,7 +47,12 @@ class Restorer:
 
     def flush(self) -> list[tuple[Frame, bool]]:
         """Return the remaining frames of the shot; the next frame starts another."""
-        ready = [] if self._shot is None else self._marked(self._shot.flush())
+        if self._shot is None:
+            return []
+        ready = self._marked(self._shot.flush())
+        self._curve = self._shot.curve
+        self._seen += self._shot.seen
+        self._changed += self._shot.changed
         self._shot = None
         return ready
 
@@ -53,11 +62,18 @@ class Restorer:
             yield from self.push(frame, starts_shot=starts_shot)
         yield from self.flush()
 
+    def note(self) -> str | None:
+        """Return a line for a film that needed no repair; None where a frame was changed."""
+        if self._changed or not self._seen:
+            return None
+        return f"no frame was changed: {self._plan} found nothing to repair in {self._seen} frames"
+
     def _new_shot(self) -> ShotRepair:
         first = self._first_needed(self._shots, self._place)
         self._shots += 1
         self._starts_shot = True
-        return ShotRepair(self._plan, None if first is None else first - self._place)
+        needed = None if first is None else first - self._place
+        return ShotRepair(self._plan, needed, self._curve)
 
     def _marked(self, frames: list[Frame]) -> list[tuple[Frame, bool]]:
         marked: list[tuple[Frame, bool]] = []

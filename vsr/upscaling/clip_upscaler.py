@@ -32,6 +32,7 @@ from vsr.upscaling.fallback import (
     smaller,
 )
 from vsr.upscaling.framing import Framing
+from vsr.upscaling.repairs import with_grain_of
 from vsr.upscaling.sizes import Size
 from vsr.video.key_pictures import FilmFrame
 from vsr.video.reading.clips import Clip
@@ -220,7 +221,8 @@ class Upscaler:
                 raise NumericalError(f"{error} (frames {_listed(bad)} of the source)") from error
             large, keys = self._textured(clip, part.start, frames, result.frames, keys, framing)
             with self.timer("reduce"):
-                done.append(framing.finish(large))
+                finished = framing.finish(large)
+            done.append(with_grain_of(clip.frames[part], finished, first, self.timer))
             state = result.state
         return np.concatenate(done) if len(done) > 1 else done[0], state, keys
 

@@ -12,12 +12,12 @@ from vsr.checkpoints.load import Pipeline
 from vsr.config import UpscaleConfig
 from vsr.errors import ConfigError, InputError
 from vsr.option_values import parse_reduction
-from vsr.restoration.plan import RepairPlan
 from vsr.restoration.stage import Restorer
 from vsr.runtime.timing import NullTimer, Timer
 from vsr.upscaling.clip_upscaler import Upscaler
 from vsr.upscaling.framing import shot_analysis
 from vsr.upscaling.load import sampling_overrides
+from vsr.upscaling.repairs import repair_plan
 from vsr.upscaling.sizes import Size, clip_length, log_size, output_size
 from vsr.video.reading.clips import Clip, ClipGatherer
 from vsr.video.reading.reader import Frame
@@ -63,7 +63,7 @@ class UpscaleStream:
         self._source: Size | None = None
         self._count = 0
         self._marker = self._new_marker()
-        self._restorer = Restorer(RepairPlan.of(self._config.repairs), first_frame=first_frame)
+        self._restorer = Restorer(repair_plan(self._config), first_frame=first_frame)
 
     def push(self, frames: Given, *, new_shot: bool = False) -> Finished:
         """Take the next frames, any number of them, and return those that are finished.

@@ -14,6 +14,7 @@ from av.video.frame import VideoFrame
 from vsr.config import Deinterlace
 from vsr.errors import InputError
 from vsr.video.color import LIMITED, UNSPECIFIED, rgb_from_frame
+from vsr.video.grain import Grain
 from vsr.video.images import list_images, read_images
 from vsr.video.pixels import Pixels, depth_of, is_gray, is_rgb, scaled
 from vsr.video.planes import luma_codes
@@ -52,6 +53,8 @@ class Frame:
     pixels: Pixels
     pts: int
     time_base: Fraction
+    grain: Grain | None = None
+    """The grain to give back once the frame is enlarged, where it was taken out."""
 
     @property
     def seconds(self) -> Fraction:

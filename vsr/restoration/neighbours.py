@@ -1,0 +1,37 @@
+"""Neighbouring frames and the motion to them, shared by the repairs."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Float
+
+from vsr.ops.dis import DenseSearch
+from vsr.restoration.images import Image, Luma, as_bytes, sampled
+
+Flow = Float[np.ndarray, "h w 2"]
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """Another frame of the shot, and the flow from the frame in hand to it."""
+
+    image: Image
+    flow: Flow
+
+
+def flows_between(before: Luma, after: Luma) -> tuple[Flow, Flow]:
+    """Return the flow from the first to the second and back, by DIS (Kroeger et al. 2016).
+
+    A median hides most of the dust from it.
+    """
+    first, second = (
+        np.asarray(cv2.medianBlur(as_bytes(luma), 5), np.uint8) for luma in (before, after)
+    )
+    search = DenseSearch()
+    return search(first, second), search(second, first)
+
+
+def joined(first: Flow, second: Flow) -> Flow:
+    """Return the flow over two steps."""
+    return first + sampled(second, first)

@@ -62,7 +62,7 @@ def test_a_film_goes_in_and_the_same_film_comes_out_larger(
     tab.locator("table.vsr-plan").get_by_text("frames/s)").wait_for()
 
     tab.get_by_role("button", name="Upscale: clip.mp4").click()
-    link = tab.get_by_role("link", name="Download")
+    link = tab.locator("a.vsr-button[download]")
     link.wait_for()
     with tab.expect_download() as download:
         link.click()

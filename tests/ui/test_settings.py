@@ -14,7 +14,7 @@ from vsr.ui.settings import Settings, command_line
 SETTINGS = [
     Settings(),
     Settings(model="realesrgan-x4plus", size="2x", repairs=["dust"]),
-    Settings(size="1080p", codec="x265", crf=14, start="0:10", duration="2.5"),
+    Settings(size="1080p", codec="x265", crf="14", start="0:10", duration="2.5"),
     Settings(size="1.5", lossless=True, tolerant=True, texture_strength=80),
     Settings(only_repair=True, repairs=["weave", "flicker", "dust"]),
     Settings(only_repair=True, repairs=["scratches", "dust"], deinterlace="off"),
@@ -54,7 +54,8 @@ def test_a_name_with_spaces_is_quoted_for_the_shell() -> None:
         Settings(size="huge"),
         Settings(size="0.5x"),
         Settings(start="soon"),
-        Settings(crf=90),
+        Settings(crf="90"),
+        Settings(crf="best"),
         Settings(only_repair=True),
         Settings(lossless=True, codec="x264"),
     ],

@@ -146,6 +146,7 @@ def build(page: Page, *, most_bytes: int) -> gr.Blocks:
                     lines=2,
                     wrap_lines=True,
                     show_line_numbers=False,
+                    buttons=["copy"],
                 )
         outcome = gr.HTML(elem_classes="vsr-quiet-block")
         look: dict[str, Any] = {
@@ -200,9 +201,7 @@ def _settings(page: Page) -> list[Any]:
             label="Codec",
             filterable=False,
         )
-        crf = gr.Number(
-            label="CRF: 0 is best (empty: the codec's)", minimum=0, maximum=63, precision=0
-        )
+        crf = gr.Textbox(label="CRF: 0 is best", placeholder="the codec's", max_length=2)
         lossless = gr.Checkbox(label="Lossless: FFV1 in RGB")
         fields_of = gr.Dropdown(
             list(get_args(Deinterlace)),

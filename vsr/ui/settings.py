@@ -26,7 +26,7 @@ class Settings:
     duration: str | None = ""
     texture_strength: float = UpscaleConfig().texture_strength
     codec: str = ""
-    crf: float | None = None
+    crf: str = ""
     lossless: bool = False
     deinterlace: str = UpscaleConfig().deinterlace
     tolerant: bool = False
@@ -52,7 +52,7 @@ class Settings:
             "start": _seconds(self.start, "start") or 0.0,
             "duration": _seconds(self.duration, "duration"),
             "codec": self.codec or None,
-            "crf": None if self.crf is None else int(self.crf),
+            "crf": _whole(self.crf, "crf"),
             "lossless": self.lossless,
             "deinterlace": self.deinterlace,
             "tolerant": self.tolerant,
@@ -114,3 +114,12 @@ def _repairs(chosen: Sequence[str], only_repair: bool) -> str | None:
 
 def _seconds(text: str | None, name: str) -> float | None:
     return parse_time(text, name=name) if text and text.strip() else None
+
+
+def _whole(text: str | None, name: str) -> int | None:
+    if not text or not text.strip():
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise ConfigError(f"{name} = {text} is not a whole number") from None

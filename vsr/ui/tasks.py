@@ -165,7 +165,9 @@ class TaskQueue:
             if film.id in self._cancelled:
                 return {"state": "stopped", "line": "stopped; finished work is kept"}
             return {"state": "failed", "line": _without_folder(str(error), self.store.folder)}
-        result["line"] = _without_folder(result["line"], self.store.folder)
+        for name in ("line", "plan"):
+            if name in result:
+                result[name] = _without_folder(result[name], self.store.folder)
         return {"state": "done", **result}
 
     def _result(self, film: Film, process: subprocess.Popen[str]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """SeedVRPipeline gives the numbers of the published script, and a shot does not feel its clips."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -118,6 +119,16 @@ def test_a_clip_after_a_resume_is_the_same_to_the_bit(pipe):
     direct = list(_clips(pipe, frames, lengths, size))
     resumed = list(_clips(pipe, frames, lengths, size, resume_at=6))
     assert torch.equal(direct[-1].frames, resumed[-1].frames)
+
+
+@pytest.mark.slow
+def test_where_segments_meet_frames_change_no_more_than_inside(pipe):
+    frames = _frames(4 * pipe.clip_frames)
+    large = np.stack(list(pipe.upscale(frames.numpy(), detector=None))).astype(np.float32)
+    change = np.abs(np.diff(large, axis=0)).mean(axis=(1, 2, 3))
+    borders = change[pipe.clip_frames - 1 :: pipe.clip_frames]
+    assert len(borders) == 3
+    assert borders.mean() <= 1.05 * change.mean()
 
 
 def test_a_resumed_shot_goes_on_to_the_same_bytes(pipe):

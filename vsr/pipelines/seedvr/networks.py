@@ -11,6 +11,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from vsr.models.load_network import quiet_diffusers
 from vsr.models.placement import on_device
 from vsr.models.seedvr.causal_conv import StreamState
 from vsr.models.seedvr.causal_vae import CausalVideoVae
@@ -47,8 +48,9 @@ class Networks:
                 "the 7B network of SeedVR is not made for float16 and may give black or broken "
                 "frames: use bfloat16 or float32"
             )
-        for network in self._all():
-            network.to(device="cpu" if self.waits else device, dtype=dtype)
+        with quiet_diffusers():  # it warns of formats that these networks are meant for
+            for network in self._all():
+                network.to(device="cpu" if self.waits else device, dtype=dtype)
 
     def place(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move the networks as `to` does; if they would fill the device, let them wait."""

@@ -9,6 +9,7 @@ import pytest
 from vsr.cli.parsers import make_parsers
 from vsr.config import UpscaleConfig
 from vsr.errors import ConfigError
+from vsr.option_values import OF_FILM
 from vsr.ui.settings import Settings, command_line
 
 SETTINGS = [
@@ -40,7 +41,7 @@ def test_the_command_line_gives_the_options_of_the_page(settings: Settings) -> N
 
 def test_the_command_line_has_only_what_differs_from_the_defaults() -> None:
     assert command_line("film.mkv", Settings().options()) == "vsr upscale film.mkv"
-    repair = Settings(only_repair=True, repairs=["weave", "flicker", "dust"])
+    repair = Settings(only_repair=True, repairs=OF_FILM)
     assert command_line("film.mkv", repair.options()) == "vsr restore film.mkv"
 
 

@@ -26,6 +26,8 @@ _REPAIR_LABELS = {
     "weave": "weave: the picture moves in the gate",
     "flicker": "flicker: the brightness pulses",
     "dust": "dust: specks of one frame",
+    "grain": "grain: taken out before, given back after",
+    "fading": "fading: colours that have gone",
     "scratches": "scratches: vertical lines that stay",
 }
 STYLE = (_HERE / "page.css").read_text(encoding="utf-8")

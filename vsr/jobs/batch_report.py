@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,9 @@ _log = logging.getLogger(__name__)
 
 INDEX = "report.html"
 """The index in the folder of the outputs; that of a list lies beside it, under its name."""
+
+_PICTURES = 200
+"""The most films of an index with a picture: each adds some 50 kB to the page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,10 @@ class _Pages:
     batch: Batch
     config: UpscaleConfig
     failed: dict[Path, str] = field(default_factory=dict[Path, str])
+    _names: Counter[Path] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._names = Counter(report_path(film.output) for film in self.batch.films)
 
     def around_film(self, film: BatchFilm, ranks: Ranks, run: Callable[[], Done]) -> UpscaleReport:
         """Upscale a film and write its page, unless another rank joins the film."""
@@ -104,8 +112,8 @@ class _Pages:
     def entries(self, report: BatchReport, folder: Path) -> Iterator[FilmEntry]:
         """Yield the entry of each film of the batch, with links relative to `folder`."""
         states = dict(self._states(report))
-        place = os.path.commonpath([film.source.absolute().parent for film in self.batch.films])
-        for film in self.batch.films:
+        place = _common_folder([film.source for film in self.batch.films])
+        for number, film in enumerate(self.batch.films):
             page = self._page(film.output)
             state = states.get(film.output, "another rank has it")
             if film.output in self.failed:
@@ -113,10 +121,9 @@ class _Pages:
             link = None
             is_there = file_exists(film.output)
             if is_there and page.exists():
-                link = Path(os.path.relpath(page, folder)).as_posix()
-            picture = _picture(film.output) if is_there else None
-            name = os.path.relpath(film.source.absolute(), place)
-            yield FilmEntry(name, state, link, picture)
+                link = _relative(page, folder).as_posix()
+            picture = _picture(film.output) if is_there and number < _PICTURES else None
+            yield FilmEntry(str(_relative(film.source, place)), state, link, picture)
 
     def _write(
         self,
@@ -136,8 +143,7 @@ class _Pages:
     def _page(self, output: Path) -> Path:
         """The page of an output; its name has the ending where two outputs differ in that alone."""
         page = report_path(output)
-        pages = [report_path(film.output) for film in self.batch.films]
-        return page if pages.count(page) < 2 else output.with_name(f"{output.name}.report.html")
+        return page if self._names[page] < 2 else output.with_name(f"{output.name}.report.html")
 
     def _states(self, report: BatchReport) -> Iterator[tuple[Path, str]]:
         for done in report.done:
@@ -159,6 +165,19 @@ def _index_path(batch: Batch) -> Path:
     if batch.folder is not None:
         return batch.folder / INDEX
     return batch.place.with_name(f"{batch.place.stem}.{INDEX}")
+
+
+def _common_folder(films: Sequence[Path]) -> Path:
+    """The deepest folder that holds all films of the first one's drive."""
+    folders = [film.absolute().parent for film in films]
+    drive = folders[0].drive
+    return Path(os.path.commonpath([folder for folder in folders if folder.drive == drive]))
+
+
+def _relative(path: Path, folder: Path) -> Path:
+    """The path from a folder on; the whole path where the folder lies on another drive."""
+    path, folder = path.absolute(), folder.absolute()
+    return path if path.drive != folder.drive else Path(os.path.relpath(path, folder))
 
 
 def _picture(output: Path) -> Picture | None:

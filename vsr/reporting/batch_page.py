@@ -10,7 +10,7 @@ from vsr.reporting.films import Picture, resized
 from vsr.reporting.page import block, image, page
 from vsr.runtime.files import write_atomically
 
-_THUMBNAIL = 240  # pixels across
+_THUMBNAIL = 160  # pixels across
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,13 @@ from typing import Annotated, Literal
 
 from vsr.errors import ConfigError
 from vsr.option_values import (
+    Flag,
+    check_folder_of,
     check_one_size,
     check_pattern,
     in_range,
     parse_grain,
+    parse_guides,
     parse_keyframes,
     parse_rate,
     parse_reduction,
@@ -40,31 +43,6 @@ NO_MODEL = "none"
 """The model of `vsr restore`: frames keep their size, and no network is loaded."""
 NETWORK_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
 """Suffixes of a model that is one file: an image network."""
-
-
-GROUPS = (
-    "input and output",
-    "model",
-    "quality",
-    "texture",
-    "speed and memory",
-    "encoding",
-    "film",
-    "advanced",
-)
-"""The groups of options in the help of the command line, in this order."""
-
-
-@dataclass(frozen=True, slots=True)
-class Flag:
-    """One option on the command line: its group, the name of its value, and its line of help.
-
-    `value` is empty for a switch; `TIME` means that a time as `1:02:03.5` is accepted.
-    """
-
-    group: str
-    value: str
-    help: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +177,15 @@ class UpscaleConfig:
             "colour matching to the source: none, wavelet, adain or lab (default: the model's)",
         ),
     ] = None
+    guide: Annotated[
+        str | None,
+        Flag(
+            "quality",
+            "LIST",
+            "guides of models of several steps: lightness, structure, colour=REF.png or"
+            " inpaint=MASK.png, each with a weight up to 1 as structure:0.5",
+        ),
+    ] = None
     texture: Annotated[
         str | None,
         Flag(
@@ -291,9 +278,17 @@ class UpscaleConfig:
         Flag(
             "film",
             "LIST",
-            "repairs of old films: film for weave,flicker,dust,grain, or any of these,"
-            " scratches and fading, with a strength up to 1 as dust=0.8",
+            "repairs of old films: film for weave,flicker,dust,grain, or any of these, scratches,"
+            " fading, colour and holes, with a strength up to 1 as dust=0.8",
         ),
+    ] = None
+    colour_references: Annotated[
+        str | None,
+        Flag("film", "FOLDER", "coloured pictures of frames, as 000120.png, for --restore colour"),
+    ] = None
+    masks: Annotated[
+        str | None,
+        Flag("film", "FOLDER", "pictures, white where a frame is lost, for --restore holes"),
     ] = None
     grain: Annotated[
         str | float,
@@ -358,8 +353,10 @@ class UpscaleConfig:
         parse_size(self.max_size)
         parse_reduction(self.reduce)
         check_pattern(self.name)
-        parse_repairs(self.restore)
         parse_grain(self.grain)
+        parse_guides(self.guide)
+        check_folder_of("colour", self.repairs, colour_references=self.colour_references)
+        check_folder_of("holes", self.repairs, masks=self.masks)
 
     @property
     def repairs(self) -> dict[str, float]:

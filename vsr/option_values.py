@@ -2,17 +2,21 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from fractions import Fraction
+from pathlib import Path
 
 from vsr.errors import ConfigError
 
 FILM = "film"
 """The name of the repairs of old films that leave a sound film as it is."""
 OF_FILM = ("weave", "flicker", "dust", "grain")
-REPAIRS = (*OF_FILM, "scratches", "fading")
+REPAIRS = (*OF_FILM, "scratches", "fading", "colour", "holes")
 """All repairs of old films; those that can change a sound film must be named."""
+GUIDES, PICTURE_GUIDES = ("lightness", "structure"), ("colour", "inpaint")
+"""Guides of models of several steps: those of the small frames, and those that take a picture."""
 NAME_FIELDS = ("stem", "scale", "ending")
 """The fields of `UpscaleConfig.name`: `film`, `x4` and `mkv` for film.mkv."""
 STREAM_KINDS = ("audio", "subtitle", "video", "data", "attachment")
@@ -23,6 +27,31 @@ _LARGEST_REDUCTION = 8
 _SMALLEST_SIDE = 16
 _STRONGEST_GRAIN = 1.5
 _SIZE = re.compile(r"(\d{1,5})p?", re.IGNORECASE)
+
+
+GROUPS = (
+    "input and output",
+    "model",
+    "quality",
+    "texture",
+    "speed and memory",
+    "encoding",
+    "film",
+    "advanced",
+)
+"""The groups of options in the help of the command line, in this order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One option on the command line: its group, the name of its value, and its line of help.
+
+    `value` is empty for a switch; `TIME` means that a time as `1:02:03.5` is accepted.
+    """
+
+    group: str
+    value: str
+    help: str
 
 
 def in_range(name: str, value: float | None, low: float, high: float = math.inf) -> None:
@@ -180,6 +209,55 @@ def parse_grain(value: str | float) -> float:
             f"(none) to {_STRONGEST_GRAIN}"
         )
     return share
+
+
+def check_folder_of(repair: str, repairs: Mapping[str, float], **folders: str | None) -> None:
+    """Raise ConfigError where a repair lacks the folder that it needs, or the folder the repair."""
+    for name, folder in folders.items():
+        option = "--" + name.replace("_", "-")
+        if folder is None and repairs.get(repair):
+            raise ConfigError(f"the repair {repair} needs pictures: give {option} FOLDER")
+        if folder is not None and not repairs.get(repair):
+            raise ConfigError(
+                f"{option} is for the repair {repair}: add it, as --restore film,{repair}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class GuideChoice:
+    """A guide by name, with its picture if it takes one, and its weight in (0, 1]."""
+
+    name: str
+    path: Path | None
+    weight: float
+
+
+def parse_guides(value: str | None) -> tuple[GuideChoice, ...]:
+    """Return the guides of `colour=REF.png,inpaint=MASK.png:0.5,structure`."""
+    if value is None:
+        return ()
+    return tuple(_guide(part.strip(), value) for part in value.split(","))
+
+
+def _guide(part: str, value: str | None) -> GuideChoice:
+    before, colon, number = part.rpartition(":")
+    is_weighted = bool(colon) and re.fullmatch(r"[0-9.]+", number) is not None
+    name, _, path = (before if is_weighted else part).partition("=")
+    weight = float(number) if is_weighted and number.count(".") < 2 else 1.0
+    if name not in (*GUIDES, *PICTURE_GUIDES):
+        close = get_close_matches(name, (*GUIDES, *PICTURE_GUIDES), n=1, cutoff=0.5)
+        raise ConfigError(
+            f"guide = {value} has an unknown guide {name!r}; it can be any of {', '.join(GUIDES)}, "
+            f"and with a picture {', '.join(f'{one}=FILE' for one in PICTURE_GUIDES)}"
+            + "".join(f"; did you mean {one}?" for one in close)
+        )
+    if (name in PICTURE_GUIDES) != bool(path):
+        need = "needs a picture, as" if name in PICTURE_GUIDES else "takes no picture: write"
+        example = f"{name}=FILE.png" if name in PICTURE_GUIDES else name
+        raise ConfigError(f"guide = {value}: {name} {need} {example}")
+    if not 0 < weight <= 1:
+        raise ConfigError(f"guide = {value}: the weight of {name} can be above 0 to 1")
+    return GuideChoice(name, Path(path) if path else None, weight)
 
 
 def parse_time(value: str | float, *, name: str) -> float:

@@ -9,7 +9,7 @@ from tests.cli.process import run_vsr
 from vsr import __version__
 from vsr.cli import main
 from vsr.cli.commands import COMMANDS
-from vsr.config import GROUPS
+from vsr.option_values import GROUPS
 
 
 def test_help_is_a_word_too(capfd: pytest.CaptureFixture[str]) -> None:

@@ -13,11 +13,14 @@ from tests.video.reading.test_deinterlace import interlaced
 from vsr.cli import main
 from vsr.config import NO_MODEL, UpscaleConfig
 from vsr.errors import ConfigError, InputError
+from vsr.jobs.films import batch_of
 from vsr.jobs.job import Job
+from vsr.jobs.model import ConfiguredModel
 from vsr.jobs.restore_report import upscale_with_restore_report
 from vsr.jobs.target import default_output
 from vsr.jobs.upscale import upscale
 from vsr.upscaling.sizes import Size
+from vsr.video.images import encode_png
 
 CONFIG = UpscaleConfig(model=NO_MODEL, restore="film", lossless=True)
 
@@ -135,3 +138,110 @@ def test_a_report_of_no_repair_is_refused(tmp_path: Path, film: Path) -> None:
 def test_a_strength_of_grain_out_of_range_is_refused(value: str) -> None:
     with pytest.raises(ConfigError, match="from 0"):
         UpscaleConfig(grain=value)
+
+
+def grey_film(path: Path) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25, width=64, height=48, pix_fmt="gray")
+        for frame in grey_pictures():
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="gray")))
+        container.mux(stream.encode(None))
+    return path
+
+
+def grey_pictures() -> list[np.ndarray]:
+    """A soft texture that moves."""
+    rng = np.random.default_rng(1)
+    wide = rng.integers(20, 230, (12, 24)).repeat(4, 0).repeat(4, 1).astype(np.uint8)
+    return [np.ascontiguousarray(wide[:, 2 * n : 2 * n + 64]) for n in range(9)]
+
+
+def picture_folder(folder: Path, **pictures: np.ndarray) -> Path:
+    folder.mkdir()
+    for name, picture in pictures.items():
+        (folder / f"{name.lstrip('n')}.png").write_bytes(encode_png(picture))
+    return folder
+
+
+def red_and_blue() -> np.ndarray:
+    """A reference of frame 4: dark is red, bright is blue."""
+    grey = grey_pictures()[4].astype(int)
+    bright = grey > 120
+    tint = np.where(bright[..., None], (-15, -5, 30), (40, -15, -10))
+    return np.clip(grey[..., None] + tint, 0, 255).astype(np.uint8)
+
+
+def colour_config(folder: Path, **options) -> UpscaleConfig:
+    return replace(CONFIG, restore="colour", colour_references=str(folder), **options)
+
+
+def test_a_grey_film_is_coloured_whatever_the_clips(tmp_path: Path) -> None:
+    film = grey_film(tmp_path / "film.mkv")
+    folder = picture_folder(tmp_path / "references", n000004=red_and_blue())
+    for name, length in (("a", 2), ("b", 16)):
+        config = colour_config(folder, max_clip_frames=length)
+        upscale(film, tmp_path / f"{name}.mkv", config)
+    found = pixels(tmp_path / "a.mkv").astype(int)
+    assert np.array_equal(found, pixels(tmp_path / "b.mkv"))
+    luma = found @ [0.299, 0.587, 0.114]
+    assert np.abs(luma - np.stack(grey_pictures())).max() < 1
+    dark = np.stack(grey_pictures()) < 90
+    assert (found[..., 0] - found[..., 2])[dark].mean() > 20
+
+
+def test_a_changed_reference_is_another_run(tmp_path: Path) -> None:
+    film = grey_film(tmp_path / "film.mkv")
+    folder = picture_folder(tmp_path / "references", n4=red_and_blue())
+    job = Job.of(film, tmp_path / "out.mkv", colour_config(folder))
+    before = job.identity(ConfiguredModel(job.config))
+    (folder / "4.png").write_bytes(encode_png(red_and_blue()[..., ::-1]))
+    assert job.identity(ConfiguredModel(job.config)) != before
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "said"),
+    [
+        ("n4", (48, 40), "another shape than the film's 64x48"),
+        ("n400", (48, 64), "belongs to a frame of this film"),
+        ("nose", (48, 64), "no picture that is named by a frame"),
+        (None, (48, 64), "is no folder"),
+    ],
+)
+@pytest.mark.parametrize("repair", ["colour", "holes"])
+def test_pictures_that_do_not_fit_the_film_are_refused(
+    tmp_path: Path, name: str | None, size: tuple[int, int], said: str, repair: str
+) -> None:
+    film, folder = grey_film(tmp_path / "film.mkv"), tmp_path / "pictures"
+    if name is not None:
+        picture_folder(folder, **{name: np.zeros((*size, 3), np.uint8)})
+    option = "colour_references" if repair == "colour" else "masks"
+    config = replace(CONFIG, restore=repair, **{option: str(folder)})
+    with pytest.raises(InputError, match=said):
+        Job.of(film, tmp_path / "out.mkv", config)
+
+
+def test_a_film_with_colours_is_not_coloured(tmp_path: Path, film: Path) -> None:
+    folder = picture_folder(tmp_path / "references", n4=red_and_blue())
+    with pytest.raises(InputError, match="has colours of its own"):
+        upscale(film, tmp_path / "out.mkv", colour_config(folder))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"restore": "colour"}, "give --colour-references FOLDER"),
+        ({"restore": "film", "colour_references": "a"}, "as --restore film,colour"),
+        ({"restore": "film,holes"}, "give --masks FOLDER"),
+        ({"masks": "a"}, "as --restore film,holes"),
+    ],
+)
+def test_a_repair_and_its_pictures_come_together(options: dict[str, str], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        UpscaleConfig(**options)
+
+
+def test_pictures_of_one_film_are_not_for_a_batch(tmp_path: Path) -> None:
+    (tmp_path / "films").mkdir()
+    grey_film(tmp_path / "films" / "film.mkv")
+    with pytest.raises(ConfigError, match="give the films one by one"):
+        batch_of(tmp_path / "films", None, colour_config(tmp_path))

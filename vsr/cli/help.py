@@ -25,6 +25,7 @@ EXAMPLES = {
         vsr restore film.mkv                     make film_restored.mkv beside it
         vsr restore film.mkv --restore dust,scratches --lossless
         vsr restore film.mkv --restore dust=0.8,flicker --preview 2s
+        vsr restore film.mkv --restore film,colour --colour-references REFERENCES
         vsr restore FOLDER_OF_PICTURES out.mkv --fps 18
     """,
     "plan": """

@@ -11,8 +11,8 @@ from vsr import __version__
 from vsr.cli.arguments import PRINT_CONFIG
 from vsr.cli.new_parser import add_common, new_parser
 from vsr.cli.page_parsers import comfyui_parser, ui_parser
-from vsr.config import GROUPS, Dtype, Flag, UpscaleConfig
-from vsr.option_values import FILM, parse_time
+from vsr.config import Dtype, UpscaleConfig
+from vsr.option_values import FILM, GROUPS, Flag, parse_time
 
 _GROUPS_OF_NETWORKS = ("model", "texture", "quality", "advanced")
 _OF_NETWORKS = ("device", "dtype", "attention", "tile")

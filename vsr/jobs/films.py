@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vsr.checkpoints.find import native_scale
 from vsr.config import NO_MODEL, UpscaleConfig
-from vsr.errors import InputError, OutputError, explained_os_error
+from vsr.errors import ConfigError, InputError, OutputError, explained_os_error
 from vsr.jobs.film_list import LIST_SUFFIX, listed_films
 from vsr.jobs.resume.own_files import is_work_folder
 from vsr.jobs.target import default_output, named
@@ -74,6 +74,7 @@ def batch_of(source: Path, output: Path | None, config: UpscaleConfig) -> Batch 
         sources = listed_films(source)
     else:
         return None
+    _check_one_film(config)
     if output is not None:
         _check_folder(source, output)
     scale = native_scale(config.model)
@@ -85,6 +86,14 @@ def batch_of(source: Path, output: Path | None, config: UpscaleConfig) -> Batch 
         ]
     _check_names(films)
     return Batch(output or source, tuple(films), output)
+
+
+def _check_one_film(config: UpscaleConfig) -> None:
+    """Raise ConfigError for pictures of single frames, which are of one film."""
+    for option in ("colour_references", "masks"):
+        if getattr(config, option) is not None:
+            name = option.replace("_", "-")
+            raise ConfigError(f"--{name} is of the frames of one film: give the films one by one")
 
 
 def _folder_films(folder: Path, config: UpscaleConfig, output: Path) -> list[Path]:

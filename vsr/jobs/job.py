@@ -9,10 +9,11 @@ from vsr.checkpoints.find import is_picture_folder, look_ahead, makes_any_size, 
 from vsr.config import NATIVE_SCALE, PICTURE_REACH, UpscaleConfig
 from vsr.errors import InputError
 from vsr.jobs.model import Model
-from vsr.jobs.resume.identity import Identity, options_identity, source_identity
+from vsr.jobs.resume.identity import Identity, files_identity, options_identity, source_identity
 from vsr.jobs.target import default_output, encoder_settings, with_picture_codec
-from vsr.option_values import parse_reduction
+from vsr.option_values import parse_guides, parse_reduction
 from vsr.restoration.plan import RepairPlan
+from vsr.restoration.repair_pictures import RepairPictures
 from vsr.upscaling.framing import Framing, shot_analysis
 from vsr.upscaling.repairs import repair_plan
 from vsr.upscaling.sizes import Size, clip_length, log_size, output_size
@@ -57,6 +58,7 @@ class Job:
         probed = probe(source, rate=config.frame_rate, playlists=config.allow_playlists)
         info = without_streams(probed, config.left_out)
         _check_fields(info, config)
+        RepairPictures.of(config).check(info)
         small = Size(info.height, info.width)
         _check_pictures(info, config)
         scale = native_scale(config.model)
@@ -99,6 +101,9 @@ class Job:
             **source_identity(self.source),
             **options_identity(self.config, version=__version__),
             **model.identity(),
+            **files_identity("the colour references", _folder(self.config.colour_references)),
+            **guides_identity(self.config),
+            **files_identity("the masks", _folder(self.config.masks)),
             "size": str(self.size),
             "clip_frames": self.clip_frames,
         }
@@ -145,6 +150,11 @@ class Job:
         return repair_plan(self.config)
 
     @property
+    def repair_pictures(self) -> RepairPictures:
+        """The pictures that these repairs take from folders, none of them used yet."""
+        return RepairPictures.of(self.config)
+
+    @property
     def span(self) -> TimeRange:
         """The part of the source that the config asks for."""
         length = self.config.duration
@@ -171,6 +181,19 @@ def _check_pictures(info: VideoInfo, config: UpscaleConfig) -> None:
     if name is not None and is_picture_folder(name):
         seconds = None if info.duration is None else float(info.duration)
         KeyPictures(Path(name)).check_within(frames=info.frame_count, seconds=seconds)
+
+
+def guides_identity(config: UpscaleConfig) -> Identity:
+    """Return the content of the pictures of guides."""
+    found: Identity = {}
+    for guide in parse_guides(config.guide):
+        if guide.path is not None:
+            found = {**found, **files_identity(f"the guide {guide.name}", guide.path)}
+    return found
+
+
+def _folder(name: str | None) -> Path | None:
+    return None if name is None else Path(name)
 
 
 def _check_fields(info: VideoInfo, config: UpscaleConfig) -> None:

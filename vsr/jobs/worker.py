@@ -107,9 +107,13 @@ class Worker:
             first = next(frames)
         skipped = _frame_number(first, reader.info)
         marked = ShotDetector().mark_cuts(chain((first,), frames))
+        pictures = self.job.repair_pictures
         if self.job.repairs:
             restorer = Restorer(
-                self.job.repairs, first_frame=skipped, first_needed=self._first_needed
+                self.job.repairs,
+                first_frame=skipped,
+                first_needed=self._first_needed,
+                pictures=pictures,
             )
             marked = _noted(restorer, marked)
         found = gathered(
@@ -122,6 +126,7 @@ class Worker:
             with self.timer("decode"):
                 clip = next(found, None)
             if clip is None:
+                pictures.report()
                 return
             yield replace(clip, first_frame_index=skipped + clip.first_frame_index)
 

@@ -25,14 +25,16 @@ def denoise(
     base: Float[Tensor, "b c t h w"] | None = None,
     propagate: Callable[[Tensor], Tensor] | None = None,
     propagation_steps: Collection[int] = (),
+    guides: Callable[[Tensor], Tensor] | None = None,
     on_step: OnStep | None = None,
 ) -> Float[Tensor, "b c t h w"]:
     """Returns a clip's clean latents; all segments step together (Zhou et al. 2024, section 3).
 
     `predict(latents, timestep)` is the network's output for the whole clip. At the steps (counted
     from 0) of `propagation_steps` the predicted x0 is replaced by `propagate(x0)`, which may write
-    into x0; the noise stays that of the original prediction. Second-order steps look back at the
-    propagated x0, so that the jump between the two is not taken for the slope of the path.
+    into x0; the noise stays that of the original prediction. At every step, `guides(x0)` replaces
+    what is predicted by then in the same way (PGDiff, Yang et al. 2023). Second-order steps look
+    back at the replaced x0, so that the jump between the two is not taken for the path's slope.
 
     Raises ConfigError for a prediction from which flow matching cannot tell x0 at its start, where
     the latents are all noise.
@@ -44,7 +46,7 @@ def denoise(
         now, after = schedule.mixtures[i], schedule.mixtures[i + 1]
         output = predict(latents, timestep)
         x0 = clean_latents(output, latents, mixture=now, prediction=prediction, base=base)
-        fuse = propagate if i in propagation_steps else None
+        fuse = _in_turn(propagate if i in propagation_steps else None, guides)
         if after.noise == 0:
             del output, latents, base  # each as large as what propagation makes
             clean = x0 if fuse is None else fuse(x0)
@@ -63,6 +65,15 @@ def denoise(
             latents = stepped
         before = fused
     return latents
+
+
+def _in_turn(
+    first: Callable[[Tensor], Tensor] | None, second: Callable[[Tensor], Tensor] | None
+) -> Callable[[Tensor], Tensor] | None:
+    """Returns both changes, one after the other; None without any."""
+    if first is None or second is None:
+        return first or second
+    return lambda x: second(first(x))
 
 
 def clean_latents(

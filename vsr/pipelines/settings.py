@@ -8,6 +8,7 @@ from vsr.config import Color, nearest
 from vsr.errors import ConfigError
 from vsr.ops.segments import BlendKind, WeightedSegment, blend_plan, fitted_length
 from vsr.ops.tiles import Tile, plan_tiles
+from vsr.option_values import parse_guides
 from vsr.propagation.fusion import PropagationConfig
 
 Prediction = Literal["epsilon", "v_prediction", "sample", "residual"]
@@ -26,7 +27,8 @@ class SamplingConfig:
     fine detail gets its own energy back. `frame_window`: full attention is cut into windows of this
     many rows and columns of its map, which is an eighth of the frame in the published networks;
     None: no windows. `decode_frames` and `decode_context` replace those of the autoencoder.
-    `tile`: size of spatial tiles in LR pixels; None: no tiles.
+    `tile`: size of spatial tiles in LR pixels; None: no tiles. `guide`: a list of guides as
+    `colour=REF.png,structure:0.5`; see `vsr.pipelines.guides`.
 
     Raises ConfigError for a value that no model takes.
     """
@@ -55,8 +57,10 @@ class SamplingConfig:
     frame_window: int | None = None
     decode_frames: int | None = None
     decode_context: int | None = None
+    guide: str | None = None
 
     def __post_init__(self) -> None:
+        parse_guides(self.guide)
         for name in ("num_inference_steps", "segment_length", "tile"):
             value = getattr(self, name)
             if value is not None and value < 1:

@@ -21,6 +21,8 @@ from vsr.ops.frame_formats import LargeFrames, as_low_res, checked_output_type, 
 from vsr.ops.frames import match_groups, require_shape
 from vsr.ops.noise import frame_noise
 from vsr.ops.tiles import blend_tiles
+from vsr.option_values import parse_guides
+from vsr.pipelines.guides import check_steps, clip_guides, moves_colours
 from vsr.pipelines.memory import MemoryTraits
 from vsr.pipelines.predictor import ClipPredictor, Guidance
 from vsr.pipelines.presets import read_preset
@@ -133,10 +135,11 @@ class VideoUpscalePipeline(DiffusersSwitches, StreamingPipeline, DiffusionPipeli
             base=bases.pop(),
             propagate=partial(self._fuse, propagator, timer) if propagator else None,
             propagation_steps=settings.propagation_steps,
+            guides=clip_guides(parse_guides(settings.guide), self.vae, low_res),
             on_step=self._on_step(callback_on_step_end, seen, steps=steps),
         )
         large = timed(self._decode(clean, low_res, settings), timer, "VAE")
-        large = match_groups(large, low_res, color=settings.color, timer=timer)
+        large = self._matched(large, low_res, settings, timer)
         images = collect(large, form, like=frames)
         self.maybe_free_model_hooks()
         carried = None if propagator is None or self.interrupt else propagator.state()
@@ -158,6 +161,7 @@ class VideoUpscalePipeline(DiffusersSwitches, StreamingPipeline, DiffusionPipeli
             settings = settings.overridden(read_preset(preset))
         chosen = given(overrides)
         settings = settings.overridden(chosen)
+        check_steps(settings.guide, settings.num_inference_steps)
         highest = self.unet.config["max_noise_level"]
         if not 0 <= settings.noise_level <= highest:
             raise ConfigError(
@@ -301,6 +305,14 @@ class VideoUpscalePipeline(DiffusersSwitches, StreamingPipeline, DiffusionPipeli
             for i, frame in enumerate(propagator.fuse(own)):  # one at a time, to save memory
                 fused[:, :, i : i + 1] = self.vae.from_warpable(frame[:, :, None])
         return fused
+
+    def _matched(
+        self, large: Iterator[Tensor], low_res: Tensor, settings: SamplingConfig, timer: Timer
+    ) -> Iterator[Float[Tensor, "1 3 _ h4 w4"]]:
+        """The large frames with the colours of the small ones, unless a guide gives others."""
+        if moves_colours(settings.guide):
+            return large
+        return match_groups(large, low_res, color=settings.color, timer=timer)
 
     def _decode(
         self, latents: Tensor, low_res: Tensor, settings: SamplingConfig

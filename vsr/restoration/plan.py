@@ -14,7 +14,7 @@ NEIGHBOURS = 2
 STATISTICS = 12
 """Frames after the first of a shot in which its grain and tones are measured."""
 
-_REPAIRS = 6
+_REPAIRS = 8
 """Fields of a plan that are strengths."""
 
 
@@ -22,12 +22,14 @@ _REPAIRS = 6
 class RepairPlan:
     """The strength of each repair, 0 (off) to 1 (whole); the order is that of the work."""
 
+    holes: float = 0.0
     scratches: float = 0.0
     flicker: float = 0.0
     weave: float = 0.0
     dust: float = 0.0
     grain: float = 0.0
     fading: float = 0.0
+    colour: float = 0.0
     own_grain: float = 0.0
     """Share of its own grain that a frame keeps where grain is taken out."""
     given_grain: float = 0.0
@@ -59,6 +61,11 @@ class RepairPlan:
             name if strength == 1 else f"{name}={strength:g}" for name, strength in self if strength
         ]
         return ", ".join(chosen) or "no repair"
+
+    @property
+    def is_of_frames(self) -> bool:
+        """True if a repair looks for wear in every frame."""
+        return any(strength for name, strength in self if name not in ("holes", "colour"))
 
     @property
     def reach(self) -> int:

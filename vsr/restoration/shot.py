@@ -97,7 +97,7 @@ class ShotRepair:
 
     def _frame(self, number: int) -> Frame:
         frame = self._frames[number]
-        if self.needed_from is None or number < self.needed_from:
+        if self.needed_from is None or number < self.needed_from or not self.plan.is_of_frames:
             return frame
         image = self._without_grain(number)
         if self.curve is not None:

@@ -94,4 +94,5 @@ def sampling_overrides(config: UpscaleConfig) -> dict[str, Any]:
         "segment_length": config.segment_length,
         "tile": config.tile,
         "color": config.color,
+        "guide": config.guide,
     }

@@ -29,7 +29,10 @@ Finished = UInt8[np.ndarray, "t2 h2 w2 3"] | UInt16[np.ndarray, "t2 h2 w2 3"]
 _OF_LOADING = ("model", "preset", "device", "dtype", "attention", "flow", "flow_weights")
 _OF_TEXTURE = ("texture", "texture_strength", "texture_prompt", "texture_steps", "keyframes")
 _OF_OUTPUT = ("codec", "crf", "lossless", "overwrite", "restart")
-_OF_FILES = ("start", "duration", "fps", "name", "recursive", "without", "tolerant", *_OF_OUTPUT)
+_OF_FILES = (
+    *("start", "duration", "fps", "name", "recursive", "without", "tolerant"),
+    *("colour_references", "masks", *_OF_OUTPUT),
+)
 _ONE = Fraction(1)
 
 

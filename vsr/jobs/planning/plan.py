@@ -288,9 +288,12 @@ def _wear(job: Job, sample: Clip) -> tuple[Wear | None, float]:
     if not job.repairs:
         return None, 0.0
     found = measure([frame.pixels for frame in sample.frames])
+    restorer = Restorer(
+        job.repairs, first_frame=sample.first_frame_index, pictures=job.repair_pictures
+    )
     began = time.process_time()
     marked = ((frame, number == 0) for number, frame in enumerate(sample.frames))
-    count = sum(1 for _ in Restorer(job.repairs).frames(marked))
+    count = sum(1 for _ in restorer.frames(marked))
     return found, (time.process_time() - began) / count
 
 

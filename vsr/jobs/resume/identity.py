@@ -28,7 +28,10 @@ _WITHOUT_EFFECT = (
 )
 _LIBRARIES = ("av", "numpy", "opencv-python-headless", "torch", "torchvision")
 """Packages whose versions decide the bytes: decoders, encoders, optical flow, kernels."""
-_BY_CONTENT = ("model", "texture", "preset", "flow_weights", "device", "dtype")
+_BY_CONTENT = (
+    *("model", "texture", "preset", "flow_weights", "device", "dtype"),
+    *("colour_references", "masks"),
+)
 """Options that are names: the content of what they name is in the identity instead."""
 
 

@@ -78,10 +78,11 @@ EXAMPLES = {
     "ui": """
         vsr ui                                   the page is at http://127.0.0.1:7860
         vsr ui --open                            and opens in the browser
-        vsr ui --host 0.0.0.0                    for other machines too: asks for a password
+        vsr ui --host 0.0.0.0                    other machines, with a password
     """,
     "comfyui": """
         vsr comfyui install ~/ComfyUI            write its custom_nodes/vsr_nodes
+        vsr comfyui install .                    inside the folder of ComfyUI
     """,
     "benchmark": """
         vsr benchmark PAIRS/set.json

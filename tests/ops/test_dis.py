@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from vsr.ops.dis import DenseSearch
-from vsr.restoration.neighbours import flows_between
 from vsr.restoration.flicker import brightness_image, change_between
+from vsr.restoration.neighbours import flows_between
 
 SIZES = [(8, 400), (30, 700), (400, 8), (2, 64), (1, 1), (32, 32)]
 

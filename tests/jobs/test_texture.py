@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import vsr
+from tests.conftest import moving_pictures
 from tests.decoded import pixels
 from tests.networks import compact, saved
 from vsr.config import UpscaleConfig
@@ -71,6 +72,35 @@ def test_a_resumed_run_gives_the_same_bytes(source: Path, network: Path, tmp_pat
         upscale(source, tmp_path / "parts.mkv", options, progress=_Interrupted(4))
     upscale(source, tmp_path / "parts.mkv", options)
     assert (tmp_path / "parts.mkv").read_bytes() == (tmp_path / "whole.mkv").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def two_groups(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A shot of 17 still frames whose last one but two is an I-frame."""
+    path = tmp_path_factory.mktemp("groups") / "groups.mkv"
+    picture = next(iter(moving_pictures()))
+    with av.open(str(path), "w") as container:
+        options = {"g": "14", "sc_threshold": "0", "bf": "0"}
+        video = container.add_stream("libx264", rate=25, options=options)
+        video.height, video.width, video.pix_fmt = *picture.shape[:2], "yuv420p"
+        for _ in range(17):
+            container.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(video.encode(None))
+    return path
+
+
+def test_an_i_frame_is_a_key_of_any_clips_and_when_resumed(
+    two_groups: Path, network: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = {"reduce": "2", "deinterlace": "on"}
+    with caplog.at_level("INFO"):
+        upscale(two_groups, tmp_path / "a.mkv", config(network, max_clip_frames=17, **options))
+    assert "drawn on 2.0 of 17 frames" in caplog.text
+    parts = config(network, max_clip_frames=3, **options)
+    with pytest.raises(KeyboardInterrupt):
+        upscale(two_groups, tmp_path / "b.mkv", parts, progress=_Interrupted(6))
+    upscale(two_groups, tmp_path / "b.mkv", parts)
+    assert np.array_equal(pixels(tmp_path / "a.mkv"), pixels(tmp_path / "b.mkv"))
 
 
 def test_pictures_by_hand_change_the_frames_around_them(source: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Pictures of a folder or of a network become keys, and nothing else of them is shown."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -120,6 +121,15 @@ def test_a_grey_film_stays_grey(large: torch.Tensor) -> None:
     texture = KeyframeTexture(CONFIG, SCALE, draws=lambda frames: pixels(grey[:1]))
     out, _ = texture(film(grey)[:2], pixels(soft(grey))[:2], state=None)
     assert int(np.ptp(out.astype(int), axis=-1).max()) <= 1
+
+
+def test_an_i_frame_of_the_film_becomes_a_key(large: torch.Tensor) -> None:
+    texture = KeyframeTexture(
+        replace(CONFIG, longest=6, budget=1 / 3), SCALE, draws=lambda frames: pixels(large[:1])
+    )
+    still = [replace(film(large)[0], number=i, is_intra=i == 4) for i in range(5)]
+    texture(still, np.repeat(pixels(soft(large[:1])), 5, axis=0), state=None)
+    assert texture.drawn == 2
 
 
 def test_a_network_of_another_scale_is_resized(large: torch.Tensor) -> None:

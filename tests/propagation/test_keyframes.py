@@ -87,6 +87,29 @@ def test_keys_are_at_most_so_far_apart() -> None:
     assert run.asked == [(0, None), (12, None)]
 
 
+def still(frames: int, intra: set[int], config: KeyframeConfig) -> list[int]:
+    """The frames of a still shot that are drawn whole, some of which are I-frames."""
+    run = Run(moving(1, (0, 0)).expand(frames, -1, -1, -1), config)
+    for number in range(frames):
+        run.next(is_intra=number in intra)
+    assert all(box is None for _, box in run.asked)
+    return [number for number, _ in run.asked]
+
+
+def test_an_i_frame_is_drawn_from_half_of_the_longest_distance_on() -> None:
+    config = replace(FULL, longest=8, budget=1 / 4)
+    assert still(16, {3, 5, 7, 12, 15}, config) == [0, 5, 12]
+    assert still(16, set(), config) == [0, 8]
+
+
+def test_an_i_frame_beyond_the_budget_waits_for_its_turn() -> None:
+    assert still(10, {4}, replace(FULL, longest=8, budget=1 / 8)) == [0, 8]
+
+
+def test_i_frames_change_nothing_about_keys_at_fixed_distances() -> None:
+    assert still(9, {3, 6}, replace(FULL, every=4, longest=4)) == [0, 4, 8]
+
+
 def test_what_no_key_shows_is_drawn_around_it() -> None:
     large = moving(3, (0, 0))
     large[1:, :, 60:132, 80:160] = moving(1, (0, 0), seed=3)[0, :, 60:132, 80:160]

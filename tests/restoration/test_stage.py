@@ -43,6 +43,12 @@ def test_all_frames_come_out_in_order_with_their_times_and_marks() -> None:
     assert [mark for _, mark in found] == [mark for _, mark in given]
 
 
+def test_repaired_i_frames_are_still_told_from_others() -> None:
+    given = marked([replace(frame, is_intra=frame.pts == 3) for frame in worn(6, 0)])
+    found = [frame for frame, _ in Restorer(EVERYTHING).frames(given)]
+    assert [frame.pts for frame in found if frame.is_intra] == [3]
+
+
 def test_a_shot_is_repaired_alike_alone_and_between_others() -> None:
     before, shot, after = worn(4, 0), worn(9, 1), worn(5, 2)
     between = list(Restorer(ALL).frames(marked(before, shot, after)))[4:13]

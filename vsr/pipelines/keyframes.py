@@ -110,6 +110,7 @@ class KeyframeTexture:
                     lambda box, frame=frame: self._draw(frame, box),
                     ahead=smalls[i + 1 : i + len(reach)],
                     coming=coming,
+                    is_intra=frame.is_intra,
                 )
             done.append(out[:, :, None])
             self.frames += 1

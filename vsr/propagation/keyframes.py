@@ -25,6 +25,8 @@ from vsr.propagation.key_mixing import mix_keys
 from vsr.propagation.key_places import Box, KeyBudget, holes
 from vsr.propagation.keys import Key, Part, make_key
 
+_EARLIEST = 1 / 2
+"""The part of the longest distance of keys after which an I-frame is drawn as one."""
 _MOST_FILLED = 5
 """Frames of which parts are carried, beside the whole ones."""
 _SURE = 0.1
@@ -49,7 +51,8 @@ class KeyframeConfig:
     """The places of keys, and their strength.
 
     `strength` 0 to 1. `every`: a key each so many frames, and none else; None places them by what
-    is new in the picture, `longest` frames apart at most, on at most `budget` of the pixels.
+    is new in the picture, `longest` frames apart at most, on at most `budget` of the pixels; an
+    I-frame is drawn from half of that distance on, since it shows more than those before it.
     `fade`: frames in which a key takes over from the one before. `sigma`, in large pixels, is
     where detail begins; `gain` gives back what interpolation takes from it.
     """
@@ -112,12 +115,14 @@ class Keyframes:
         *,
         ahead: Sequence[Float[Tensor, "1 3 h w"]] = (),
         coming: Sequence[Coming] = (),
+        is_intra: bool = False,
     ) -> tuple[Float[Tensor, "1 3 h4 w4"], KeyframeState]:
         """Returns the next frame with carried detail, and the state after it.
 
         `state` is None for the first frame of a shot. `draw` is asked for what no key shows.
         `ahead` are the small frames after this one, as far as `coming` pictures need them; a
-        picture is given once, at the first frame that sees it.
+        picture is given once, at the first frame that sees it. `is_intra`: the frame is an I-frame
+        among others.
         """
         number = 0 if state is None else state.frames
         limit = torch.ones_like(small[:, :1])
@@ -134,7 +139,7 @@ class Keyframes:
         for one in coming:
             keys = self._expected(keys, number, [small, *ahead], one)
         budget = (KeyBudget() if state is None else state.budget).next(self.config.budget)
-        keys, budget = self._drawn(keys, number, small, draw, budget)
+        keys, budget = self._drawn(keys, number, small, draw, budget=budget, is_intra=is_intra)
         out, shown = mix_keys(
             base,
             keys,
@@ -163,10 +168,12 @@ class Keyframes:
         number: int,
         small: Tensor,
         draw: Draw,
+        *,
         budget: KeyBudget,
+        is_intra: bool,
     ) -> tuple[tuple[Key, ...], KeyBudget]:
         """Returns the keys with those that this frame adds."""
-        boxes = self._wanted(keys, number, small)
+        boxes = self._wanted(keys, number, is_better=is_intra and budget.allows(1.0))
         if boxes is None:
             free = self.config.every is not None or not keys
             if (free or budget.allows(1.0)) and (picture := draw(None)) is not None:
@@ -181,12 +188,18 @@ class Keyframes:
                 budget = budget.spent_on(share)
         return (*keys, self._key(number, small, parts)) if parts else keys, budget
 
-    def _wanted(self, keys: Sequence[Key], number: int, small: Tensor) -> tuple[Box, ...] | None:
-        """Returns the parts of a frame that want a picture; None: all of it."""
+    def _wanted(
+        self, keys: Sequence[Key], number: int, *, is_better: bool
+    ) -> tuple[Box, ...] | None:
+        """Returns the parts of a frame that want a picture; None: all of it.
+
+        `is_better`: it shows more than the frames before it, and may be drawn.
+        """
         whole = [key.number for key in keys if key.is_whole]
         if self.config.every is not None:
             return None if number % self.config.every == 0 else ()
-        if not whole or number - max(whole) >= self.config.longest:
+        nearest = self.config.longest * (_EARLIEST if is_better else 1)
+        if not whole or number - max(whole) >= nearest:
             return None
         if sum(not key.is_whole for key in keys) >= _MOST_FILLED:
             return ()  # each costs its flow in every frame

@@ -245,7 +245,7 @@ class Upscaler:
         shown = (*clip.frames, *clip.ahead)[start : start + count + self.texture.ahead]
         prepared = [*frames, *(framing.prepare(frame.pixels[None])[0] for frame in shown[count:])]
         small = [
-            FilmFrame(number, float(frame.seconds), pixels)
+            FilmFrame(number, float(frame.seconds), pixels, frame.is_intra)
             for number, (frame, pixels) in enumerate(
                 zip(shown, prepared, strict=True), clip.first_frame_index + start
             )

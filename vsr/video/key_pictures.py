@@ -19,11 +19,15 @@ _TOLERATED = 1.5
 
 @dataclass(frozen=True, slots=True)
 class FilmFrame:
-    """The place of a frame in its film: its number, and when it is shown."""
+    """A frame and its place in its film: its number, and when it is shown.
+
+    `is_intra`: an I-frame after a frame of another type.
+    """
 
     number: int
     seconds: float
     pixels: UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"]
+    is_intra: bool = False
 
 
 class KeyPictures:

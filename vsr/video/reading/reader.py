@@ -23,6 +23,7 @@ from vsr.video.reading.decoder import PictureDecoder
 from vsr.video.reading.deinterlace import CONTEXT_FRAMES, Fields, deinterlaced, fields_of
 from vsr.video.reading.field_parts import LOOK_AROUND, deinterlaced_by_part
 from vsr.video.reading.frame_times import FrameClock
+from vsr.video.reading.intra_frames import IntraFrames
 from vsr.video.side_data import has_color_profile, side_data_of
 from vsr.video.stills import note_pages
 from vsr.video.times import exact_seconds
@@ -55,6 +56,8 @@ class Frame:
     time_base: Fraction
     grain: Grain | None = None
     """The grain to give back once the frame is enlarged, where it was taken out."""
+    is_intra: bool = False
+    """True for an I-frame after a frame of another type, which a codec of I-frames has nowhere."""
 
     @property
     def seconds(self) -> Fraction:
@@ -94,6 +97,7 @@ class VideoReader:
         self.tolerant = tolerant
         self._deinterlace: Deinterlace = deinterlace
         self._decoder = PictureDecoder(self.info)
+        self._intra = IntraFrames()
         # The muxer keeps what Matroska has a tag for, or says that it does not.
         self._noted = {"STEREO3D"} if "stereo_mode" in self._tags() else set[str]()
         self._check_range()
@@ -178,9 +182,11 @@ class VideoReader:
     def _video(self) -> Iterator[Frame]:
         info, color = self.info, self.info.resolved_color
         for picture, pts in self._whole():
+            is_intra = self._intra.take(pts)
             if (pts - info.start_pts) * info.time_base >= self.start:
                 pixels = rgb_from_frame(picture, color)
-                yield Frame(scaled(pixels, info.height, info.width), pts, info.time_base)
+                pixels = scaled(pixels, info.height, info.width)
+                yield Frame(pixels, pts, info.time_base, is_intra=is_intra)
 
     def _whole(self) -> Iterator[tuple[VideoFrame, int]]:
         """The decoded pictures with their pts, deinterlaced as far as it is asked for."""
@@ -215,6 +221,7 @@ class VideoReader:
         for number, (picture, pts) in enumerate(clock.timed(pictures)):
             if number == 0:
                 self._note_first(picture)
+            self._intra.note(picture.pict_type, pts)
             self._note_side_data(picture)
             seconds = (pts - info.start_pts) * info.time_base
             self._note_levels(picture, seconds)

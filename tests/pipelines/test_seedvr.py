@@ -81,6 +81,11 @@ def test_as_many_frames_come_out_as_go_in_at_the_size_asked_for(pipe, count):
     assert found.frames.dtype == "uint8"
 
 
+def test_numbers_with_gaps_are_refused(pipe):
+    with pytest.raises(InputError, match="give the number of the first"):
+        pipe(_frames(2), first_frame=[0, 2])
+
+
 def test_guidance_1_and_no_noise_need_neither_negative_text_nor_noise(pipe):
     plain = pipe(_frames(1), size=(16, 16))
     given = pipe(

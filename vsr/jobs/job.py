@@ -14,7 +14,7 @@ from vsr.jobs.target import default_output, encoder_settings, with_picture_codec
 from vsr.option_values import parse_guides, parse_reduction
 from vsr.restoration.plan import RepairPlan
 from vsr.restoration.repair_pictures import RepairPictures
-from vsr.upscaling.framing import Framing, shot_analysis
+from vsr.upscaling.framing import Framing, reuses_repeats, shot_analysis
 from vsr.upscaling.repairs import repair_plan
 from vsr.upscaling.sizes import Size, clip_length, log_size, output_size
 from vsr.video.key_pictures import KeyPictures
@@ -117,6 +117,11 @@ class Job:
     def analysis(self) -> ShotAnalysis:
         """The traits of shots to look for."""
         return shot_analysis(self.source_size, self.size, self.config, self._computed_scale)
+
+    @property
+    def reuses_repeats(self) -> bool:
+        """True if frames that repeat the one before are not computed."""
+        return reuses_repeats(self.config)
 
     def framing(self, traits: ShotTraits) -> Framing:
         """Return the part and the size of a shot's frames that are computed."""

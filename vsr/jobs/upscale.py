@@ -106,7 +106,7 @@ def upscale(
         raise KeyboardInterrupt(_stored(work)) from interrupt
     if shots is None or ranks.rank:
         return UpscaleReport(job.output, 0, job.size, 0)
-    worker.report_texture()
+    worker.report_savings()
     _check_damage(job, shots)
     seconds = time.monotonic() - began - worker.load_seconds
     return UpscaleReport(job.output, shots.frames, job.size, seconds, shots.shots)

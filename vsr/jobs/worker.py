@@ -47,6 +47,8 @@ class Worker:
     ticks: ClipTicks
     load_seconds: float = 0.0
     _upscaler: ClipUpscaler | None = None
+    _frames: int = 0
+    _repeated: int = 0
 
     def finished_shots(self) -> ShotList | None:
         """Return all shots of the film if this rank's are finished; else None."""
@@ -85,6 +87,7 @@ class Worker:
                     advance(finished, is_new=False)
                 upscaler = self._resumed(shot)
                 self.ticks.begin(partial(_reach, advance, frames, len(rest.frames)))
+                self._count(rest)
                 upscaled = upscaler(rest)
                 write(partial(self._store, shot, upscaled, upscaler.carried(), guard, advance))
             if shot is not None:
@@ -94,11 +97,20 @@ class Worker:
         self.work.shots = found
         return found
 
-    def report_texture(self) -> None:
-        """Log what part of the frames the network of the texture saw in this run."""
+    def report_savings(self) -> None:
+        """Log what part of the frames the networks did not have to see in this run."""
+        if self._repeated:
+            _log.info(
+                "%d of %d frames (%.1f %%) repeat the one before and were not computed again",
+                *(self._repeated, self._frames, 100 * self._repeated / self._frames),
+            )
         texture = getattr(self._upscaler, "texture", None)
         if texture is not None and texture.frames:
             _log.info("%s", texture.report())
+
+    def _count(self, clip: Clip) -> None:
+        self._frames += len(clip.frames)
+        self._repeated += len(clip.frames) - len(clip.pictures)
 
     def _decoded(self, reader: VideoReader) -> Iterator[Clip]:
         """Yield the clips of the reader, numbered as in the whole source: noise depends on it."""
@@ -121,6 +133,7 @@ class Worker:
             max_frames=self.job.clip_frames,
             look_ahead=self.job.look_ahead,
             analysis=self.job.analysis,
+            share_repeats=self.job.reuses_repeats,
         )
         while True:
             with self.timer("decode"):
@@ -200,7 +213,9 @@ def _from_frame(clip: Clip, number: int) -> Clip | None:
     rest = clip.frames[skipped:]
     if not rest:
         return None
-    return replace(clip, frames=rest, first_frame_index=number, starts_shot=False)
+    return replace(
+        clip, frames=rest, first_frame_index=number, starts_shot=False, repeats_last=False
+    )
 
 
 def _frame_number(frame: Frame, info: VideoInfo) -> int:

@@ -1,6 +1,6 @@
 """ImageUpscalePipeline: an image network for each frame, made steady by propagation."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -124,7 +124,7 @@ class ImageUpscalePipeline(StreamingPipeline):
         self,
         frames: Any,
         *,
-        first_frame: int = 0,
+        first_frame: int | Sequence[int] = 0,
         state: PropagationState | None = None,
         settings: SamplingConfig | None = None,
         flows: Flows | tuple[Tensor, Tensor] | None = None,

@@ -1,6 +1,6 @@
 """InterpolationPipeline: frames enlarged without a network, as a base for carried detail."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -53,7 +53,7 @@ class InterpolationPipeline(StreamingPipeline):
         | UInt16[np.ndarray, "t h w 3"]
         | Float[Tensor, "1 3 t h w"],
         *,
-        first_frame: int = 0,
+        first_frame: int | Sequence[int] = 0,
         state: PropagationState | None = None,
         settings: SamplingConfig | None = None,
         output_type: str = "np",

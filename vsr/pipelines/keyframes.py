@@ -114,7 +114,13 @@ class KeyframeTexture:
                 )
             done.append(out[:, :, None])
             self.frames += 1
+            state = self.held(state, frame.shown - 1)
         return collect(done, "np", like=large), state
+
+    def held(self, state: KeyframeState | None, frames: int) -> KeyframeState | None:
+        """Returns the state after so many more frames that show the last picture."""
+        self.frames += frames
+        return None if state is None else self._keyframes.held(state, frames)
 
     def to_bytes(self, state: KeyframeState | None) -> bytes:
         """Returns the state as bytes, for a file; empty for None."""

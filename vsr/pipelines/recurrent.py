@@ -1,6 +1,6 @@
 """RecurrentUpscalePipeline: a network whose features go along the flow, from clip to clip too."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -104,7 +104,7 @@ class RecurrentUpscalePipeline(StreamingPipeline):
         frames: Any,
         *,
         ahead: Any = None,
-        first_frame: int = 0,
+        first_frame: int | Sequence[int] = 0,
         state: PropagationState | None = None,
         settings: SamplingConfig | None = None,
         flows: Flows | tuple[Tensor, Tensor] | None = None,

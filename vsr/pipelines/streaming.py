@@ -1,6 +1,7 @@
 """Frames of any number through a pipeline, clip by clip: memory does not grow with the length."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
@@ -68,23 +69,46 @@ class StreamingPipeline:
         chosen = pipe.configured(seeded(overrides, generator), preset=preset, base=settings)
         call = partial(pipe, settings=chosen, output_type=form)
         longest = self.clip_frames if max_clip_frames is None else max_clip_frames
-        found = _clips(frames, detector, longest, first_frame, self.look_ahead)
-        return _large_frames(call, found)
+        found = _clips(
+            frames,
+            detector,
+            longest,
+            first_frame=first_frame,
+            look_ahead=self.look_ahead,
+            share_repeats=preset is None and not self.any_size,
+        )
+        return _large_frames(call, found, self.look_ahead)
 
 
-def _large_frames(call: Any, gathered: Iterable[Clip]) -> Iterator[Any]:
-    state = None
+def consecutive(numbers: Sequence[int]) -> int | Sequence[int]:
+    """Returns the first of the numbers if the others follow without a gap; else all of them."""
+    first = numbers[0]
+    return first if numbers[-1] - first == len(numbers) - 1 else numbers
+
+
+def _large_frames(call: Any, gathered: Iterable[Clip], look_ahead: int) -> Iterator[Any]:
+    state = last = None
     for clip in gathered:
-        small = np.stack([frame.pixels for frame in clip.frames])
-        before = None if clip.starts_shot else state
-        done = call(small, first_frame=clip.first_frame_index, state=before, **_ahead(clip))
-        state, large = done.state, done.frames
-        yield from large.split(1, dim=2) if isinstance(large, Tensor) else large
+        large: list[Any] = [last] if clip.repeats_last else []
+        if places := clip.pictures:
+            done = call(
+                np.stack([clip.frames[place].pixels for place in places]),
+                first_frame=consecutive([clip.first_frame_index + place for place in places]),
+                state=None if clip.starts_shot else state,
+                **_ahead(clip, look_ahead),
+            )
+            state, frames = done.state, done.frames
+            large += frames.split(1, dim=2) if isinstance(frames, Tensor) else list(frames)
+        last = large[-1]
+        is_repeated = clip.is_repeated or len(places) < len(clip.frames)
+        for number in clip.shown:
+            picture = large[number + clip.repeats_last]
+            yield deepcopy(picture) if is_repeated else picture  # a caller may draw on its own
 
 
-def _ahead(clip: Clip) -> dict[str, Any]:
+def _ahead(clip: Clip, look_ahead: int) -> dict[str, Any]:
     """Returns the argument `ahead` for the frames after a clip; empty if there are none."""
-    frames = [frame.pixels for frame in clip.ahead]
+    frames = [frame.pixels for frame in clip.coming[:look_ahead]]
     return {"ahead": np.stack(frames)} if frames else {}
 
 
@@ -92,8 +116,10 @@ def _clips(
     frames: Iterable[Any],
     detector: ShotDetector | None,
     max_clip_frames: int | None,
+    *,
     first_frame: int,
     look_ahead: int,
+    share_repeats: bool,
 ) -> Iterator[Clip]:
     numbered = _numbered(frames)
     first = next(numbered, None)
@@ -106,6 +132,7 @@ def _clips(
         max_frames=max_clip_frames,
         detector=detector,
         look_ahead=look_ahead,
+        share_repeats=share_repeats,
     )
     for clip in found:
         yield replace(clip, first_frame_index=first_frame + clip.first_frame_index)

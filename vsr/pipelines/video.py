@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vsr.config import NATIVE_SCALE
-from vsr.errors import ConfigError, ModelError
+from vsr.errors import ConfigError, InputError, ModelError
 from vsr.models.flow_estimators import FlowEstimator, flow_estimator
 from vsr.models.text import embed_prompt
 from vsr.models.unet import UNetVideoModel
@@ -88,7 +88,7 @@ class VideoUpscalePipeline(DiffusersSwitches, StreamingPipeline, DiffusionPipeli
         self,
         frames: Any,
         *,
-        first_frame: int = 0,
+        first_frame: int | Sequence[int] = 0,
         state: PropagationState | None = None,
         settings: SamplingConfig | None = None,
         prompt_embeds: Float[Tensor, "1 n d"] | None = None,
@@ -107,9 +107,10 @@ class VideoUpscalePipeline(DiffusersSwitches, StreamingPipeline, DiffusionPipeli
         """Returns the frames of one clip, four times larger, with its latents and state.
 
         `frames`: arrays, tensors or lists in any form of `as_low_res`. `first_frame` is the number
-        of the first one in its film, on which noise depends. `state`: that of the clip before, of
-        the same shot. `settings` (None: the pipeline's own) say how to sample; `preset` (a name or
-        a file) and `overrides` (fields of SamplingConfig; None: the default) replace single values.
+        of the first one in its film, on which noise depends, or the numbers of all. `state`: that
+        of the clip before, of the same shot. `settings` (None: the pipeline's own) say how to
+        sample; `preset` (a name or a file) and `overrides` (fields of SamplingConfig; None: the
+        default) replace single values.
         `flows` (forward, backward) in pixels of `frames` replace the estimated ones; with a `state`
         they begin with the pair from the frame before. `low_res_noise` and `latents` (where
         sampling starts) replace the noise, `generator` the seed. `callback_on_step_end` is
@@ -334,10 +335,19 @@ NoiseSource = partial[Float[Tensor, "1 c t h w"]]
 
 
 def _noise(
-    low_res: Float[Tensor, "1 3 t h w"], *, first_frame: int, seed: int, channels: int, stream: str
+    low_res: Float[Tensor, "1 3 t h w"],
+    *,
+    first_frame: int | Sequence[int],
+    seed: int,
+    channels: int,
+    stream: str,
 ) -> Float[Tensor, "1 c t h w"]:
     _, _, frames, h, w = low_res.shape
-    numbers = range(first_frame, first_frame + frames)
+    numbers = first_frame
+    if isinstance(numbers, int):
+        numbers = range(numbers, numbers + frames)
+    if len(numbers) != frames:
+        raise InputError(f"first_frame has {len(numbers)} numbers for {frames} frames")
     return frame_noise((channels, h, w), frames=numbers, seed=seed, stream=stream)[None]
 
 

@@ -152,6 +152,11 @@ class Keyframes:
         alive = tuple(key for key in keys if _is_alive(key, number))
         return out, KeyframeState(number + 1, small, shown, alive, budget)
 
+    def held(self, state: KeyframeState, frames: int) -> KeyframeState:
+        """Returns the state after so many more frames that show the last picture."""
+        budget = state.budget.next(frames * self.config.budget)
+        return replace(state, frames=state.frames + frames, budget=budget)
+
     def _expected(
         self, keys: tuple[Key, ...], number: int, frames: Sequence[Tensor], one: Coming
     ) -> tuple[Key, ...]:
@@ -197,7 +202,7 @@ class Keyframes:
         """
         whole = [key.number for key in keys if key.is_whole]
         if self.config.every is not None:
-            return None if number % self.config.every == 0 else ()
+            return None if not whole or number - max(whole) >= self.config.every else ()
         nearest = self.config.longest * (_EARLIEST if is_better else 1)
         if not whole or number - max(whole) >= nearest:
             return None

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from io import BytesIO
 from typing import Any, Protocol
 
 import cv2
@@ -18,6 +19,7 @@ from vsr.models.load_network import quiet_diffusers
 from vsr.pipelines.keyframes import KeyframeTexture
 from vsr.pipelines.memory import MemoryTraits
 from vsr.pipelines.settings import SamplingConfig
+from vsr.pipelines.streaming import consecutive
 from vsr.propagation.keyframes import KeyframeState
 from vsr.runtime.device import smaller_dtype
 from vsr.runtime.timing import Timer
@@ -116,7 +118,7 @@ class UpscalePipeline(Protocol):
         self,
         frames: Frames,
         *,
-        first_frame: int,
+        first_frame: int | Sequence[int],
         state: Any,
         settings: SamplingConfig,
         timer: Timer,
@@ -129,7 +131,8 @@ class UpscalePipeline(Protocol):
 class Upscaler:
     """A pipeline with its settings, and what it carries from clip to clip of a shot.
 
-    Where memory does not suffice, `fallback` says what is reduced from then on.
+    Frames that repeat the one before get its large frame and are not computed. Where memory does
+    not suffice, `fallback` says what is reduced from then on.
     """
 
     pipeline: UpscalePipeline
@@ -142,6 +145,8 @@ class Upscaler:
     """The reduction of frames before they are enlarged; None: as the traits of a shot allow."""
     _state: CarriedState | None = None
     _keys: KeyframeState | None = None
+    _last: Frames | None = None
+    """The last large frame, where the next clip begins with frames that repeat it."""
     _framing: Framing | None = None
     _device: torch.device = field(init=False)
 
@@ -160,6 +165,7 @@ class Upscaler:
             while True:
                 try:
                     pixels, self._state, self._keys = self._frames(clip)
+                    self._last = pixels[-1:].copy() if clip.is_repeated else None
                 except NumericalError as error:
                     retry = partial(self._use_float32, str(error))
                 except (RuntimeError, MemoryError, cv2.error) as error:
@@ -182,16 +188,19 @@ class Upscaler:
         """Returns what the last clip hands to the next one of its shot: a line of JSON, states."""
         state = b"" if self._state is None else self._state.to_bytes()
         keys = b"" if self.texture is None else self.texture.to_bytes(self._keys)
-        facts = {"fallback": asdict(self.fallback), "keys": len(keys)}
-        return json.dumps(facts).encode() + b"\n" + keys + state
+        last = b"" if self._last is None else _to_bytes(self._last)
+        facts = {"fallback": asdict(self.fallback), "keys": len(keys), "last": len(last)}
+        return json.dumps(facts).encode() + b"\n" + keys + last + state
 
     def resume(self, carried: bytes) -> None:
         """Go on as the upscaler did that carried these bytes."""
         line, _, states = carried.partition(b"\n")
         facts = json.loads(line)
-        keys, state = states[: facts["keys"]], states[facts["keys"] :]
+        keys, states = states[: facts["keys"]], states[facts["keys"] :]
+        last, state = states[: facts["last"]], states[facts["last"] :]
         self.fallback = Fallback(**facts["fallback"])
         self._keys = None if self.texture is None else self.texture.from_bytes(keys)
+        self._last = np.load(BytesIO(last)) if last else None
         self._state = self.pipeline.read_state(state, self._device) if state else None
 
     def _frames(self, clip: Clip) -> tuple[Frames, CarriedState | None, KeyframeState | None]:
@@ -201,14 +210,21 @@ class Upscaler:
         if self.fallback.tile is not None:
             settings = replace(settings, tile=self.fallback.tile)
         framing = self._framing_of(clip)
+        places = clip.pictures
         done: list[Frames] = []
-        for part in parts_of(len(clip.frames), self.fallback.clip_frames):
-            first = clip.first_frame_index + part.start
-            frames = framing.prepare(np.stack([frame.pixels for frame in clip.frames[part]]))
+        if clip.repeats_last:
+            assert self._last is not None, "the clip before kept its last frame"
+            done.append(self._last)
+            if self.texture is not None:
+                keys = self.texture.held(keys, places[0] if places else len(clip.frames))
+        for part in parts_of(len(places), self.fallback.clip_frames):
+            numbers = [clip.first_frame_index + place for place in places[part]]
+            pixels = [clip.frames[place].pixels for place in places[part]]
+            frames = framing.prepare(np.stack(pixels))
             try:
                 result = self.pipeline(
                     frames,
-                    first_frame=first,
+                    first_frame=consecutive(numbers),
                     state=state,
                     settings=settings,
                     timer=self.timer,
@@ -217,44 +233,56 @@ class Upscaler:
                 )
                 _check_light(frames, result.frames)
             except NumericalError as error:
-                bad = [first + i for i in error.frames or range(len(frames))]
+                bad = [numbers[i] for i in error.frames or range(len(frames))]
                 raise NumericalError(f"{error} (frames {_listed(bad)} of the source)") from error
-            large, keys = self._textured(clip, part.start, frames, result.frames, keys, framing)
+            large, keys = self._textured(clip, part, frames, result.frames, keys, framing)
             with self.timer("reduce"):
                 finished = framing.finish(large)
-            done.append(with_grain_of(clip.frames[part], finished, first, self.timer))
+            seen = [clip.frames[place] for place in places[part]]
+            done.append(with_grain_of(seen, finished, numbers[0], self.timer))
             state = result.state
-        return np.concatenate(done) if len(done) > 1 else done[0], state, keys
+        large = np.concatenate(done) if len(done) > 1 else done[0]
+        return _spread(large, clip), state, keys
 
     def _textured(
         self,
         clip: Clip,
-        start: int,
+        part: slice,
         frames: Frames,
         large: Frames,
         keys: KeyframeState | None,
         framing: Framing,
     ) -> tuple[Frames, KeyframeState | None]:
-        """Returns the part of the clip from `start` on with carried detail, and the keys after it.
+        """Returns a part of the clip's pictures with carried detail, and the keys after it.
 
         `frames` are the small ones of the part, as the network sees them.
         """
         if self.texture is None:
             return large, keys
-        count = len(frames)
-        shown = (*clip.frames, *clip.ahead)[start : start + count + self.texture.ahead]
-        prepared = [*frames, *(framing.prepare(frame.pixels[None])[0] for frame in shown[count:])]
+        count, first = len(frames), clip.first_frame_index
+        ends = [*clip.pictures[1:], len(clip.frames)]
+        places = [
+            *zip(clip.pictures, ends, strict=True),
+            *((len(clip.frames) + i, len(clip.frames) + i + 1) for i in range(len(clip.ahead))),
+        ][part.start : part.stop + self.texture.ahead]
+        shown = (*clip.frames, *clip.ahead)
+        after = (framing.prepare(shown[place].pixels[None])[0] for place, _ in places[count:])
         small = [
-            FilmFrame(number, float(frame.seconds), pixels, frame.is_intra)
-            for number, (frame, pixels) in enumerate(
-                zip(shown, prepared, strict=True), clip.first_frame_index + start
+            FilmFrame(
+                number=first + place,
+                seconds=float(shown[place].seconds),
+                pixels=pixels,
+                is_intra=shown[place].is_intra,
+                shown=end - place,
             )
+            for (place, end), pixels in zip(places, (*frames, *after), strict=True)
         ]
         return self.texture(small[:count], large, state=keys, ahead=small[count:], timer=self.timer)
 
     def _ahead(self, clip: Clip, end: int, framing: Framing) -> dict[str, Any]:
         """The argument with the frames after the part that ends there, if the model takes it."""
-        after = (*clip.frames[end:], *clip.ahead)[: self.pipeline.look_ahead]
+        own = [clip.frames[place] for place in clip.pictures[end:]]
+        after = (*own, *clip.coming)[: self.pipeline.look_ahead]
         if not after:
             return {}
         return {"ahead": framing.prepare(np.stack([frame.pixels for frame in after]))}
@@ -333,6 +361,22 @@ class Upscaler:
 def dtype_name(dtype: torch.dtype) -> str:
     """Returns `bfloat16` for torch.bfloat16."""
     return str(dtype).removeprefix("torch.")
+
+
+def _spread(large: Frames, clip: Clip) -> Frames:
+    """Returns the large frame of each frame, from those of the clip's pictures.
+
+    They begin with the one of the clip before where the first frame repeats it.
+    """
+    if len(large) == len(clip.frames):
+        return large
+    return large[np.array(clip.shown) + clip.repeats_last]
+
+
+def _to_bytes(frames: Frames) -> bytes:
+    file = BytesIO()
+    np.save(file, frames)
+    return file.getvalue()
 
 
 def _check_light(frames: Frames, result: Frames) -> None:

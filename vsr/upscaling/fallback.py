@@ -104,8 +104,8 @@ def smaller(current: Fallback, limits: Limits) -> Fallback | None:
 
 def parts_of(frames: int, longest: int | None) -> Sequence[slice]:
     """Returns the frames of a clip in the fewest equal parts of at most `longest` frames."""
-    count = 1 if longest is None else ceil(frames / longest)
-    ends = [frames * i // count for i in range(count + 1)]
+    count = min(frames, 1) if longest is None else ceil(frames / longest)
+    ends = [frames * i // max(count, 1) for i in range(count + 1)]
     return [slice(*pair) for pair in pairwise(ends)]
 
 

@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 from jaxtyping import UInt8, UInt16
 
-from vsr.checkpoints.find import is_interpolation, is_picture_folder
+from vsr.checkpoints.find import is_interpolation, is_picture_folder, makes_any_size
 from vsr.config import NO_MODEL, UpscaleConfig
 from vsr.upscaling.sizes import Size
 from vsr.video.reading.bars import Bars
@@ -28,6 +28,18 @@ def reduces_soft_frames(config: UpscaleConfig, lines: int) -> bool:
     if config.reduce is None:
         return config.preset is None and lines > _LOW_LINES
     return config.reduce == "auto"
+
+
+def reuses_repeats(config: UpscaleConfig) -> bool:
+    """Return True if frames that repeat the one before get its large frame.
+
+    Published presets compute every frame. So do films whose texture comes from pictures, each of
+    which belongs to one frame; repaired ones, whose grain differs in each; and models that see a
+    shot as one stream. Without a model there is nothing to save.
+    """
+    is_plain = config.preset is None and not is_picture_folder(config.texture_model)
+    is_network = config.model != NO_MODEL and not makes_any_size(config.model)
+    return is_plain and is_network and not config.restore
 
 
 def shot_analysis(

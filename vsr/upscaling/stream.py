@@ -15,7 +15,7 @@ from vsr.option_values import parse_reduction
 from vsr.restoration.stage import Restorer
 from vsr.runtime.timing import NullTimer, Timer
 from vsr.upscaling.clip_upscaler import Upscaler
-from vsr.upscaling.framing import shot_analysis
+from vsr.upscaling.framing import reuses_repeats, shot_analysis
 from vsr.upscaling.load import sampling_overrides
 from vsr.upscaling.repairs import repair_plan
 from vsr.upscaling.sizes import Size, clip_length, log_size, output_size
@@ -115,6 +115,7 @@ class UpscaleStream:
             analysis=shot_analysis(
                 source, target, self._config, None if self._pipe.any_size else self._pipe.scale
             ),
+            share_repeats=reuses_repeats(self._config),
         )
         self._nothing = np.empty((0, target.height, target.width, 3), np.uint8)
         self._source = source

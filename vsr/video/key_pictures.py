@@ -21,13 +21,15 @@ _TOLERATED = 1.5
 class FilmFrame:
     """A frame and its place in its film: its number, and when it is shown.
 
-    `is_intra`: an I-frame after a frame of another type.
+    `is_intra`: an I-frame after a frame of another type. `shown`: the number of frames that show
+    its picture, one after another.
     """
 
     number: int
     seconds: float
     pixels: UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"]
     is_intra: bool = False
+    shown: int = 1
 
 
 class KeyPictures:

@@ -43,6 +43,14 @@ def encoded(codec: str) -> Encoding:
     return Encoding(codec, 80, 40, "yuv420p", tags, Fraction(1, 25), Fraction(25), square, {})
 
 
+def test_frames_that_are_not_computed_again_take_no_time_of_the_networks() -> None:
+    whole, half = (
+        forecast(RATES, replace(PNG_FILM, repeated=repeated), processors=8).seconds
+        for repeated in (0.0, 0.5)
+    )
+    assert half == pytest.approx(whole / 2)
+
+
 positive = st.floats(1e-3, 1e9)
 
 

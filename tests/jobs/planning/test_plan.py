@@ -95,9 +95,31 @@ def test_the_sample_is_a_longest_clip_and_not_from_the_beginning(
 def test_cuts_are_counted(tmp_path: Path, config: UpscaleConfig) -> None:
     for number in range(9):
         color = [(250, 10, 10), (10, 250, 10), (10, 10, 250)][number // 3]
-        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((16, 16, 3), color, np.uint8))
+        picture = np.full((16, 16, 3), color, np.uint8)
+        picture[0, 0] = number  # no frame repeats the one before
+        cv2.imwrite(str(tmp_path / f"{number}.png"), picture)
     begun = scan(replace(Job.of(tmp_path, None, config), clip_frames=2))
     assert (begun.frames, begun.shots, begun.clips) == (9, 3, 6)
+
+
+def test_frames_that_repeat_the_one_before_are_told_and_cost_nothing(
+    source: Path, config: UpscaleConfig, found: Plan, tmp_path: Path, caplog
+) -> None:
+    pictures = tmp_path / "twice"
+    pictures.mkdir()
+    with VideoReader(source) as reader:
+        for number, frame in enumerate(reader):
+            for name in (2 * number, 2 * number + 1):
+                cv2.imwrite(str(pictures / f"{name:02}.png"), frame.pixels[..., ::-1])
+    begun = scan(Job.of(pictures, None, config))
+    assert (begun.frames, begun.clips, begun.repeated) == (20, 3, 0.5)
+    assert [len(begun.sample.frames), len(begun.sample.pictures)] == [6, 3]
+    once = replace(found, repeated=begun.repeated)
+    assert "frames  10, of which 50 % repeat the one before" in " ".join(str(once).split(" "))
+    assert json.loads(once.to_json())["repeated_share"] == 0.5
+    with caplog.at_level("INFO"):
+        upscale(pictures, tmp_path / "out.mkv", replace(config, fps="25"))
+    assert "10 of 20 frames (50.0 %) repeat the one before" in caplog.text
 
 
 @pytest.mark.parametrize(

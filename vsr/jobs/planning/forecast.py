@@ -93,6 +93,8 @@ class Workload:
     """Of the streams that are copied."""
     drawn: float = 0.0
     """Frames that are drawn for their texture, parts counted."""
+    repeated: float = 0.0
+    """The share of frames that repeat the one before and are not computed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,8 @@ def processors() -> int:
 
 def _seconds(rates: Rates, workload: Workload, processors: int) -> float:
     """Decoding and encoding overlap with the networks as far as there are processors for it."""
-    clips = rates.clip_seconds * workload.frames / rates.clip_frames
+    computed = (1 - workload.repeated) * workload.frames
+    clips = rates.clip_seconds * computed / rates.clip_frames
     clips += rates.key_seconds * workload.drawn
     beside = workload.frames * (workload.read_seconds + rates.encode_seconds)
     return max(clips, (clips * rates.threads + beside) / processors)

@@ -45,6 +45,8 @@ class Scan:
     """One of its longest clips, from the later half if one is there."""
     computed_pixels: float
     """Pixels of a frame that the networks enlarge, on average."""
+    repeated: float = 0.0
+    """The share of frames that repeat the one before and are not computed."""
 
     def averaged(self, rates: Rates, computed: Size) -> Rates:
         """Return the rates of an average clip, from those of one with frames of that size."""
@@ -83,6 +85,8 @@ class Plan:
     forecast: Forecast
     drawn: float
     """Frames that are drawn for their texture, parts counted."""
+    repeated: float
+    """The share of frames that repeat the one before and are not computed."""
     disk_free: int
     memory_total: int
     memory_free: int
@@ -143,6 +147,7 @@ class Plan:
             "clips": self.clips,
             "is_exact": self.is_exact,
             "clip_frames": self.clip_frames,
+            "repeated_share": self.repeated,
             **asdict(self.forecast),
             "wear": None if self.wear is None else asdict(self.wear),
             "repairs": self.repairs,
@@ -180,7 +185,7 @@ class Plan:
         if self.wear is not None:
             yield "wear", str(self.wear)
             yield "repairs", f"{self.repairs}: {self._effect(self.wear)}"
-        yield "frames", f"{about}{self.frames}"
+        yield "frames", f"{about}{self.frames}{self._repeats()}"
         yield "shots", f"{about}{self.shots}"
         yield "clips", f"{about}{self.clips}, of at most {self.clip_frames} frames"
         if self.drawn:
@@ -202,6 +207,13 @@ class Plan:
         yield "time", f"about {timedelta(seconds=round(need.seconds))} ({speed:.3g} frames/s)"
         if self.warning:
             yield "warning", self.warning
+
+    def _repeats(self) -> str:
+        if not self.repeated:
+            return ""
+        about = "" if self.is_exact else "about "
+        share = f"{about}{100 * self.repeated:.0f} %"
+        return f", of which {share} repeat the one before and are not computed again"
 
     def _effect(self, wear: Wear) -> str:
         """Say what the repairs will find to do, by the wear."""
@@ -236,7 +248,8 @@ def _plan_of(job: Job) -> Plan:
     frames = found.frames if found.is_whole else max(found.frames, job.expected_frames or 0)
     shots, clip_count = found.scaled(frames)
     framing = job.framing(found.sample.traits)
-    pictures = list(framing.prepare(np.stack([frame.pixels for frame in found.sample.frames])))
+    sample = [found.sample.frames[place].pixels for place in found.sample.pictures]
+    pictures = list(framing.prepare(np.stack(sample)))
     wear, repair_seconds = _wear(job, found.sample)
     workload = Workload(
         source=job.source_size,
@@ -250,10 +263,11 @@ def _plan_of(job: Job) -> Plan:
         read_seconds=found.seconds_per_frame + repair_seconds,
         other_bytes=_other_bytes(job.info, fates),
         drawn=drawn_frames(config, frames=frames, shots=shots),
+        repeated=found.repeated,
     )
     from vsr.jobs.planning.calibration import calibrate  # here: it brings torch
 
-    ahead = [framing.prepare(frame.pixels[None])[0] for frame in found.sample.ahead]
+    ahead = [framing.prepare(frame.pixels[None])[0] for frame in found.sample.coming]
     rates = found.averaged(calibrate(pictures, config, workload, ahead=ahead), framing.computed)
     need = forecast(rates, workload, processors=processors())
     host = psutil.virtual_memory()
@@ -274,6 +288,7 @@ def _plan_of(job: Job) -> Plan:
         sizes=str(framing),
         forecast=need,
         drawn=workload.drawn,
+        repeated=found.repeated,
         disk_free=shutil.disk_usage(existing_folder(job.output.parent)).free,
         memory_total=host.total,
         memory_free=host.available,
@@ -300,8 +315,7 @@ def _wear(job: Job, sample: Clip) -> tuple[Wear | None, float]:
 def scan(job: Job) -> Scan:
     """Read the source for some seconds, and count; InputError if nothing decodes."""
     began, worked = time.monotonic(), time.process_time()
-    frames = shots = count = 0
-    computed = 0
+    frames = shots = count = computed = repeated = 0
     sample: Clip | None = None
     whole = True
     with job.reader() as reader:
@@ -311,6 +325,7 @@ def scan(job: Job) -> Scan:
             detector=ShotDetector(),
             look_ahead=job.look_ahead,
             analysis=job.analysis,
+            share_repeats=job.reuses_repeats,
         )
         for clip in found:
             if sample is not None and time.monotonic() - began > _SCAN_SECONDS:
@@ -319,15 +334,18 @@ def scan(job: Job) -> Scan:
             count += 1
             frames += len(clip.frames)
             shots += clip.starts_shot
+            length = len(clip.pictures)
+            repeated += len(clip.frames) - length
             computed += len(clip.frames) * job.framing(clip.traits).computed.pixels
             # The first, second, fourth, eighth: the last of these is never from the first half.
-            longest = 0 if sample is None else len(sample.frames)
-            if len(clip.frames) > longest - (count.bit_count() == 1):
+            longest = 0 if sample is None else len(sample.pictures)
+            if length and length > longest - (count.bit_count() == 1):
                 sample = clip
     if sample is None:
         raise InputError(f"{job.source} has no frame in the part that is asked for")
     seconds = (time.process_time() - worked) / frames
-    return Scan(frames, shots, count, whole, seconds, sample, computed / frames)
+    pixels = computed / frames
+    return Scan(frames, shots, count, whole, seconds, sample, pixels, repeated / frames)
 
 
 def drawn_frames(config: UpscaleConfig, *, frames: int, shots: int) -> float:

@@ -1,6 +1,6 @@
 """SeedVRPipeline: SeedVR2 and SeedVR on clips of any number of frames, at any output size."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -151,7 +151,7 @@ class SeedVRPipeline(StreamingPipeline):
         text_embeds: Float[Tensor, "words c"] | None = None,
         negative_text_embeds: Float[Tensor, "words2 c"] | None = None,
         ahead: Any = None,
-        first_frame: int = 0,
+        first_frame: int | Sequence[int] = 0,
         state: ShotState | None = None,
         settings: SamplingConfig | None = None,
         flows: Flows | tuple[Tensor, Tensor] | None = None,
@@ -175,6 +175,8 @@ class SeedVRPipeline(StreamingPipeline):
         Raises ConfigError for a value out of range or without use, InputError for frames of another
         form.
         """
+        if not isinstance(first_frame, int):
+            raise InputError("the frames of SeedVR follow each other: give the number of the first")
         form = checked_output_type(output_type)
         settings = self.configured(overrides, base=settings)
         source = _pixels(frames)

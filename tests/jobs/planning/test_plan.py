@@ -113,9 +113,9 @@ def test_frames_that_repeat_the_one_before_are_told_and_cost_nothing(
                 cv2.imwrite(str(pictures / f"{name:02}.png"), frame.pixels[..., ::-1])
     begun = scan(Job.of(pictures, None, config))
     assert (begun.frames, begun.clips, begun.repeated) == (20, 3, 0.5)
-    assert [len(begun.sample.frames), len(begun.sample.pictures)] == [6, 3]
+    assert [len(begun.sample.frames), len(begun.sample.pictures)] == [8, 4]
     once = replace(found, repeated=begun.repeated)
-    assert "frames  10, of which 50 % repeat the one before" in " ".join(str(once).split(" "))
+    assert "frames 10, of which 50 % repeat the one before" in " ".join(str(once).split())
     assert json.loads(once.to_json())["repeated_share"] == 0.5
     with caplog.at_level("INFO"):
         upscale(pictures, tmp_path / "out.mkv", replace(config, fps="25"))

@@ -109,11 +109,10 @@ class VideoUpscalePipeline(DiffusersSwitches, StreamingPipeline, DiffusionPipeli
         `frames`: arrays, tensors or lists in any form of `as_low_res`. `first_frame` is the number
         of the first one in its film, on which noise depends, or the numbers of all. `state`: that
         of the clip before, of the same shot. `settings` (None: the pipeline's own) say how to
-        sample; `preset` (a name or a file) and `overrides` (fields of SamplingConfig; None: the
-        default) replace single values.
-        `flows` (forward, backward) in pixels of `frames` replace the estimated ones; with a `state`
-        they begin with the pair from the frame before. `low_res_noise` and `latents` (where
-        sampling starts) replace the noise, `generator` the seed. `callback_on_step_end` is
+        sample; `preset` (a name or a file) and `overrides` (fields of SamplingConfig) replace
+        single values. `flows` (forward, backward) in pixels of `frames` replace the estimated ones;
+        with a `state` they begin with the pair from the frame before. `low_res_noise` and `latents`
+        (where sampling starts) replace the noise, `generator` the seed. `callback_on_step_end` is
         diffusers'. `output_type`: "np", "pil" or "pt" (floats in [-1, 1]). Raises ConfigError for a
         value out of range, InputError for other frames, ModelError for text that is missing.
         """

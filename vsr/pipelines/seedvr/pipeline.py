@@ -175,8 +175,6 @@ class SeedVRPipeline(StreamingPipeline):
         Raises ConfigError for a value out of range or without use, InputError for frames of another
         form.
         """
-        if not isinstance(first_frame, int):
-            raise InputError("the frames of SeedVR follow each other: give the number of the first")
         form = checked_output_type(output_type)
         settings = self.configured(overrides, base=settings)
         source = _pixels(frames)
@@ -193,7 +191,7 @@ class SeedVRPipeline(StreamingPipeline):
             texts=self._texts(text_embeds, negative_text_embeds, settings.guidance_scale),
             given=source if ahead is None else _joined(source, _pixels(ahead)),
             count=len(source),
-            first_frame=first_frame,
+            first_frame=_number(first_frame),
             before=state,
             timer=timer or NullTimer(),
         )
@@ -339,6 +337,12 @@ def _canvas(
     if area is not None:
         return Canvas.of_area(h, w, area, fit=fit)
     return Canvas(*(size or (scale * h, scale * w)), fit)
+
+
+def _number(first_frame: int | Sequence[int]) -> int:
+    if not isinstance(first_frame, int):
+        raise InputError("the frames of SeedVR follow each other: give the number of the first")
+    return first_frame
 
 
 def _pixels(frames: Any) -> Tensor:

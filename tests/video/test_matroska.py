@@ -56,6 +56,13 @@ def test_a_plain_file_and_one_of_another_kind_lose_nothing(make_video, tmp_path)
     assert matroska_tables(tmp_path / "empty.mkv").losses() == ()
 
 
+def test_an_element_that_says_to_be_larger_than_the_file_ends_the_tables(tmp_path):
+    file = tmp_path / "damaged.mkv"
+    endless = b"\x1f\x43\xb6\x75" + b"\x01" + b"\xff" * 6 + b"\xfe"  # a cluster of 2^56 - 2 bytes
+    file.write_bytes(matroska(tracks(VIDEO), endless, endless))
+    assert len(matroska_tables(file).tracks) == 1
+
+
 def test_tables_are_found_behind_clusters_and_in_segments_of_unknown_size(tmp_path):
     chapters = element(0x1043A770, element(0x45B9, element(0x45DD, b"\x01")))
     path = tmp_path / "live.mkv"

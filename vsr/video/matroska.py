@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from io import BufferedIOBase, BytesIO
+from io import SEEK_END, BufferedIOBase, BytesIO
 from pathlib import Path
 
 _SIGNATURE = b"\x1a\x45\xdf\xa3"
@@ -133,11 +133,13 @@ def matroska_tables(path: Path) -> MatroskaTables:
 
 def _tables(file: BufferedIOBase) -> Iterator[_Element]:
     """The tracks and chapters of the first segment, wherever they lie; clusters are skipped."""
+    end = file.seek(0, SEEK_END)
+    file.seek(0)
     while (head := _head(file)) is not None:
         id, size = head
         if id == _SEGMENT:
             continue  # its children follow
-        if size is None:
+        if size is None or size > end - file.tell():
             return
         if id in (_TRACKS, _CHAPTERS) and size <= _LARGEST_TABLE:
             yield _Element(id, file.read(size))

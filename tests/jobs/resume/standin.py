@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 if __name__ == "__main__":
@@ -53,8 +54,8 @@ class Echo:
             self.state = np.zeros(0)
         made = []
         for frame in clip.frames:
-            times = self.size.height // frame.pixels.shape[0]
-            large = frame.pixels.repeat(times, 0).repeat(times, 1).astype(float)
+            size = (self.size.width, self.size.height)
+            large = cv2.resize(frame.pixels, size, interpolation=cv2.INTER_NEAREST).astype(float)
             self.state = large if self.state.size == 0 else 0.5 * self.state + 0.5 * large
             made.append(self.state.round().astype(np.uint8))
         return MadeClip(np.stack(made), tuple(frame.pts for frame in clip.frames))

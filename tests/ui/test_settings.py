@@ -19,7 +19,7 @@ SETTINGS = [
     Settings(size="1.5", lossless=True, tolerant=True, texture_strength=80),
     Settings(only_repair=True, repairs=["weave", "flicker", "dust"]),
     Settings(only_repair=True, repairs=["scratches", "dust"], deinterlace="off"),
-    Settings(start=None, duration=None, repairs=["weave", "flicker", "dust"]),
+    Settings(start=None, duration=None, crf=None, repairs=["weave", "flicker", "dust"]),
 ]
 
 

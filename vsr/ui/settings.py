@@ -26,7 +26,7 @@ class Settings:
     duration: str | None = ""
     texture_strength: float = UpscaleConfig().texture_strength
     codec: str = ""
-    crf: str = ""
+    crf: str | None = ""
     lossless: bool = False
     deinterlace: str = UpscaleConfig().deinterlace
     tolerant: bool = False

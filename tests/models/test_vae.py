@@ -5,6 +5,7 @@ import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
 from tests.parity import VIDEO_DECODER, fixture, our_key, published_shapes, small_vae
+from vsr.models import blocks
 from vsr.models.vae import (
     AutoencoderKLVideo,
     enlarged_latents,
@@ -163,6 +164,20 @@ def test_a_packed_latent_is_the_pixels_of_its_place_colour_slowest():
     frames = _frames(2, 8, 12)
     place = frames[0, :, 1, 4:8, 8:12]
     assert torch.equal(pack(frames)[0, :, 1, 1, 2], place.flatten())
+
+
+@pytest.mark.parametrize("rows", [5, 40])
+def test_large_packed_latents_are_decoded_by_strips_to_the_same_change(
+    monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    torch.manual_seed(0)
+    vae = AutoencoderKLVideo(**PACKED).eval()
+    torch.nn.init.normal_(vae.decoder.conv_out.weight, std=0.1)
+    latents, low_res = torch.randn(1, 48, 3, rows, 6), torch.randn(1, 3, 3, rows, 6)
+    with torch.no_grad():
+        whole = vae.residual(latents, low_res)
+        monkeypatch.setattr(blocks, "_LARGEST_AT_ONCE", 0)
+        torch.testing.assert_close(vae.residual(latents, low_res), whole)
 
 
 def test_enlarged_latents_are_the_packed_repeated_pixels():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from vsr.errors import ConfigError
 from vsr.ops.attention import attend
-from vsr.ops.windows import Size3, merge, partition, window_groups
+from vsr.ops.windows import Size3, merge, partition, strips, window_groups
 
 SIZES = st.tuples(*[st.integers(1, 12)] * 3)
 WINDOWS = st.tuples(*[st.integers(1, 8)] * 3)
@@ -77,6 +77,32 @@ def test_shifted_windows_join_what_plain_windows_part():
     shifted = window_groups((1, 1, 8), window=(1, 1, 4), shifted=True)
     assert [(g.w.start, g.w.size, g.w.count) for g in plain] == [(0, 4, 2)]
     assert [(g.w.start, g.w.size, g.w.count) for g in shifted] == [(0, 2, 1), (2, 4, 1), (6, 2, 1)]
+
+
+@given(
+    shape=st.tuples(st.integers(1, 5), st.integers(1, 40), st.integers(1, 9)),
+    size=st.integers(1, 6),
+    shifted=st.booleans(),
+    longest=st.integers(1, 20),
+)
+def test_windows_of_strips_are_those_of_the_map(shape, size, shifted, longest):
+    heights = strips(shape[1], window=size, shifted=shifted, longest=longest)
+    assert sum(heights) == shape[1]
+    x, window = _numbered(1, shape), (size, size, size)
+    whole = partition(x, window_groups(shape, window=window, shifted=shifted))
+    found = [
+        part
+        for strip in x.split(heights, dim=3)
+        for part in partition(
+            strip,
+            window_groups(tuple(strip.shape[2:]), window=window, shifted=shifted, is_strip=True),
+        )
+    ]
+    windows = (
+        {tuple(tokens.flatten().tolist()) for p in parts for tokens in p}
+        for parts in (whole, found)
+    )
+    assert next(windows) == next(windows)
 
 
 def test_group_counts_stay_small():

@@ -263,6 +263,12 @@ def test_with_dpm_solver_it_is_the_plain_loop_of_diffusers(kind, steps):
     torch.testing.assert_close(found, plain, atol=1e-5, rtol=1e-5)
 
 
+def test_a_channel_of_the_base_may_stand_for_several() -> None:
+    base, change = torch.randn(1, 3, 2, 4, 5), torch.randn(1, 12, 2, 4, 5)
+    expected = base.repeat_interleave(4, dim=1) + 0.5 * change
+    assert torch.equal(starting_latents(change, base=base, strength=0.5), expected)
+
+
 def test_the_straight_path_goes_from_clean_to_start():
     assert torch.equal(mix(X0, START, 0.0), X0)
     assert torch.equal(mix(X0, START, 1.0), START)

@@ -46,6 +46,8 @@ class AttentionContext:
     """Frequencies of the rotary positions in time."""
     frame_window: int | None = None
     """Rows and columns of the windows that replace full attention; None: the whole frame."""
+    is_strip: bool = False
+    """True for a strip of a map that begins and ends where windows do."""
 
 
 NO_CONTEXT = AttentionContext()
@@ -160,11 +162,13 @@ class WindowAttention(Attention):
     def forward(
         self, x: Float[Tensor, "b t h w c"], context: AttentionContext = NO_CONTEXT
     ) -> Float[Tensor, "b t h w c"]:
-        """The attended tokens; `context` is not used."""
+        """The attended tokens."""
         _, t, h, w, _ = x.shape
         angles = axis_angles(t, h, w, x.shape[-1] // self.heads, device=x.device)
         q, k = (self._rotate(p, angles) for p in (self.to_q(x), self.to_k(x)))
-        groups = window_groups((t, h, w), window=self.window, shifted=self.shifted)
+        groups = window_groups(
+            (t, h, w), window=self.window, shifted=self.shifted, is_strip=context.is_strip
+        )
         parts: list[Tensor] = []
         for queries, keys, values in self.in_windows(q, k, self.to_v(x), groups):
             parts.append(attend(queries, keys, values, backend=self.backend))

@@ -24,6 +24,8 @@ _LARGEST_AT_ONCE = 1 << 21
 """Maps of more places are computed by frames or strips, where layers allow it: two frames of
 1280x720 or nine of 640x360. At 64 channels in bfloat16 each map takes 270 MB there."""
 _STRIPS = 8
+_ENLARGED_MAPS = 8
+"""A map that is enlarged has four times the places, at twice the channels in the embedded model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +266,8 @@ class Upsample(nn.Module):
         self, x: Float[Tensor, "b c t h w"], size: tuple[int, int] | None = None
     ) -> Float[Tensor, "b out t h2 w2"]:
         """The map at `size` (height, width); None doubles its own."""
+        if x.shape[2] > 1 and is_too_large_at_once(x, maps=_ENLARGED_MAPS):
+            return by_frames(partial(self.forward, size=size), x)
         height, width = size or (2 * x.shape[-2], 2 * x.shape[-1])
         enlarged = F.interpolate(fold_time(x), size=(height, width), mode="nearest")
         return self.conv(unfold_time(enlarged, x.shape[2]))
@@ -279,15 +283,18 @@ def unfold_time(x: Float[Tensor, "bt c h w"], frames: int) -> Float[Tensor, "b c
     return rearrange(x, "(b t) c h w -> b c t h w", t=frames)
 
 
-def is_too_large_at_once(x: Float[Tensor, "b c t h w"]) -> bool:
-    """True for maps whose layers would fill memory with maps of the whole clip, in inference."""
-    return x.shape[0] * x[0, 0].numel() > _LARGEST_AT_ONCE and not torch.is_grad_enabled()
+def is_too_large_at_once(x: Float[Tensor, "b c t h w"], *, maps: int = 1) -> bool:
+    """True for maps whose layers would fill memory with maps of the whole clip, in inference.
+
+    The layers need as much memory as `maps` maps would that are convolved.
+    """
+    return x.shape[0] * x[0, 0].numel() > _LARGEST_AT_ONCE / maps and not torch.is_grad_enabled()
 
 
 def by_frames(
     layer: Callable[[Tensor], Tensor], x: Float[Tensor, "b c t h w"]
-) -> Float[Tensor, "b out t h w"]:
-    """`layer(x)` frame by frame, for layers that see each frame alone and keep its size."""
+) -> Float[Tensor, "b out t h2 w2"]:
+    """`layer(x)` frame by frame, for layers that see each frame alone."""
     return _in_parts(layer, x, dim=2, step=1)
 
 
@@ -298,13 +305,23 @@ def by_rows(
     return _in_parts(layer, x, dim=3, step=-(-x.shape[3] // _STRIPS))
 
 
-def _in_parts(layer: Callable[[Tensor], Tensor], x: Tensor, *, dim: int, step: int) -> Tensor:
+def by_strips(
+    layer: Callable[[Tensor], Tensor], x: Float[Tensor, "b c t h w"], heights: list[int]
+) -> Float[Tensor, "b out t h w"]:
+    """`layer(x)` by strips of these heights, for layers that see none from another."""
+    return _in_parts(layer, x, dim=3, step=heights)
+
+
+def _in_parts(
+    layer: Callable[[Tensor], Tensor], x: Tensor, *, dim: int, step: int | list[int]
+) -> Tensor:
     out: Tensor | None = None
     start = 0
     for part in x.split(step, dim=dim):
         y = layer(part)
         if out is None:
-            shape = (x.shape[0], y.shape[1], *x.shape[2:])
+            shape = list(y.shape)
+            shape[dim] = x.shape[dim]
             out = torch.empty(
                 shape, dtype=y.dtype, device=y.device, memory_format=torch.channels_last_3d
             )

@@ -1,6 +1,7 @@
 """The transformer of one U-Net level: spatial, windowed, text and temporal attention by choice."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 from diffusers.models.attention import FeedForward
@@ -20,10 +21,17 @@ from vsr.models.blocks import (
     BlockStyle,
     FrameGroupNorm,
     TemporalResnetBlock,
+    by_strips,
+    is_too_large_at_once,
     zero_parameters,
 )
+from vsr.ops.windows import strips
 
 AttentionKind = Literal["none", "full", "window", "text"]
+
+_TOKEN_MAPS = 8
+"""Attention and feed-forward layers hold about so many maps more than a chain of convolutions."""
+_STRIPS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +83,8 @@ class VideoTransformer(nn.Module):
             [TransformerBlock(channels, heads=heads, kind=kind, shifted=shifted, style=style)]
         )
         self.proj_out = nn.Linear(channels, channels)
+        self.sees_windows_alone = kind == "window" and style.norm == block_style.norm == "none"
+        self.window_rows, self.shifted = style.window[1], shifted
 
     def forward(
         self,
@@ -82,12 +92,21 @@ class VideoTransformer(nn.Module):
         context: AttentionContext = NO_CONTEXT,
     ) -> Float[Tensor, "texts c t h w"]:
         """The next map."""
+        whole = self.sees_windows_alone and not context.is_strip
+        if whole and is_too_large_at_once(x, maps=_TOKEN_MAPS):
+            return self._by_strips(x, replace(context, is_strip=True))
         if self.resblock_temporal is not None:
             x = self.resblock_temporal(x)
         tokens = self.proj_in(rearrange(self.norm(x), "b c t h w -> b t h w c"))
         for block in self.transformer_blocks:
             tokens = block(tokens, context)
         return x + rearrange(self.proj_out(tokens), "b t h w c -> b c t h w")
+
+    def _by_strips(self, x: Tensor, context: AttentionContext) -> Tensor:
+        rows = x.shape[3]
+        longest = -(-rows // _STRIPS)
+        heights = strips(rows, window=self.window_rows, shifted=self.shifted, longest=longest)
+        return by_strips(partial(self.forward, context=context), x, heights)
 
 
 class TransformerBlock(nn.Module):

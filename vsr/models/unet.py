@@ -145,10 +145,9 @@ class UNetVideoModel(CheckpointMixin, ModelMixin, ConfigMixin):
         time = self._embed_time(sample, timestep, class_labels)
         rotary = getattr(self.temporal_rotary_emb, "freqs", None)
         context = AttentionContext(encoder_hidden_states, rotary, frame_window)
-        x = torch.cat([sample, low_res.to(sample.dtype)], dim=1)
-        x = self.conv_in(x.contiguous(memory_format=torch.channels_last_3d))
         walk = self._walk_concat if self.config["skip"] == "concat" else self._walk_add
-        x = walk(x, time, context)
+        # the first map has no name here, which would keep it until the end
+        x = walk(self._first_map(sample, low_res), time, context)
         return UNetVideoOutput(self.conv_out(self.conv_act_out(self.conv_norm_out(x))))
 
     def set_attention_backend(self, backend: str) -> None:
@@ -157,6 +156,10 @@ class UNetVideoModel(CheckpointMixin, ModelMixin, ConfigMixin):
         for module in self.modules():
             if isinstance(module, Attention):
                 module.backend = backend
+
+    def _first_map(self, sample: Tensor, low_res: Tensor) -> Tensor:
+        x = torch.cat([sample, low_res.to(sample.dtype)], dim=1)
+        return self.conv_in(x.contiguous(memory_format=torch.channels_last_3d))
 
     def _embed_time(self, sample: Tensor, timestep: Tensor, class_labels: Tensor) -> Tensor:
         timestep = timestep.to(sample.device).expand(sample.shape[0])
@@ -192,7 +195,8 @@ class UNetVideoModel(CheckpointMixin, ModelMixin, ConfigMixin):
             x = x if first else self._in_time(temporal, x, time)
         x = self._middle(x, time, context)
         for level, temporal in self._up():
-            x = level(x + skips.pop(), time, context)
+            x = x + skips.pop()  # by name: an unnamed sum would keep the large map before it
+            x = level(x, time, context)
             x = self._in_time(temporal, x, time) if first else x
             x = level.upsample(x, skips)
             x = x if first else self._in_time(temporal, x, time)

@@ -11,12 +11,21 @@ from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from diffusers.models.modeling_utils import ModelMixin
 from diffusers.utils.accelerate_utils import apply_forward_hook
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
-from vsr.models.blocks import BlockStyle, FrameConv2d, fold_time, unfold_time, zero_parameters
+from vsr.models.blocks import (
+    BlockStyle,
+    FrameConv2d,
+    fold_time,
+    is_too_large_at_once,
+    unfold_time,
+    zero_parameters,
+)
 from vsr.models.vae_networks import VaeDecoder, VaeEncoder, VaeStyle
 
 PATCH = 4
+_STRIPS = 4
+"""Large packed latents are decoded in so many strips of rows."""
 LatentKind = Literal["kl", "unshuffle"]
 
 
@@ -87,6 +96,10 @@ class AutoencoderKLVideo(ModelMixin, ConfigMixin):
             self.encoder = None
             self.decoder = VaeDecoder(latent_channels, latent_channels, style)
             zero_parameters(self.decoder.conv_out)
+        self._reach = 0
+        if self.packed and norm == "none" and not mid_attention:
+            convs = [m for m in self.decoder.modules() if isinstance(m, (nn.Conv2d, nn.Conv3d))]
+            self._reach = sum(conv.kernel_size[-2] // 2 for conv in convs)
 
     @property
     def packed(self) -> bool:
@@ -142,9 +155,24 @@ class AutoencoderKLVideo(ModelMixin, ConfigMixin):
     def residual(
         self, latents: Float[Tensor, "b c t h w"], low_res: Float[Tensor, "b 3 t h w"]
     ) -> Float[Tensor, "b c t h w"]:
-        """The decoder's change of packed latents, in the type of the network."""
-        seen, low_res = (_channels_last(x.to(self.dtype)) for x in (latents, low_res))
-        return self.decoder(seen, low_res)
+        """The decoder's change of packed latents, in the type of the network.
+
+        Large ones are computed in strips of rows, with the rows around that the layers see.
+        """
+        if not self._reach or not is_too_large_at_once(latents):
+            return self._change(latents, low_res)
+        rows = latents.shape[3]
+        height = -(-rows // _STRIPS)
+        change = torch.empty_like(latents, dtype=self.dtype)
+        for start in range(0, rows, height):
+            first, stop = max(0, start - self._reach), min(rows, start + height)
+            seen = slice(first, min(rows, stop + self._reach))
+            part = self._change(latents[..., seen, :], low_res[..., seen, :])
+            change[..., start:stop, :] = part[..., start - first : stop - first, :]
+        return change
+
+    def _change(self, latents: Tensor, low_res: Tensor) -> Tensor:
+        return self.decoder(*(_channels_last(x.to(self.dtype)) for x in (latents, low_res)))
 
     def decode_scaled(
         self, latents: Float[Tensor, "b c t h w"], low_res: Float[Tensor, "b 3 t h w"]

@@ -54,16 +54,33 @@ class WindowGroup:
 
 
 @lru_cache(maxsize=256)
-def window_groups(shape: Size3, *, window: Size3, shifted: bool = False) -> tuple[WindowGroup, ...]:
+def window_groups(
+    shape: Size3, *, window: Size3, shifted: bool = False, is_strip: bool = False
+) -> tuple[WindowGroup, ...]:
     """Returns the groups that cover a map of (t, h, w), each token once; w varies fastest.
 
     Shifted windows begin half a window earlier, as in Swin (Liu et al. 2021, section 3.2), except
-    along an axis that a single window spans. Raises ConfigError for a size below 1.
+    along an axis that a single window spans, and along the rows of a strip of `strips`. Raises
+    ConfigError for a size below 1.
     """
     if min(*shape, *window) < 1:
         raise ConfigError(f"windows need sizes of at least 1, found {shape = }, {window = }")
-    axes = [_runs(n, size, shifted) for n, size in zip(shape, window, strict=True)]
+    shifts = (shifted, shifted and not is_strip, shifted)
+    axes = [_runs(*axis) for axis in zip(shape, window, shifts, strict=True)]
     return tuple(WindowGroup(*runs) for runs in product(*axes))
+
+
+def strips(rows: int, *, window: int, shifted: bool, longest: int) -> list[int]:
+    """Returns the heights of strips of a map, of about `longest` rows, that end where windows end.
+
+    No window of `window` rows lies in two of them.
+    """
+    heights: list[int] = []
+    for run in _runs(rows, window, shifted):
+        height = max(longest // run.size, 1) * run.size
+        full, rest = divmod(run.count * run.size, height)
+        heights += [height] * full + [rest] * (rest > 0)
+    return heights
 
 
 def partition(

@@ -22,7 +22,7 @@ def denoise(
     predict: Callable[[Tensor, Tensor], Tensor],
     schedule: Schedule,
     prediction: Prediction,
-    base: Float[Tensor, "b c t h w"] | None = None,
+    base: Float[Tensor, "b _ t h w"] | None = None,
     propagate: Callable[[Tensor], Tensor] | None = None,
     propagation_steps: Collection[int] = (),
     guides: Callable[[Tensor], Tensor] | None = None,
@@ -82,9 +82,11 @@ def clean_latents(
     *,
     mixture: Mixture,
     prediction: Prediction,
-    base: Float[Tensor, "b c t h w"] | None = None,
+    base: Float[Tensor, "b _ t h w"] | None = None,
 ) -> Float[Tensor, "b c t h w"]:
     """Returns x0 from the network's output at `latents` = signal * x0 + noise * n.
+
+    The channels of `base` may be fewer: each then stands for several that follow one another.
 
     "epsilon": the output is n; "v_prediction": signal * n - noise * x0 (Salimans & Ho 2022), for
     mixtures whose squares sum to one; "sample": x0; "residual": x0 - `base`, where `base` are the
@@ -96,7 +98,7 @@ def clean_latents(
         return mixture.signal * latents - mixture.noise * output
     if prediction == "residual":
         assert base is not None, "a residual is one above the latents of the LR frames"
-        return base + output
+        return _above(base, output)
     return output
 
 
@@ -119,14 +121,15 @@ def predicted_noise(
 def starting_latents(
     noise: Float[Tensor, "b c t h w"],
     *,
-    base: Float[Tensor, "b c t h w"] | None = None,
+    base: Float[Tensor, "b _ t h w"] | None = None,
     strength: float = 1.0,
 ) -> Float[Tensor, "b c t h w"]:
     """Returns where sampling begins: at noise, or at `base` plus `strength` times noise.
 
-    `base` are the latents of the enlarged LR frames (ResShift's form, Yue et al. 2023, sec. 3.1).
+    `base` are the latents of the enlarged LR frames (ResShift's form, Yue et al. 2023, sec. 3.1);
+    its channels may be fewer, as in `clean_latents`.
     """
-    return noise if base is None else base + strength * noise
+    return noise if base is None else _above(base, strength * noise)
 
 
 def noise_low_res(
@@ -139,6 +142,16 @@ def noise_low_res(
     """Returns small frames with noise of their levels as `scheduler` adds it; 0 adds none."""
     noisy = scheduler.add_noise(low_res, noise, levels)
     return torch.where((levels > 0).to(low_res.device).view(-1, 1, 1, 1, 1), noisy, low_res)
+
+
+def _above(base: Tensor, change: Tensor) -> Tensor:
+    """Returns base + change, with each channel of the base for several of the change."""
+    if base.shape[1] == change.shape[1]:
+        return base + change
+    parts = change.unflatten(1, (base.shape[1], -1))
+    dtype = torch.promote_types(base.dtype, change.dtype)
+    out = torch.empty(parts.shape, dtype=dtype, device=change.device)
+    return torch.add(base.unsqueeze(2), parts, out=out).flatten(1, 2)
 
 
 def mix(

@@ -28,13 +28,15 @@ from vsr.pipelines.predictor import ClipPredictor, Guidance
 from vsr.pipelines.presets import read_preset
 from vsr.pipelines.sampling import denoise, noise_low_res, starting_latents
 from vsr.pipelines.schedule import Schedule, make_schedule
-from vsr.pipelines.settings import SamplingConfig, given
+from vsr.pipelines.settings import Prediction, SamplingConfig, given
 from vsr.pipelines.steady import clip_propagator
 from vsr.pipelines.streaming import StreamingPipeline
 from vsr.pipelines.switches import DiffusersSwitches, StepCallback, seeded
 from vsr.propagation.propagator import PropagationState, Propagator
 from vsr.runtime.timing import NullTimer, Timer, timed
 
+_DIRECT: tuple[Prediction, ...] = ("sample", "residual")
+"""The predictions that give clean latents without those with noise."""
 _TEXT_KEYS = ("prompt", "negative_prompt", "guidance_scale")
 
 
@@ -283,15 +285,32 @@ class VideoUpscalePipeline(DiffusersSwitches, StreamingPipeline, DiffusionPipeli
         """
         device, channels = self._execution_device, self.unet.config["out_channels"]
         from_low_res = settings.start == "low_res"
+        shape = (1, channels, *low_res.shape[2:])
         base = None
         if from_low_res or settings.prediction == "residual":
-            base = self.vae.encode_enlarged(low_res).float()
+            # packed latents of repeated pixels are these pixels, each for many channels
+            base = low_res if self.vae.packed else self.vae.encode_enlarged(low_res).float()
         if latents is not None:
-            shape = (1, channels, *low_res.shape[2:])
             return [require_shape("latents", latents, shape).to(device, torch.float32)], [base]
-        drawn = noise(channels=channels, stream="latents").to(device)
-        begin = base if from_low_res else None
-        return [starting_latents(drawn, base=begin, strength=settings.start_strength)], [base]
+        start = torch.empty(
+            shape,
+            dtype=self._start_dtype(low_res, settings),
+            device=device,
+            memory_format=torch.channels_last_3d,  # as the U-Net has it
+        )
+        for i in range(shape[2]):  # one frame at a time, to save memory
+            drawn = noise(channels=channels, stream="latents", only=i).to(device)
+            begin = base[:, :, i : i + 1] if from_low_res and base is not None else None
+            mixed = starting_latents(drawn, base=begin, strength=settings.start_strength)
+            start[:, :, i : i + 1] = mixed
+        return [start], [base]
+
+    def _start_dtype(self, low_res: Tensor, settings: SamplingConfig) -> torch.dtype:
+        """The number format of the starting latents: the U-Net's if nobody else sees them."""
+        h, w = low_res.shape[-2:]
+        is_one = settings.num_inference_steps == 1 and settings.prediction in _DIRECT
+        parts = len(settings.segments(low_res.shape[2])) * len(settings.tiles(h, w))
+        return self.unet.dtype if is_one and parts == 1 else torch.float32
 
     def _schedule(self, settings: SamplingConfig) -> Schedule:
         steps, device = settings.num_inference_steps, self._execution_device
@@ -301,7 +320,7 @@ class VideoUpscalePipeline(DiffusersSwitches, StreamingPipeline, DiffusionPipeli
         """The fused latents. Packed ones are warped as the pixels that they are, and replaced."""
         fused = x0 if self.vae.packed else torch.empty_like(x0)
         with timer("propagate"):
-            own = (self.vae.warpable(one)[:, :, 0] for one in x0.split(1, dim=2))
+            own = _WarpableFrames(x0, self.vae)
             for i, frame in enumerate(propagator.fuse(own)):  # one at a time, to save memory
                 fused[:, :, i : i + 1] = self.vae.from_warpable(frame[:, :, None])
         return fused
@@ -329,8 +348,19 @@ class VideoUpscalePipeline(DiffusersSwitches, StreamingPipeline, DiffusionPipeli
         return (blend_tiles(parts, large_tiles) for parts in zip(*streams, strict=True))
 
 
-NoiseSource = partial[Float[Tensor, "1 c t h w"]]
-"""Draws the noise of a clip's frames, given `channels` and `stream`."""
+@dataclass(frozen=True, slots=True)
+class _WarpableFrames:
+    """The frames of latents as maps that flow can warp, made anew each time they are asked for."""
+
+    latents: Float[Tensor, "1 c t h w"]
+    vae: AutoencoderKLVideo
+
+    def __iter__(self) -> Iterator[Float[Tensor, "1 c2 h2 w2"]]:
+        return (self.vae.warpable(one)[:, :, 0] for one in self.latents.split(1, dim=2))
+
+
+NoiseSource = partial[Float[Tensor, "1 c _ h w"]]
+"""Draws the noise of a clip's frames, or of `only` one, given `channels` and `stream`."""
 
 
 def _noise(
@@ -340,14 +370,16 @@ def _noise(
     seed: int,
     channels: int,
     stream: str,
-) -> Float[Tensor, "1 c t h w"]:
+    only: int | None = None,
+) -> Float[Tensor, "1 c _ h w"]:
     _, _, frames, h, w = low_res.shape
     numbers = first_frame
     if isinstance(numbers, int):
         numbers = range(numbers, numbers + frames)
     if len(numbers) != frames:
         raise InputError(f"first_frame has {len(numbers)} numbers for {frames} frames")
-    return frame_noise((channels, h, w), frames=numbers, seed=seed, stream=stream)[None]
+    chosen = numbers if only is None else numbers[only : only + 1]
+    return frame_noise((channels, h, w), frames=chosen, seed=seed, stream=stream)[None]
 
 
 def _no_text() -> ConfigError:

@@ -1,7 +1,6 @@
 """Propagator: fuses the frames of a clip along its flow, and hands its state to the next clip."""
 
 import struct
-from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Self
@@ -90,18 +89,26 @@ class Propagator:
     def fuse(
         self, frames: Iterable[Float[Tensor, "b c h2 w2"]]
     ) -> Iterator[Float[Tensor, "b c h2 w2"]]:
-        """Yields the fused frames of one propagation step, as float32; they may be of any size."""
-        own = deque(frames)
-        size = (own[0].shape[-2], own[0].shape[-1])
+        """Yields the fused frames of one propagation step, as float32; they may be of any size.
+
+        `frames` are gone through twice, each just before its fused one is asked for, unless they
+        are an iterator.
+        """
+        again = iter(frames)
+        own = list(frames)
+        if again is frames:
+            again = iter(list(own))
+        first = own[0]
+        size = (first.shape[-2], first.shape[-1])
         fused = propagate_frames(
-            list(own),
+            own,
             lambda i, n: self._shares.link(i, n, size),
             config=self.config,
-            previous=self._previous(own[0]),
+            previous=self._previous(first),
         )
-        last = own[0]
-        while own:
-            original = own.popleft()  # large frames are freed on the way
+        last = first
+        del first
+        for original in again:
             last = next(fused).float()
             yield restore_high_band(last, original.float()) if self.restore_detail else last
         self._last.append(last.clone())  # a view would keep the whole clip in memory

@@ -5,6 +5,9 @@ import platform
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 _KEEP, _USUAL = 1 << 30, 1 << 17
+_LARGEST_KEPT = 1 << 28
+"""Larger blocks, as maps of a whole clip of 1280x720, go back to the kernel at once, since the
+holes that they leave are hardly used again."""
 
 
 def keep_freed_memory() -> None:
@@ -17,7 +20,7 @@ def keep_freed_memory() -> None:
     if platform.libc_ver()[0] != "glibc":
         return
     libc = ctypes.CDLL(None)
-    libc.mallopt(_M_MMAP_THRESHOLD, _KEEP)
+    libc.mallopt(_M_MMAP_THRESHOLD, _LARGEST_KEPT)
     libc.mallopt(_M_TRIM_THRESHOLD, _KEEP)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -29,7 +30,7 @@ class Part:
     box: Box | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Key:
     """A frame of the shot of which pictures are known, and the flow from the newest frame to it."""
 
@@ -53,7 +54,7 @@ class Key:
         """True if all of the frame is known."""
         return self.parts[0].box is None
 
-    @property
+    @cached_property
     def trust(self) -> Float[Tensor, "1 1 h w"]:
         """The confidence c_k in what it shows, place by place of the newest frame."""
         if self.is_whole:

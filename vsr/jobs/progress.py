@@ -135,6 +135,33 @@ class _Forwarding(Meter):
         self._advance(frames)
 
 
+class TellingMeter(Meter):
+    """Tells how far the work has come, with at least so many seconds between."""
+
+    __slots__ = ("_seconds", "_tell", "_told")
+
+    def __init__(self, total: int | None, tell: Callable[[Meter], None], seconds: float) -> None:
+        super().__init__(total)
+        self._tell, self._seconds = tell, seconds
+        self._told = time.monotonic()
+
+    def __call__(self, frames: int, *, is_new: bool = True) -> None:
+        """Add frames; see Meter."""
+        Meter.__call__(self, frames, is_new=is_new)
+        self._tell_in_time()
+
+    def reach(self, frames: float) -> None:
+        """Note how far the work has come; see Meter."""
+        Meter.reach(self, frames)
+        self._tell_in_time()
+
+    def _tell_in_time(self) -> None:
+        now = time.monotonic()
+        if now - self._told >= self._seconds:
+            self._told = now
+            self._tell(self)
+
+
 def metered(advance: Advance) -> Meter:
     """Return the meter that takes the progress: `advance` itself, if it is one."""
     return advance if isinstance(advance, Meter) else _Forwarding(advance)
@@ -158,7 +185,7 @@ def show_progress(total: int | None) -> Generator[Advance]:
     """Show a bar with frames, frames/s and time left, or lines where there is no terminal."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield _Lines(total)
+        yield TellingMeter(total, _write_line, _SECONDS_BETWEEN_LINES)
         return
     meter = Meter(total)
     columns = (SpinnerColumn(), _Bar(meter), _Words(meter))
@@ -196,30 +223,8 @@ class _Words(ProgressColumn):
         return Text(str(self._meter))
 
 
-class _Lines(Meter):
-    """Writes a line now and then."""
-
-    __slots__ = ("_shown",)
-
-    def __init__(self, total: int | None) -> None:
-        super().__init__(total)
-        self._shown = time.monotonic()
-
-    def __call__(self, frames: int, *, is_new: bool = True) -> None:
-        """Add frames; see Meter."""
-        Meter.__call__(self, frames, is_new=is_new)
-        self._show()
-
-    def reach(self, frames: float) -> None:
-        """Note how far the work has come; see Meter."""
-        Meter.reach(self, frames)
-        self._show()
-
-    def _show(self) -> None:
-        now = time.monotonic()
-        if now - self._shown >= _SECONDS_BETWEEN_LINES:
-            self._shown = now
-            sys.stderr.write(f"vsr: {self}\n")
+def _write_line(meter: Meter) -> None:
+    sys.stderr.write(f"vsr: {meter}\n")
 
 
 def _duration(seconds: float) -> str:

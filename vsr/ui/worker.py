@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from typing import Any
 
 from vsr.config import UpscaleConfig
 from vsr.errors import VsrError
-from vsr.jobs.progress import Advance, Meter
+from vsr.jobs.progress import Advance, Meter, ShowProgress, TellingMeter
 from vsr.runtime.explained import explained
 from vsr.runtime.interrupts import ended_after
 
@@ -126,38 +125,18 @@ def _film(request: dict[str, Any]) -> tuple[Path, Path | None, UpscaleConfig]:
     return source, film_output(source, Path(request["output"]), config), config
 
 
-class _Told(Meter):
-    """Tells the progress some times a second."""
+def _progress(send: Send) -> ShowProgress:
+    """Return the progress that is sent at once, and then some times a second."""
 
-    __slots__ = ("_send", "_told")
+    def tell(meter: Meter) -> None:
+        share = meter.position / meter.total if meter.total else None
+        send({"share": share, "words": str(meter)})
 
-    def __init__(self, total: int | None, send: Send) -> None:
-        super().__init__(total)
-        self._send, self._told = send, 0.0
-        self._tell()
-
-    def __call__(self, frames: int, *, is_new: bool = True) -> None:
-        """Add frames; see Meter."""
-        Meter.__call__(self, frames, is_new=is_new)
-        self._tell()
-
-    def reach(self, frames: float) -> None:
-        """Note how far the work has come; see Meter."""
-        Meter.reach(self, frames)
-        self._tell()
-
-    def _tell(self) -> None:
-        now = time.monotonic()
-        if now - self._told >= _SECONDS_BETWEEN:
-            self._told = now
-            share = self.position / self.total if self.total else None
-            self._send({"share": share, "words": str(self)})
-
-
-def _progress(send: Send) -> Callable[[int | None], Any]:
     @contextmanager
     def show(total: int | None) -> Generator[Advance]:
-        yield _Told(total, send)
+        meter = TellingMeter(total, tell, _SECONDS_BETWEEN)
+        tell(meter)
+        yield meter
 
     return show
 

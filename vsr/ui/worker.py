@@ -23,6 +23,7 @@ from vsr.errors import VsrError
 from vsr.jobs.progress import Advance, Meter, ShowProgress, TellingMeter
 from vsr.runtime.explained import explained
 from vsr.runtime.interrupts import ended_after
+from vsr.runtime.standard_streams import own_stdout
 
 STOPPED = 130
 _GRACE_SECONDS = 1.2
@@ -156,8 +157,7 @@ class _Notes(logging.Handler):
 
 def _sender() -> Send:
     """Return the function that writes a line; whatever else prints goes to the file of traces."""
-    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
+    channel = os.fdopen(own_stdout(), "w", encoding="utf-8")
     guard = threading.Lock()
 
     def send(message: dict[str, Any]) -> None:

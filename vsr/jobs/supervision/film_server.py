@@ -36,6 +36,7 @@ from vsr.jobs.supervision.messages import (
     send,
 )
 from vsr.jobs.upscale import upscale
+from vsr.runtime.standard_streams import own_stdout
 from vsr.runtime.timing import StageTimer
 
 
@@ -95,8 +96,7 @@ class _SentLog(logging.Handler):
 
 def serve() -> None:
     """Upscale one film after the other, until the input ends or Ctrl-C or SIGTERM comes."""
-    replies = _Replies(os.fdopen(os.dup(1), "wb"))
-    os.dup2(2, 1)  # a library that prints must not write into the messages
+    replies = _Replies(os.fdopen(own_stdout(), "wb"))
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt_once)
     requests = SimpleQueue[Setup | Film]()

@@ -9,7 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -19,14 +19,17 @@ from vsr.errors import DeviceError, InputError, VsrError
 from vsr.jobs.progress import Meter, ShowProgress, metered
 from vsr.jobs.supervision.messages import (
     Advanced,
+    Answer,
     Done,
     Failed,
     Film,
     Interrupted,
     Logged,
+    Progress,
     ProgressBegan,
     ProgressEnded,
     Reached,
+    Request,
     Setup,
     receive,
     send,
@@ -44,9 +47,6 @@ from vsr.jobs.supervision.film_server import serve
 serve()
 """
 """The program of the process: it imports what this one does, and Ctrl-C prints no trace."""
-
-Answer = Done | Failed | Interrupted
-"""The end of the work on a film."""
 
 _END_SECONDS = 5.0
 """An idle process ends at once; one that a library holds is killed after this time."""
@@ -135,10 +135,8 @@ def _answer(process: subprocess.Popen[bytes], progress: ShowProgress) -> Answer 
     """Pass log and progress on until the film has ended; None if the process has ended before."""
     advance = Meter(None)
     with ExitStack() as shown:
-        while (message := receive(_stdout(process))) is not None:
+        for message in _replies(process):
             match message:
-                case Logged(record):
-                    _log_again(record)
                 case ProgressBegan(total):
                     advance = metered(shown.enter_context(progress(total)))
                 case Advanced(frames, is_new):
@@ -149,8 +147,6 @@ def _answer(process: subprocess.Popen[bytes], progress: ShowProgress) -> Answer 
                     shown.close()
                 case Done() | Failed() | Interrupted():
                     return message
-                case Setup() | Film():
-                    raise AssertionError(message)
     return None
 
 
@@ -158,17 +154,19 @@ def _interrupt(process: subprocess.Popen[bytes]) -> str:
     """Interrupt the process, and return what it says is kept; a terminal has told it already."""
     if os.name != "nt":
         process.send_signal(signal.SIGINT)
+    answers = (message for message in _replies(process) if isinstance(message, Answer))
+    answer = next(answers, None)
+    return answer.text if isinstance(answer, Interrupted) else ""
+
+
+def _replies(process: subprocess.Popen[bytes]) -> Iterator[Progress | Answer]:
+    """Yield what the process says until it ends, and pass its lines of the log on."""
     while (message := receive(_stdout(process))) is not None:
-        match message:
-            case Logged(record):
-                _log_again(record)
-            case Interrupted(text):
-                return text
-            case Done() | Failed():
-                return ""
-            case _:
-                pass
-    return ""
+        assert not isinstance(message, Request), message
+        if isinstance(message, Logged):
+            _log_again(message.record)
+        else:
+            yield message
 
 
 def _log_again(record: logging.LogRecord) -> None:

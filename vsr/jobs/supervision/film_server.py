@@ -22,6 +22,7 @@ from vsr.jobs.model import ConfiguredModel
 from vsr.jobs.progress import Advance, Meter
 from vsr.jobs.supervision.messages import (
     Advanced,
+    Answer,
     Done,
     Failed,
     Film,
@@ -31,6 +32,7 @@ from vsr.jobs.supervision.messages import (
     ProgressEnded,
     Reached,
     Reply,
+    Request,
     Setup,
     receive,
     send,
@@ -99,7 +101,7 @@ def serve() -> None:
     replies = _Replies(os.fdopen(own_stdout(), "wb"))
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt_once)
-    requests = SimpleQueue[Setup | Film]()
+    requests = SimpleQueue[Request]()
     threading.Thread(target=_listen, args=(requests,), name="requests", daemon=True).start()
     with suppress(KeyboardInterrupt):  # between two films: the batch has got the signal too
         setup = requests.get()
@@ -117,7 +119,7 @@ def serve() -> None:
                 return
 
 
-def _upscaled(film: Film, setup: Setup, model: ConfiguredModel, replies: _Replies) -> Reply:
+def _upscaled(film: Film, setup: Setup, model: ConfiguredModel, replies: _Replies) -> Answer:
     """Upscale a film, and return how that ended."""
     timer = StageTimer()
     try:
@@ -145,10 +147,10 @@ def _sendable(error: Exception) -> Exception:
     return error
 
 
-def _listen(requests: "SimpleQueue[Setup | Film]") -> None:
+def _listen(requests: "SimpleQueue[Request]") -> None:
     """Take messages while the main thread works; end the process when no more can come."""
     while (message := receive(sys.stdin.buffer)) is not None:
-        assert isinstance(message, Setup | Film), message
+        assert isinstance(message, Request), message
         requests.put(message)
     os._exit(0)
 

@@ -91,9 +91,10 @@ _UNREADABLE = (EOFError, pickle.UnpicklingError, AttributeError, ImportError, In
 """The errors that `pickle` names for data that is not whole."""
 
 Request = Setup | Film
-Reply = (
-    Logged | ProgressBegan | Advanced | Reached | ProgressEnded | Done | Failed | Interrupted
-)  # fmt: skip
+Progress = ProgressBegan | Advanced | Reached | ProgressEnded
+Answer = Done | Failed | Interrupted
+"""The end of the work on a film."""
+Reply = Logged | Progress | Answer
 
 
 def send(pipe: IO[bytes], message: Request | Reply) -> None:

@@ -78,11 +78,11 @@ def upscale(
     """
     job = Job.of(source, output, config or UpscaleConfig())
     ranks = ranks or launched_ranks()
-    if ranks.world == 1 and _is_made(job):
+    if not _is_made(job, ranks):
+        job.check_output()
+    elif ranks.world == 1:
         clean_up(job.output)
         return UpscaleReport(job.output, 0, job.size, 0)
-    if not is_joined(job.output):
-        job.check_output()
     model, timer = model or ConfiguredModel(job.config), timer or NullTimer()
     work = WorkFolder(job.output, job.identity(model), ranks=ranks, restart=job.config.restart)
     job.log_size()
@@ -112,13 +112,14 @@ def upscale(
     return UpscaleReport(job.output, shots.frames, job.size, seconds, shots.shots)
 
 
-def _is_made(job: Job) -> bool:
+def _is_made(job: Job, ranks: Ranks) -> bool:
     """Return whether a run that was killed at its very end has left the output whole.
 
-    A run that replaces outputs and makes nothing leaves an empty folder too.
+    An empty folder says so to a run without other ranks; one that replaces outputs and makes
+    nothing leaves it too.
     """
-    emptied = not job.config.overwrite and is_emptied(job.output)
-    return emptied or is_joined(job.output)
+    can_tell = ranks.world == 1 and not job.config.overwrite
+    return (can_tell and is_emptied(job.output)) or is_joined(job.output)
 
 
 def _join(job: Job, work: WorkFolder, shots: ShotList) -> None:

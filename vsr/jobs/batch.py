@@ -134,7 +134,7 @@ def _other_process(config: UpscaleConfig, model: Model, ranks: Ranks) -> Generat
     """Give a function that upscales films in another process."""
     level = logging.getLogger("vsr").getEffectiveLevel()
     with FilmProcess(Setup(config, model.identity(), ranks, level)) as process:
-        yield lambda film, progress: process.upscale(film.source, film.output, progress)
+        yield process.upscale
 
 
 def _this_process(config: UpscaleConfig, model: Model, ranks: Ranks) -> UpscaleFilm:

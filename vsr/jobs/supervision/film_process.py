@@ -16,13 +16,13 @@ from types import TracebackType
 from typing import IO, Self
 
 from vsr.errors import DeviceError, InputError, VsrError
+from vsr.jobs.films import BatchFilm
 from vsr.jobs.progress import Meter, ShowProgress, metered
 from vsr.jobs.supervision.messages import (
     Advanced,
     Answer,
     Done,
     Failed,
-    Film,
     Interrupted,
     Logged,
     Progress,
@@ -73,7 +73,7 @@ class FilmProcess:
     ) -> None:
         self._end()
 
-    def upscale(self, source: Path, output: Path, progress: ShowProgress) -> Done:
+    def upscale(self, film: BatchFilm, progress: ShowProgress) -> Done:
         """Upscale a film; see `vsr.jobs.upscale.upscale`, whose errors are raised here.
 
         Raises DeviceError if the process was killed, and InputError if it crashed.
@@ -82,7 +82,7 @@ class FilmProcess:
         is_answered = False
         try:
             with suppress(BrokenPipeError):  # it has died: there is no answer either
-                send(_stdin(process), Film(source, output))
+                send(_stdin(process), film)
             answer = _answer(process, progress)
             is_answered = answer is not None
         except KeyboardInterrupt:
@@ -99,7 +99,7 @@ class FilmProcess:
                 self._end()
                 raise KeyboardInterrupt(text)
             case None:
-                raise _crash(process.returncode, source)
+                raise _crash(process.returncode, film.source)
 
     def _started(self) -> subprocess.Popen[bytes]:
         """Return the process, which is started if it does not run."""

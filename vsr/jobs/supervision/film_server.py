@@ -18,6 +18,7 @@ from queue import SimpleQueue
 from typing import IO
 
 from vsr.errors import InputError, in_one_line
+from vsr.jobs.films import BatchFilm
 from vsr.jobs.model import ConfiguredModel
 from vsr.jobs.progress import Advance, Meter
 from vsr.jobs.supervision.messages import (
@@ -25,7 +26,6 @@ from vsr.jobs.supervision.messages import (
     Answer,
     Done,
     Failed,
-    Film,
     Interrupted,
     Logged,
     ProgressBegan,
@@ -112,14 +112,14 @@ def serve() -> None:
         model = ConfiguredModel(setup.config, setup.model)
         while True:
             film = requests.get()
-            assert isinstance(film, Film), film
+            assert isinstance(film, BatchFilm), film
             reply = _upscaled(film, setup, model, replies)
             replies.send(reply)
             if isinstance(reply, Interrupted):
                 return
 
 
-def _upscaled(film: Film, setup: Setup, model: ConfiguredModel, replies: _Replies) -> Answer:
+def _upscaled(film: BatchFilm, setup: Setup, model: ConfiguredModel, replies: _Replies) -> Answer:
     """Upscale a film, and return how that ended."""
     timer = StageTimer()
     try:

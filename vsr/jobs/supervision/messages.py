@@ -4,10 +4,10 @@ import logging
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO
 
 from vsr.config import UpscaleConfig
+from vsr.jobs.films import BatchFilm
 from vsr.jobs.resume.identity import Identity
 from vsr.jobs.upscale import UpscaleReport
 from vsr.runtime.launcher import Ranks
@@ -21,14 +21,6 @@ class Setup:
     model: Identity
     ranks: Ranks
     log_level: int
-
-
-@dataclass(frozen=True, slots=True)
-class Film:
-    """A film to be upscaled next."""
-
-    source: Path
-    output: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +82,8 @@ class Interrupted:
 _UNREADABLE = (EOFError, pickle.UnpicklingError, AttributeError, ImportError, IndexError)
 """The errors that `pickle` names for data that is not whole."""
 
-Request = Setup | Film
+Request = Setup | BatchFilm
+"""A film is to be upscaled next."""
 Progress = ProgressBegan | Advanced | Reached | ProgressEnded
 Answer = Done | Failed | Interrupted
 """The end of the work on a film."""

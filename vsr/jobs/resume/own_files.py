@@ -33,6 +33,11 @@ def removed_path(output: Path) -> Path:
     return output.with_name(f"{output.name}.vsr.old")
 
 
+def work_places(output: Path) -> tuple[Path, Path]:
+    """Return both names of the folder; a run that was killed may have left each."""
+    return work_path(output), removed_path(output)
+
+
 def is_work_folder(folder: Path) -> bool:
     """Return whether a folder has the name of finished work, which is no place for sources."""
     return folder.name.endswith((".vsr", ".vsr.old"))

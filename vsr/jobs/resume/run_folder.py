@@ -26,6 +26,7 @@ from vsr.jobs.resume.own_files import (
     removed_path,
     require_own,
     work_path,
+    work_places,
 )
 from vsr.runtime.files import flush_entries, write_atomically
 from vsr.runtime.launcher import Ranks
@@ -148,7 +149,7 @@ class RunFolder(ABC):
         delete_work(removed)
 
     def _open(self) -> None:
-        for path in (self.path, removed_path(self._output)):
+        for path in work_places(self._output):
             require_own(path)
         self.path.mkdir(exist_ok=True)
         flush_entries(self.path.parent)

@@ -13,7 +13,7 @@ from vsr.jobs.resume.own_files import (
     delete_work,
     removed_path,
     require_own,
-    work_path,
+    work_places,
 )
 from vsr.jobs.resume.run_folder import RunFolder
 from vsr.jobs.resume.shot_store import ShotProgress, ShotWork, read_progress
@@ -131,17 +131,14 @@ class WorkFolder(RunFolder):
     @property
     def is_joined(self) -> bool:
         """Return whether the output is whole, and a crash has left only what is to be removed."""
-        return self.is_gone or any(_is_joined(folder, self._output) for folder in self._places())
+        places = work_places(self._output)
+        return self.is_gone or any(_is_joined(folder, self._output) for folder in places)
 
     def remove(self) -> None:
         """Remove the folder; a proof that an earlier run left at the other name goes last."""
-        _, removed = self._places()
-        if not self.is_gone and _is_joined(removed, self._output):
+        if not self.is_gone and _is_joined(removed_path(self._output), self._output):
             self.write(JOINED, _facts(self._output))
         super().remove()
-
-    def _places(self) -> tuple[Path, Path]:
-        return self.path, removed_path(self._output)
 
     def _shot(self, first: int) -> Path:
         return self.path / f"{first:08d}"
@@ -155,7 +152,7 @@ def is_joined(output: Path) -> bool:
 
     A folder that was being removed, and has lost the proof of that, is removed to its end.
     """
-    for folder in (work_path(output), removed_path(output)):
+    for folder in work_places(output):
         require_own(folder)
         if _is_joined(folder, output):
             return True
@@ -165,7 +162,7 @@ def is_joined(output: Path) -> bool:
 
 def clean_up(output: Path) -> None:
     """Delete the work folder that a crash has left of an output that is whole."""
-    for folder in (work_path(output), removed_path(output)):
+    for folder in work_places(output):
         delete_work(folder)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from vsr.reporting.films import Picture, resized
-from vsr.reporting.page import block, image, page
+from vsr.reporting.page import block, image, page, warnings_block
 from vsr.runtime.files import write_atomically
 
 _THUMBNAIL = 160  # pixels across
@@ -35,8 +35,7 @@ def write_batch_page(
 
 def _blocks(films: Sequence[FilmEntry], warnings: Sequence[str]) -> Iterator[str]:
     yield block("Films", "", f'<ul class="films-made">{"".join(map(_card, films))}</ul>')
-    warned = "".join(f"<li>{escape(line)}</li>" for line in warnings)
-    yield block("Warnings", "" if warned else "There were none.", f"<ul>{warned}</ul>")
+    yield warnings_block(warnings)
 
 
 def _card(film: FilmEntry) -> str:

@@ -57,6 +57,12 @@ def block(title: str, text: str, content: str) -> str:
     return f"<section><h2>{escape(title)}</h2>{said}{content}</section>\n"
 
 
+def warnings_block(lines: Sequence[str]) -> str:
+    """Return the section that lists the warnings of a run."""
+    warned = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return block("Warnings", "" if warned else "There were none.", f"<ul>{warned}</ul>")
+
+
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a table whose first column names the rows; it scrolls where it is too wide."""
     head = "".join(f'<th scope="col">{escape(heading)}</th>' for heading in headings)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vsr.reporting.comparison_page import comparison_page
 from vsr.reporting.films import Film, Films, Picture, resized
-from vsr.reporting.page import block, image, table
+from vsr.reporting.page import block, image, table, warnings_block
 from vsr.reporting.pictures import crops_of_difference
 from vsr.reporting.watch import Watch
 from vsr.runtime.files import write_atomically
@@ -48,8 +48,7 @@ def write_run_page(films: Sequence[Film], page: Path, facts: RunFacts, *, title:
 
 def _blocks(facts: RunFacts, thumbnails: Mapping[int, Picture]) -> Iterator[str]:
     yield block("The run", "", table(("", ""), facts.rows))
-    warned = "".join(f"<li>{escape(line)}</li>" for line in facts.warnings)
-    yield block("Warnings", "" if warned else "There were none.", f"<ul>{warned}</ul>")
+    yield warnings_block(facts.warnings)
     if facts.streams:
         yield block("Streams", "", table(("Stream", "In the output"), facts.streams))
     if facts.seconds:

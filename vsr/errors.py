@@ -2,6 +2,8 @@
 
 import errno
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 _SHOWN_NAME = 60  # characters of a file name that is too long
@@ -61,6 +63,15 @@ def explained_os_error(error: OSError) -> OutputError:
             "255 bytes in most cases; give a shorter one"
         )
     return OutputError(f"{name + ': ' if name else ''}{error.strerror or error}")
+
+
+@contextmanager
+def as_output_error(path: Path) -> Generator[None]:
+    """Raise an error of the system as an OutputError that names the file to be written."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 def in_one_line(error: Exception) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vsr.config import UpscaleConfig
-from vsr.errors import InputError, OutputError, VsrError, in_one_line
+from vsr.errors import InputError, VsrError, as_output_error, in_one_line
 from vsr.jobs.batch import BatchReport, upscale_batch
 from vsr.jobs.batch_folder import file_exists
 from vsr.jobs.films import Batch, BatchFilm
@@ -73,12 +73,10 @@ def upscale_batch_with_report(
         pages.write_missing(report.done)
     index = _index_path(batch)
     films = list(pages.entries(report, index.parent))
-    try:
+    with as_output_error(index):
         summary = str(report).splitlines()[-1]
         title = f"Report on {batch.place.name}"
         write_batch_page(index, films, lines, title=title, summary=summary)
-    except OSError as error:
-        raise OutputError(f"{index} cannot be written: {error.strerror or error}") from error
     return ReportedBatch(report, index)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from vsr.checkpoints.fetch import HUB
 from vsr.checkpoints.find import embedded_models, own_models
 from vsr.config import INTERPOLATIONS, UpscaleConfig, nearest
-from vsr.errors import ConfigError, InputError, ModelError, OutputError, VsrError
+from vsr.errors import ConfigError, InputError, ModelError, VsrError, as_output_error
 from vsr.jobs.job import Job
 from vsr.jobs.target import named
 from vsr.reporting.films import Picture
@@ -138,7 +138,5 @@ def _write(
     pictures = [small, *made.values()]
     labels = ["source, bicubic", *(f"{name}  {seconds[name]:.3g} s a frame" for name in made)]
     sized = [np.asarray(scaled(picture, height, width), np.uint8) for picture in pictures]
-    try:
+    with as_output_error(output):
         write_atomically(output, encode_png(side_by_side(sized, labels)))
-    except OSError as error:
-        raise OutputError(f"{output} cannot be written: {error.strerror or error}") from error

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vsr.checkpoints.find import native_scale
 from vsr.config import UpscaleConfig
-from vsr.errors import OutputError
+from vsr.errors import OutputError, as_output_error
 from vsr.jobs.job import Job
 from vsr.jobs.progress import ShowProgress, no_progress
 from vsr.jobs.target import default_output
@@ -68,10 +68,8 @@ def preview(
         Film(job.info, "bicubic", job.reader),
         replace(Film.of(report.output), name=Path(config.model).name),
     )
-    try:
+    with as_output_error(page):
         write_preview(films, page=page, picture=picture, title=f"Preview of {source.name}")
-    except OSError as error:
-        raise OutputError(f"{page} cannot be written: {error.strerror or error}") from error
     return Preview(report, page, picture, job.source_size)
 
 

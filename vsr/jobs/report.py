@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vsr import __version__
 from vsr.config import UpscaleConfig
-from vsr.errors import OutputError
+from vsr.errors import as_output_error
 from vsr.jobs.job import Job
 from vsr.jobs.progress import ShowProgress, no_progress
 from vsr.jobs.upscale import UpscaleReport, upscale
@@ -74,14 +74,17 @@ def write_report(
         streams=list(_streams(job)),
         warnings=warnings,
     )
-    films = (
-        Film(job.info, job.source.name, job.reader),
-        replace(Film.of(report.output), name=report.output.name),
-    )
-    try:
+    films = source_and_output(job, report.output)
+    with as_output_error(page):
         write_run_page(films, page, facts, title=f"Report on {report.output.name}")
-    except OSError as error:
-        raise OutputError(f"{page} cannot be written: {error.strerror or error}") from error
+
+
+def source_and_output(job: Job, output: Path) -> tuple[Film, Film]:
+    """Return the source of a job and its output, to be compared under their own names."""
+    return (
+        Film(job.info, job.source.name, job.reader),
+        replace(Film.of(output), name=output.name),
+    )
 
 
 @contextmanager

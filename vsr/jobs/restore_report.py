@@ -6,12 +6,11 @@ from itertools import islice
 from pathlib import Path
 
 from vsr.config import UpscaleConfig
-from vsr.errors import ConfigError, OutputError
+from vsr.errors import ConfigError, as_output_error
 from vsr.jobs.job import Job
 from vsr.jobs.progress import ShowProgress, no_progress
-from vsr.jobs.report import ReportedRun
+from vsr.jobs.report import ReportedRun, source_and_output
 from vsr.jobs.upscale import upscale
-from vsr.reporting.films import Film
 from vsr.reporting.repair_page import write_repair_page
 from vsr.restoration.measure import measure
 from vsr.runtime.launcher import launched_ranks
@@ -43,15 +42,10 @@ def upscale_with_restore_report(
         return ReportedRun(report, None)
     job = Job.of(source, report.output, config)
     page = report.output.with_name(f"{report.output.stem}.restore.html")
-    films = (
-        Film(job.info, job.source.name, job.reader),
-        replace(Film.of(report.output), name=report.output.name),
-    )
-    try:
+    films = source_and_output(job, report.output)
+    with as_output_error(page):
         title = f"Repairs of {job.source.name}"
         write_repair_page(films, page, list(_rows(job)), title=title)
-    except OSError as error:
-        raise OutputError(f"{page} cannot be written: {error.strerror or error}") from error
     return ReportedRun(report, page)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vsr.errors import ConfigError, OutputError
+from vsr.errors import ConfigError, as_output_error
 from vsr.reporting.comparison_page import comparison_page
 from vsr.reporting.films import Films, Picture
 from vsr.reporting.pictures import Box, crops_of_difference
@@ -46,7 +46,7 @@ def compare(
     _check_crop(crop, films.size)
     if frame is not None and frame < 0:
         raise ConfigError(f"frame must be 0 or more, not {frame}")
-    try:
+    with as_output_error(output):
         output.mkdir(parents=True, exist_ok=True)
         watch = Watch(films, row=_row(films, crop), wanted=frame)
         _write_side_by_side(films, watch, output / "compare.mp4")
@@ -55,8 +55,6 @@ def compare(
         write_atomically(output / "compare.png", encode_png(picture))
         page = comparison_page(films, watch, boxes, title="Comparison")
         write_atomically(output / "compare.html", page.encode())
-    except OSError as error:
-        raise OutputError(f"{output} cannot be written: {error.strerror or error}") from error
     return Comparison(output, watch.main.number)
 
 

@@ -16,7 +16,7 @@ from av.codec.context import CodecContext
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
-from vsr.errors import InputError, OutputError
+from vsr.errors import InputError, OutputError, as_output_error
 from vsr.video.color import linear_from_srgb
 from vsr.video.container import reason_of
 from vsr.video.icc import with_profile
@@ -155,10 +155,8 @@ def _names(originals: Sequence[Path]) -> list[str]:
 
 
 def _write(path: Path, content: bytes) -> None:
-    try:
+    with as_output_error(path):
         path.write_bytes(content)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 def _with_alpha(pixels: Pixels, alpha: Pixels) -> Pixels:

@@ -7,7 +7,6 @@ import logging
 import os
 import pickle
 import signal
-import sys
 import threading
 import traceback
 from collections.abc import Generator
@@ -149,9 +148,11 @@ def _sendable(error: Exception) -> Exception:
 
 def _listen(requests: "SimpleQueue[Request]") -> None:
     """Take messages while the main thread works; end the process when no more can come."""
-    while (message := receive(sys.stdin.buffer)) is not None:
-        assert isinstance(message, Request), message
-        requests.put(message)
+    # Python aborts at its end if a thread reads sys.stdin.
+    with open(0, "rb", closefd=False) as pipe:
+        while (message := receive(pipe)) is not None:
+            assert isinstance(message, Request), message
+            requests.put(message)
     os._exit(0)
 
 

@@ -37,7 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command in `argv` (default: of the process) and return its exit code."""
     args = list(sys.argv[1:] if argv is None else argv)
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _interrupt)
+        # SIGTERM ends as Ctrl-C does: without a partial output.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     _print_any_name()
     try:
         parsed = _parsed(args)
@@ -131,11 +132,6 @@ class _Lines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, printable."""
         return printable(super().format(record))
-
-
-def _interrupt(*_: object) -> None:
-    """End on SIGTERM as on Ctrl-C: without a partial output."""
-    raise KeyboardInterrupt
 
 
 def _print_any_name() -> None:

@@ -35,7 +35,7 @@ Send = Callable[[dict[str, Any]], None]
 def main() -> int:
     """Do the task of standard input, and return the exit code."""
     send = _sender()
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     request = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_the_page, daemon=True).start()
     logging.basicConfig(level=logging.INFO, handlers=[_Notes(send)], force=True)
@@ -172,10 +172,6 @@ def _end_with_the_page() -> None:
     with open(0, "rb", buffering=0, closefd=False) as requests:
         requests.read()  # nothing comes: it waits for the end
     os._exit(STOPPED)
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

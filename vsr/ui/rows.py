@@ -7,7 +7,6 @@ from typing import Any
 from vsr.ui.films import Film
 from vsr.ui.tasks import Progress
 
-_TASKS = {"preview": "preview", "plan": "plan", "film": "film"}
 _NOTHING = '<p class="vsr-empty">No films yet. They stay on this machine until you remove them.</p>'
 
 
@@ -27,7 +26,7 @@ def progress_bar(progress: Progress | None, films: list[Film]) -> str:
     percent = "" if progress.share is None else f' value="{100 * progress.share:.1f}"'
     words = "looking at it" if progress.task == "plan" else progress.words
     return (
-        f'<div class="vsr-running"><span>{escape(_TASKS[progress.task].capitalize())} of '
+        f'<div class="vsr-running"><span>{escape(progress.task.capitalize())} of '
         f"<b>{escape(name)}</b></span><span>{escape(words)}</span>"
         f'<progress max="100"{percent} aria-label="Progress"></progress></div>'
     )
@@ -89,7 +88,7 @@ def _row(film: Film, *, is_shown: bool) -> str:
 
 
 def _state(film: Film) -> str:
-    task = "" if film.task is None else _TASKS[film.task]
+    task = film.task or ""
     return {
         "added": "ready",
         "waiting": f"{task} waits",

@@ -77,10 +77,10 @@ class TaskQueue:
                 return
             if film.state == "waiting":
                 self.store.update(film_id, state="stopped", line="taken out of the queue")
-            running = self.progress is not None and self.progress.film_id == film_id
-            process = self._process if running else None
-            if running:
+            process = None
+            if self._runs(film_id):
                 self._cancelled.add(film_id)
+                process = self._process
         if process is not None:
             _end(process)
 

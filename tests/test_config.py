@@ -5,9 +5,9 @@ from fractions import Fraction
 
 import pytest
 
-from vsr.config import UpscaleConfig, nearest
+from vsr.config import UpscaleConfig
 from vsr.errors import ConfigError
-from vsr.option_values import GROUPS, Flag, parse_time
+from vsr.option_values import GROUPS, Flag, nearest, parse_time
 
 
 @pytest.mark.parametrize(

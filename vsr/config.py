@@ -1,8 +1,6 @@
 """The options of an upscaling run: every default is here; flags and files only override them."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from fractions import Fraction
 from typing import Annotated, Literal
 
@@ -389,9 +387,3 @@ class UpscaleConfig:
     def frame_rate(self) -> Fraction | None:
         """The frame rate of a folder of pictures; None means the usual one."""
         return parse_rate(self.fps)
-
-
-def nearest(name: str, known: Sequence[str]) -> str:
-    """Return "; did you mean X?" with the name of `known` that is closest, or an empty string."""
-    close = get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]}?" if close else ""

@@ -54,6 +54,12 @@ class Flag:
     help: str
 
 
+def nearest(name: str, known: Sequence[str]) -> str:
+    """Return "; did you mean X?" with the name of `known` that is closest, or an empty string."""
+    close = get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
 def in_range(name: str, value: float | None, low: float, high: float = math.inf) -> None:
     """Raise ConfigError for a value outside its range."""
     if value is not None and not (math.isfinite(value) and low <= value <= high):
@@ -178,10 +184,9 @@ def parse_repairs(value: str | None) -> dict[str, float]:
     for part in [] if value is None else value.split(","):
         name, _, number = part.strip().partition("=")
         if name not in (FILM, *REPAIRS):
-            close = get_close_matches(name, (FILM, *REPAIRS), n=1, cutoff=0.5)
             raise ConfigError(
                 f"restore = {value} has an unknown repair {name!r}; it can be {FILM}, or any of "
-                f"{', '.join(REPAIRS)}" + "".join(f"; did you mean {one}?" for one in close)
+                f"{', '.join(REPAIRS)}{nearest(name, (FILM, *REPAIRS))}"
             )
         try:
             strength = float(number) if number else 1.0
@@ -239,17 +244,16 @@ def parse_guides(value: str | None) -> tuple[GuideChoice, ...]:
     return tuple(_guide(part.strip(), value) for part in value.split(","))
 
 
-def _guide(part: str, value: str | None) -> GuideChoice:
+def _guide(part: str, value: str) -> GuideChoice:
     before, colon, number = part.rpartition(":")
     is_weighted = bool(colon) and re.fullmatch(r"[0-9.]+", number) is not None
     name, _, path = (before if is_weighted else part).partition("=")
     weight = float(number) if is_weighted and number.count(".") < 2 else 1.0
     if name not in (*GUIDES, *PICTURE_GUIDES):
-        close = get_close_matches(name, (*GUIDES, *PICTURE_GUIDES), n=1, cutoff=0.5)
         raise ConfigError(
             f"guide = {value} has an unknown guide {name!r}; it can be any of {', '.join(GUIDES)}, "
             f"and with a picture {', '.join(f'{one}=FILE' for one in PICTURE_GUIDES)}"
-            + "".join(f"; did you mean {one}?" for one in close)
+            f"{nearest(name, (*GUIDES, *PICTURE_GUIDES))}"
         )
     if (name in PICTURE_GUIDES) != bool(path):
         need = "needs a picture, as" if name in PICTURE_GUIDES else "takes no picture: write"

@@ -17,8 +17,8 @@ from vsr.checkpoints.cards import (
 from vsr.checkpoints.costs import Cost, Machine
 from vsr.checkpoints.fetch import fetched_models
 from vsr.checkpoints.find import embedded_models, own_models
-from vsr.config import nearest
 from vsr.errors import ModelError
+from vsr.option_values import nearest
 
 Place = Literal["embedded", "converted", "added", "fetched", "known"]
 PLACES: Mapping[Place, str] = {

@@ -17,8 +17,8 @@ from vsr.checkpoints.published import (
     VAE_NO_EFFECT,
     VAE_READ,
 )
-from vsr.config import nearest
 from vsr.errors import ModelError
+from vsr.option_values import nearest
 
 Fields = dict[str, Any]
 

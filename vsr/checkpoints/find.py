@@ -5,9 +5,10 @@ from pathlib import Path
 
 from vsr.checkpoints.fetch import HUB, fetch
 from vsr.checkpoints.index import INDEX, is_seedvr_folder
-from vsr.config import INTERPOLATIONS, NATIVE_SCALE, NETWORK_SUFFIXES, NO_MODEL, nearest
+from vsr.config import INTERPOLATIONS, NATIVE_SCALE, NETWORK_SUFFIXES, NO_MODEL
 from vsr.errors import ModelError
 from vsr.models.network_kind import is_recurrent
+from vsr.option_values import nearest
 from vsr.pipelines.clip_length import RECURRENT_LOOK_AHEAD, SEEDVR_LOOK_AHEAD
 
 ASSETS = Path(__file__).parent.parent / "assets"

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vsr.config import nearest
 from vsr.errors import ModelError
+from vsr.option_values import nearest
 from vsr.pipelines.seedvr import SEEDVR_PIPELINE
 
 INDEX = "model_index.json"

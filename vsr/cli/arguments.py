@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from jsonargparse import ArgumentParser
 
-from vsr.config import nearest
 from vsr.errors import ConfigError
+from vsr.option_values import nearest
 
 PRINT_CONFIG = "--print_config"
 """The parser's own option, whose value is joined to it by `=` or missing."""

@@ -7,8 +7,9 @@ from jsonargparse import ArgumentParser as CommandParser
 
 from vsr.cli.arguments import PRINT_CONFIG, option_strings
 from vsr.cli.parsers import make_parsers
-from vsr.config import UpscaleConfig, nearest
+from vsr.config import UpscaleConfig
 from vsr.errors import ConfigError, DependencyError, install_extra
+from vsr.option_values import nearest
 
 SHELLS = ("bash", "zsh")
 _FILES = ("INPUT", "OUTPUT", "FILE", "FILM", "PATH", "SOURCE", "TARGET", "OUTPUTS", "GT", "CLIP")

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from jsonargparse import ArgumentParser
 
 from vsr.cli.arguments import option_strings, suggestion, unnamed
-from vsr.config import nearest
 from vsr.errors import ConfigError
+from vsr.option_values import nearest
 
 _KINDS = {"int": "a whole number", "float": "a number", "str": "text", "bool": "true or false"}
 

@@ -11,10 +11,11 @@ import numpy as np
 
 from vsr.checkpoints.fetch import HUB
 from vsr.checkpoints.find import embedded_models, own_models
-from vsr.config import INTERPOLATIONS, UpscaleConfig, nearest
+from vsr.config import INTERPOLATIONS, UpscaleConfig
 from vsr.errors import ConfigError, InputError, ModelError, VsrError, as_output_error
 from vsr.jobs.job import Job
 from vsr.jobs.target import named
+from vsr.option_values import nearest
 from vsr.reporting.films import Picture
 from vsr.reporting.sheets import side_by_side
 from vsr.runtime.files import write_atomically

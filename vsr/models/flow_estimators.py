@@ -12,11 +12,12 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vsr.config import Flow, nearest
+from vsr.config import Flow
 from vsr.errors import ConfigError, ModelError
 from vsr.models.raft import RaftFlow, cached_raft, raft_weights
 from vsr.ops.dis import DenseSearch, DisPreset
 from vsr.ops.flow import Flows, no_flows
+from vsr.option_values import nearest
 
 _log = logging.getLogger(__name__)
 

@@ -7,7 +7,6 @@ from typing import Any, Self, get_args
 
 from torch import Tensor, nn
 
-from vsr.config import nearest
 from vsr.errors import ConfigError
 from vsr.models.attention import AttentionContext
 from vsr.models.blocks import (
@@ -21,6 +20,7 @@ from vsr.models.blocks import (
     is_too_large_at_once,
 )
 from vsr.models.transformer import AttentionKind, TransformerStyle, VideoTransformer
+from vsr.option_values import nearest
 
 # Fields of a level, and the list of the U-Net's config that holds their values.
 _PER_LEVEL = {

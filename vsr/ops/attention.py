@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from vsr.config import AttentionBackend, nearest
+from vsr.config import AttentionBackend
 from vsr.errors import ConfigError, DependencyError, DeviceError, install_extra
+from vsr.option_values import nearest
 
 BACKENDS: tuple[str, ...] = get_args(AttentionBackend)
 

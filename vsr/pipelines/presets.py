@@ -5,8 +5,8 @@ from typing import Any
 
 import yaml
 
-from vsr.config import nearest
 from vsr.errors import ConfigError
+from vsr.option_values import nearest
 from vsr.runtime.yaml_text import load_yaml
 
 _FOLDER = Path(__file__).parent.parent / "assets" / "presets"

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, Self
 
-from vsr.config import Color, nearest
+from vsr.config import Color
 from vsr.errors import ConfigError
 from vsr.ops.segments import BlendKind, WeightedSegment, blend_plan, fitted_length
 from vsr.ops.tiles import Tile, plan_tiles
-from vsr.option_values import parse_guides
+from vsr.option_values import nearest, parse_guides
 from vsr.propagation.fusion import PropagationConfig
 
 Prediction = Literal["epsilon", "v_prediction", "sample", "residual"]

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 import yaml
 
-from vsr.config import nearest
 from vsr.degradation import DegradationConfig, preset_fields
 from vsr.errors import ConfigError
+from vsr.option_values import nearest
 from vsr.runtime.yaml_text import load_yaml
 from vsr.training.config import TrainConfig
 

@@ -6,8 +6,8 @@ from accelerate import Accelerator
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 from accelerate.utils import DistributedType, is_tensorboard_available
 
-from vsr.config import nearest
 from vsr.errors import ConfigError, DependencyError
+from vsr.option_values import nearest
 from vsr.training.config import TrainConfig
 
 

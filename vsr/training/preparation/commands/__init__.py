@@ -3,8 +3,8 @@
 import importlib
 from collections.abc import Sequence
 
-from vsr.config import nearest
 from vsr.errors import ConfigError
+from vsr.option_values import nearest
 
 COMMANDS = {
     "probe": "make or update the manifest of a folder of videos and pictures",

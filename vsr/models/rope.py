@@ -1,5 +1,7 @@
 """Rotary positions (Su et al. 2021): neighbouring channel pairs turn by angles of their place."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -25,11 +27,19 @@ def axis_angles(t: int, h: int, w: int, head_dim: int, *, device: torch.device) 
     """Angles `t h w f` of the channel pairs, theta 100: windows are a few tokens wide."""
     pairs = head_dim // 2
     shares = (pairs - 2 * (pairs * 3 // 8), pairs * 3 // 8, pairs * 3 // 8)
-    axes = []
-    for axis, (size, share) in enumerate(zip((t, h, w), shares, strict=True)):
+    axes: list[Tensor] = []
+    for size, share in zip((t, h, w), shares, strict=True):
         frequencies = rotary_frequencies(2 * share, theta=100.0).to(device)
-        angle = torch.arange(size, device=device)[:, None] * frequencies
-        shape = [1, 1, 1, share]
-        shape[axis] = size
-        axes.append(angle.reshape(shape).expand(t, h, w, share))
-    return torch.cat(axes, dim=-1)
+        axes.append(torch.arange(size, device=device)[:, None] * frequencies)
+    return angle_grid(axes)
+
+
+def angle_grid(axes: Sequence[Float[Tensor, "_n _f"]]) -> Float[Tensor, "t h w f"]:
+    """Angles of a grid of tokens: the channel pairs of t, then those of h, then those of w."""
+    t, h, w = (len(axis) for axis in axes)
+    shapes = ((t, 1, 1), (1, h, 1), (1, 1, w))
+    spread = [
+        axis.reshape(*shape, -1).expand(t, h, w, -1)
+        for axis, shape in zip(axes, shapes, strict=True)
+    ]
+    return torch.cat(spread, dim=-1)

@@ -13,7 +13,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
-from vsr.models.rope import rotary_frequencies, rotate
+from vsr.models.rope import angle_grid, rotary_frequencies, rotate
 from vsr.ops.windows import Size3
 
 RopeKind = Literal["integer", "window"]
@@ -48,7 +48,7 @@ class WindowRope:
         places = (self._places(n, first) for n, first in zip(window, starts, strict=True))
         frequencies = self._frequencies()
         axes = [torch.outer(place, frequencies) for place in places]
-        return _grid(axes).to(device)
+        return rearrange(angle_grid(axes), "t h w f -> (t h w) f").to(device)
 
     def text(self, tokens: int, *, device: torch.device) -> Float[Tensor, "tokens f"] | None:
         """Returns the angles of the text; None: it is not rotated."""
@@ -71,14 +71,3 @@ class WindowRope:
 def turned(x: Float[Tensor, "*n heads d"], angles: Float[Tensor, "*p f"] | None) -> Tensor:
     """Returns `x` rotated in float32 and in its own number format again; None: as it is."""
     return x if angles is None else rotate(x.float(), angles).to(x.dtype)
-
-
-def _grid(axes: list[Tensor]) -> Float[Tensor, "tokens f"]:
-    """The angles of all products of three axes: those of the frame, then the row, the column."""
-    t, h, w = (axis.shape[0] for axis in axes)
-    shapes = ((t, 1, 1), (1, h, 1), (1, 1, w))
-    spread = [
-        axis.reshape(*shape, -1).expand(t, h, w, -1)
-        for axis, shape in zip(axes, shapes, strict=True)
-    ]
-    return rearrange(torch.cat(spread, dim=-1), "t h w f -> (t h w) f")

@@ -1,6 +1,6 @@
 """The video autoencoder of SeedVR: 8x8 in space, 4 in time, causal, so that a shot can stream."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil
@@ -175,34 +175,11 @@ class CausalVideoVae(ModelMixin, ConfigMixin):
         """Returns the frames of latents, not clamped; with a `state`, those that continue it."""
         return self.decoder(latents, StreamState() if state is None else state)
 
-    def encode_slices(
-        self, frames: Float[Tensor, "b 3 t h w"], state: StreamState | None = None
-    ) -> LatentDistribution:
-        """Returns what `encode` returns, a few frames at a time."""
-        state = StreamState() if state is None else state
-        first = 0 if state.frames else 1
-        parts = [
-            self.encode(part, state)
-            for part in _slices(frames, first + FRAMES_PER_LATENT, FRAMES_PER_LATENT)
-        ]
-        return LatentDistribution(
-            torch.cat([part.mean for part in parts], dim=2),
-            torch.cat([part.log_variance for part in parts], dim=2),
-        )
-
     def decode_slices(
         self, latents: Float[Tensor, "b c t h w"], state: StreamState | None = None
     ) -> Iterator[Float[Tensor, "b 3 _ h2 w2"]]:
         """Yields what `decode` returns, 4 frames at a time (5 at the start of a clip)."""
         state = StreamState() if state is None else state
-        first = 1 if state.frames else 2
-        for part in _slices(latents, first, 1):
-            yield self.decode(part, state)
-
-
-def _slices(x: Tensor, first: int, size: int) -> Iterable[Tensor]:
-    count = x.shape[2]
-    if count == 0:
-        return []
-    starts = [0, *range(first, count, size)]
-    return [x[:, :, start:stop] for start, stop in pairwise([*starts, count])]
+        first, count = 1 if state.frames else 2, latents.shape[2]
+        for start, stop in pairwise(sorted({0, *range(first, count), count})):
+            yield self.decode(latents[:, :, start:stop], state)

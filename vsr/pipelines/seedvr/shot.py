@@ -1,15 +1,17 @@
 """One clip through the networks: encoded and decoded in the stream of its shot, one segment."""
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, pairwise
+from math import ceil
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vsr.models.seedvr.causal_vae import FRAMES_PER_LATENT
+from vsr.models.seedvr.causal_vae import FRAMES_PER_LATENT, PIXELS_PER_LATENT
 from vsr.models.seedvr.nadit import LATENT_CHANNELS
 from vsr.ops.frame_formats import as_low_res
 from vsr.pipelines.seedvr.canvas import Canvas
@@ -19,7 +21,7 @@ from vsr.pipelines.seedvr.plan import OVERLAP, SHORTEST, ClipPlan, fade_weights,
 from vsr.pipelines.seedvr.sampler import FlowSampling, condition_timestep, noisy, sample
 from vsr.pipelines.seedvr.state import ShotState, Streams
 from vsr.propagation.propagator import PropagationState
-from vsr.runtime.timing import Timer
+from vsr.runtime.timing import Timer, timed
 
 _KEPT = SHORTEST + OVERLAP
 """Conditions that are kept for the next segment."""
@@ -116,7 +118,7 @@ class ClipRun:
     @property
     def _latent_size(self) -> tuple[int, int]:
         h, w = self.canvas.padded
-        return h // 8, w // 8
+        return h // PIXELS_PER_LATENT, w // PIXELS_PER_LATENT
 
     @property
     def _shot_start(self) -> int:
@@ -140,8 +142,8 @@ class ClipRun:
                 mean = torch.zeros(1, LATENT_CHANNELS, len(of), *self._latent_size)
                 networks.encode(self._prepared(part), streams.encoder, mean)
         with self.timer("decode"), networks.awake(networks.vae):
-            for _ in networks.decode(before.clean, streams.decoder):
-                pass
+            # the frames are finished; only what the decoder carries after them is needed
+            deque(networks.decode(before.clean, streams.decoder), maxlen=0)
         return streams
 
     def _encode(self) -> None:
@@ -211,21 +213,17 @@ class ClipRun:
         networks = self.networks
         made = networks.decode(self.latents, self._streams.decoder)
         with networks.awake(networks.vae):
-            while True:
-                with self.timer("decode"):
-                    frames = next(made, None)
-                if frames is None:
-                    return
+            for frames in timed(made, self.timer, "decode"):
                 yield self.canvas.finish(frames)
 
     def _source(self, latents: range) -> Tensor:
         """The source frames of latents, those of earlier clips as far as they are kept."""
-        frames = frames_of(latents)
-        kept = self.before.source if self.before is not None else self.given[:0]
-        start = self._finished if self.before is None else self.before.source_start
-        stop = start + len(kept)
-        fresh = self.given[max(stop - self._finished, 0) :]
-        known = torch.cat([kept, fresh]) if len(kept) else fresh
+        frames, before = frames_of(latents), self.before
+        start, known = 0, self.given
+        if before is not None:
+            start = before.source_start
+            encoded = start + len(before.source) - before.frames
+            known = torch.cat([before.source, self.given[encoded:]])
         known = known[max(frames.start - start, 0) : frames.stop - start]
         copies = self._plan.padding if latents.stop == self._plan.encode.stop else 0
         return torch.cat([known, known[-1:].expand(copies, -1, -1, -1)]) if copies else known
@@ -240,20 +238,15 @@ class ClipRun:
 def _slices(frames: Tensor, latents: range) -> Iterator[tuple[Tensor, range]]:
     """Slices of frames with their latents: 4 frames each, and the single first one with its next.
 
-    Frames that begin a stream have one frame for their first latent.
+    Frames that begin a stream have one frame for their first latent: they are 4 n + 1.
     """
-    if len(latents) == 0:
-        return
-    single = len(frames) - FRAMES_PER_LATENT * (len(latents) - 1) == 1
-    first = min(2, len(latents)) if single else 1
-    starts = [0, *range(first, len(latents)), len(latents)]
-    begin = 0
-    for low, high in pairwise(dict.fromkeys(starts)):
-        size = FRAMES_PER_LATENT * (high - low)
-        if single and low == 0:
-            size -= FRAMES_PER_LATENT - 1
-        yield frames[begin : begin + size], latents[low:high]
-        begin += size
+    count = len(frames)
+    head = FRAMES_PER_LATENT + count % FRAMES_PER_LATENT
+    first = 0
+    for begin, end in pairwise(sorted({0, *range(head, count, FRAMES_PER_LATENT), count})):
+        stop = first + ceil((end - begin) / FRAMES_PER_LATENT)
+        yield frames[begin:end], latents[first:stop]
+        first = stop
 
 
 def _faded(before: Tensor, after: Tensor) -> Tensor:

@@ -36,6 +36,7 @@ from vsr.pipelines.settings import SamplingConfig, given, only_useful
 from vsr.pipelines.steady import clip_propagator
 from vsr.pipelines.streaming import StreamingPipeline
 from vsr.propagation.fusion import PropagationConfig
+from vsr.propagation.propagator import Propagator
 from vsr.runtime.device import place_and_format
 from vsr.runtime.timing import NullTimer, Timer, timed
 
@@ -112,8 +113,9 @@ class SeedVRPipeline(StreamingPipeline):
         Raises ModelError for a folder that is incomplete or whose weights do not fit its config.
         """
         found = read_folder(Path(folder), dtype=dtype)
-        networks = Networks(found.transformer, found.vae, torch.device(device))
-        networks.place(torch.device(device), dtype)
+        place = torch.device(device)
+        networks = Networks(found.transformer, found.vae, place)
+        networks.place(place, dtype)
         texts = None if found.positive is None else Texts(found.positive, found.negative)
         sampling = dict(found.sampling)
         level = float(sampling.pop("condition_noise_scale", 0.0))
@@ -133,7 +135,7 @@ class SeedVRPipeline(StreamingPipeline):
     def to(self, *places: torch.dtype | torch.device | str) -> Self:
         """Move the networks to a device, or change their number format, or both."""
         device, dtype = place_and_format(places, self.device, self.dtype)
-        self.networks.to(torch.device(device), dtype)
+        self.networks.to(device, dtype)
         return self
 
     @torch.no_grad()
@@ -207,12 +209,32 @@ class SeedVRPipeline(StreamingPipeline):
         like: Any,
     ) -> SeedVROutput:
         raw: list[Tensor] = []
+        propagator = self._propagator(run, settings, flows)
         large = _recorded(run.frames(), raw) if form == "pt" else run.frames()
-        propagated = _Propagation(self, run, settings, flows)
-        coloured = _coloured(propagated.frames(large), run, settings)
-        images = collect(coloured, form, like=like)
+        if propagator is not None:
+            large = _fused(large, propagator, run.timer)
+        images = collect(_coloured(large, run, settings), form, like=like)
         decoded = rearrange(torch.cat(raw, dim=2), "1 c t h w -> t c h w") if raw else None
-        return SeedVROutput(images, run.latents, run.state(propagated.state()), decoded)
+        state = run.state(None if propagator is None else propagator.state())
+        return SeedVROutput(images, run.latents, state, decoded)
+
+    def _propagator(
+        self, run: ClipRun, settings: SamplingConfig, flows: Flows | tuple[Tensor, Tensor] | None
+    ) -> Propagator | None:
+        """The propagator on decoded frames, where it is asked for."""
+        if not settings.propagation_steps:
+            return None
+        low_res = as_low_res(run.given[: run.count]).to(self.device)
+        h, w = run.canvas.shown
+        return clip_propagator(
+            low_res,
+            settings,
+            estimator=self.estimator,
+            flows=flows,
+            state=None if run.before is None else run.before.pixels,
+            scale=max(h / low_res.shape[-2], w / low_res.shape[-1]),
+            timer=run.timer,
+        )
 
     def configured(
         self,
@@ -276,38 +298,13 @@ class SeedVRPipeline(StreamingPipeline):
         return Texts(positive, negative)
 
 
-@dataclass(slots=True)
-class _Propagation:
-    """The propagation on decoded frames, where it is asked for."""
-
-    pipe: SeedVRPipeline
-    run: ClipRun
-    settings: SamplingConfig
-    flows: Flows | tuple[Tensor, Tensor] | None
-    _propagator: Any = None
-
-    def frames(self, groups: Iterator[Tensor]) -> Iterator[Float[Tensor, "1 3 _ h w"]]:
-        if not self.settings.propagation_steps:
-            yield from groups
-            return
-        run = self.run
-        low_res = as_low_res(run.given[: run.count]).to(self.pipe.device)
-        h, w = run.canvas.shown
-        self._propagator = clip_propagator(
-            low_res,
-            self.settings,
-            estimator=self.pipe.estimator,
-            flows=self.flows,
-            state=None if run.before is None else run.before.pixels,
-            scale=max(h / low_res.shape[-2], w / low_res.shape[-1]),
-            timer=run.timer,
-        )
-        own = [frame.half() for group in groups for frame in group.unbind(dim=2)]
-        for frame in timed(self._propagator.fuse(own), run.timer, "propagate"):
-            yield frame.clamp(-1, 1)[:, :, None]
-
-    def state(self) -> Any:
-        return None if self._propagator is None else self._propagator.state()
+def _fused(
+    groups: Iterator[Tensor], propagator: Propagator, timer: Timer
+) -> Iterator[Float[Tensor, "1 3 1 h w"]]:
+    """The frames after propagation; until its backward pass is through, they wait in 16 bits."""
+    own = [frame.half() for group in groups for frame in group.unbind(dim=2)]
+    for frame in timed(propagator.fuse(own), timer, "propagate"):
+        yield frame.clamp(-1, 1)[:, :, None]
 
 
 def _coloured(

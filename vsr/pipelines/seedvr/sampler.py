@@ -3,7 +3,7 @@
 x_t = (1 - t / 1000) x_0 + (t / 1000) noise; the network gives noise - x_0.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -37,17 +37,16 @@ class FlowSampling:
             )
 
 
-def timesteps(steps: int) -> Sequence[float]:
-    """Returns 1000 (1 - i / steps) for i = 0, ..., steps - 1."""
-    return [FULL_NOISE * (1 - i / steps) for i in range(steps)]
-
-
 def sample(
     noise: Float[Tensor, "t h w c"], velocity: Velocity, *, steps: int
 ) -> Float[Tensor, "t h w c"]:
-    """Returns clean latents from noise by Euler's method: x + (next - t) / 1000 v."""
+    """Returns clean latents from noise by Euler's method: x + (next - t) / 1000 v.
+
+    The timesteps are 1000 (1 - i / steps) for i = 0, ..., steps.
+    """
     x = noise
-    for now, following in pairwise([*timesteps(steps), 0.0]):
+    timesteps = [FULL_NOISE * (1 - i / steps) for i in range(steps + 1)]
+    for now, following in pairwise(timesteps):
         x = x + (following - now) / FULL_NOISE * velocity(x, now)
     return x
 

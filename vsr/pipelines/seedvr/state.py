@@ -6,7 +6,7 @@ convolution that looks back sees nothing before its reach.
 """
 
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Self
 
 import torch
@@ -25,8 +25,8 @@ _HEAD = "<QQQQQ"
 class Streams:
     """The frames that encoder and decoder carry along a shot."""
 
-    encoder: StreamState = field(default_factory=StreamState)
-    decoder: StreamState = field(default_factory=StreamState)
+    encoder: StreamState
+    decoder: StreamState
 
 
 @dataclass(slots=True)

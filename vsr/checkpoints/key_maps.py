@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor
@@ -86,12 +86,7 @@ def fitted(state: Mapping[str, Tensor], shapes: Shapes, *, where: str) -> State:
 
     Raises ModelError with the first key that is missing, unexpected or of another shape.
     """
-    for found, wanted, problem in ((state, shapes, "lacks"), (shapes, state, "has, too many,")):
-        if wrong := [key for key in wanted if key not in found]:
-            more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-            raise ModelError(
-                f"{where} {problem} {wrong[0]}{more}: weights and config do not belong together"
-            )
+    check_keys(state, shapes, where=where, reason="weights and config do not belong together")
     fitting: State = {}
     for key, shape in shapes.items():
         value = state[key]
@@ -104,6 +99,14 @@ def fitted(state: Mapping[str, Tensor], shapes: Shapes, *, where: str) -> State:
             )
         fitting[key] = value
     return fitting
+
+
+def check_keys(found: Collection[str], wanted: Collection[str], *, where: str, reason: str) -> None:
+    """Raise ModelError with the first key that is missing or unexpected, and a reason for it."""
+    for here, needed, problem in ((found, wanted, "lacks"), (wanted, found, "has, too many,")):
+        if wrong := [key for key in needed if key not in here]:
+            more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+            raise ModelError(f"{where} {problem} {wrong[0]}{more}: {reason}")
 
 
 def inflated(state: Mapping[str, Tensor], shapes: Shapes) -> State:

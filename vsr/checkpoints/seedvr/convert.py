@@ -15,7 +15,7 @@ from torch import Tensor
 from vsr.checkpoints.cards import SEEDVR, SEEDVR2, Origin
 from vsr.checkpoints.find import ASSETS
 from vsr.checkpoints.index import INDEX
-from vsr.checkpoints.key_maps import new_attention_name
+from vsr.checkpoints.key_maps import check_keys, new_attention_name
 from vsr.checkpoints.published import WEIGHTS
 from vsr.checkpoints.seedvr.networks import autoencoder_config, transformer_config
 from vsr.checkpoints.seedvr.source import SeedVRSource
@@ -76,12 +76,7 @@ def _write_network(kind: Any, config: dict[str, Any], file: TensorFile, folder: 
 def _checked(file: TensorFile, wanted: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
     """The names in the file of the tensors that a network has; raises ModelError unless all fit."""
     here = {new_attention_name(key): key for key in file.shapes if not key.endswith(_UNUSED)}
-    for found, needed, problem in ((here, wanted, "lacks"), (wanted, here, "has, too many,")):
-        if wrong := [key for key in needed if key not in found]:
-            more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-            raise ModelError(
-                f"{file.path} {problem} {wrong[0]}{more}: it is cut, or of another network"
-            )
+    check_keys(here, wanted, where=str(file.path), reason="it is cut, or of another network")
     for key, shape in wanted.items():
         if file.shapes[here[key]] != shape:
             raise ModelError(

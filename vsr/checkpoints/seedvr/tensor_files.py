@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from vsr.errors import DependencyError, ModelError, install_extra
-from vsr.models.weight_files import read_content
+from vsr.models.weight_files import read_state
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".gguf")
 PREFIXES = ("model.diffusion_model.", "module.")
@@ -69,12 +69,7 @@ class _SafeTensors:
 class _Pickle:
     def __init__(self, path: Path) -> None:
         self.path = path
-        content = read_content(path)  # memory-mapped, so that no data is read
-        for key, value in content.items():
-            if not isinstance(value, Tensor):
-                raise ModelError(
-                    f"{path}: {key} is a {type(value).__name__}; a state dict has tensors"
-                )
+        content = read_state(path)  # memory-mapped, so that no data is read
         self._content = {own: content[key] for own, key in _without_prefix(content).items()}
         self.shapes: Shapes = {name: tuple(value.shape) for name, value in self._content.items()}
 

@@ -54,12 +54,10 @@ def check_folder(folder: Path) -> None:
 
 def is_seedvr_folder(folder: Path) -> bool:
     """Return True for the model folder of a SeedVRPipeline; False for anything else."""
-    if not (folder / INDEX).is_file():
-        return False
     try:
         return read_object(folder / INDEX).get("_class_name") == SEEDVR_PIPELINE
     except ModelError:
-        return False  # loading it says so
+        return False  # no model folder, or a damaged one: loading it says so
 
 
 def read_object(path: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -15,7 +15,6 @@ from vsr.checkpoints.seedvr.tensor_files import SUFFIXES, TensorFile, open_tenso
 from vsr.errors import ModelError
 
 SeedVRKind = Literal["seedvr2", "seedvr"]
-KINDS: tuple[SeedVRKind, ...] = get_args(SeedVRKind)
 _TEXTS = {"positive": ("pos_emb.pt", "pos_emb.pth"), "negative": ("neg_emb.pt", "neg_emb.pth")}
 _TEXT_KEYS = {"positive_conditioning": "positive", "negative_conditioning": "negative"}
 """Text that some conversions keep beside the weights."""
@@ -40,8 +39,8 @@ def is_seedvr(source: Path) -> bool:
     Only names are read. A damaged file is not one.
     """
     if source.is_dir():
-        named = [file for file in _weight_files(source) if _NAME.search(file.name)]
-        return bool(named) or any(file.name.startswith("ema_vae") for file in _weight_files(source))
+        names = [file.name for file in _weight_files(source)]
+        return any(_NAME.search(name) or name.startswith("ema_vae") for name in names)
     if source.suffix.lower() not in SUFFIXES or not source.is_file():
         return False
     if _NAME.search(source.name) or source.suffix.lower() == ".gguf":

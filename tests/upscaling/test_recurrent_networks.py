@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from tests.decoded import pixels
+from tests.upscaling.stopping import Stop, stop_at
 from vsr.cli import main
 from vsr.config import UpscaleConfig
 from vsr.jobs.job import Job
@@ -15,12 +16,7 @@ from vsr.jobs.model import ConfiguredModel
 from vsr.jobs.upscale import upscale
 from vsr.models.basicvsr import BasicVsr
 from vsr.pipelines.recurrent import RecurrentUpscalePipeline
-from vsr.upscaling.clip_upscaler import Upscaler
 from vsr.video.reading.reader import VideoReader
-
-
-class Stop(Exception):  # noqa: N818
-    """Ends a run from inside."""
 
 
 @pytest.fixture(scope="module")
@@ -53,17 +49,7 @@ def test_clips_of_a_job_are_those_of_the_pipeline(tmp_path, source, network):
 
 def test_a_stopped_run_goes_on_to_the_same_bytes(tmp_path, source, network, monkeypatch):
     upscale(source, tmp_path / "whole.mkv", _config(network))
-    count = 0
-    call = Upscaler.__call__
-
-    def stopping(self, clip):
-        nonlocal count
-        count += 1
-        if count == 3:
-            raise Stop
-        return call(self, clip)
-
-    monkeypatch.setattr(Upscaler, "__call__", stopping)
+    stop_at(3, monkeypatch)
     with pytest.raises(Stop):
         upscale(source, tmp_path / "out.mkv", _config(network))
     upscale(source, tmp_path / "out.mkv", _config(network))

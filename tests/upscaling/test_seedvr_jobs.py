@@ -7,17 +7,13 @@ import pytest
 
 from tests.decoded import pixels
 from tests.seedvr import save_folder
+from tests.upscaling.stopping import Stop, stop_at
 from vsr.cli import main
 from vsr.config import UpscaleConfig
 from vsr.jobs.job import Job
 from vsr.jobs.upscale import upscale
 from vsr.pipelines.seedvr.pipeline import SeedVRPipeline
-from vsr.upscaling.clip_upscaler import Upscaler
 from vsr.video.reading.reader import VideoReader
-
-
-class Stop(Exception):  # noqa: N818
-    """Ends a run from inside."""
 
 
 @pytest.fixture(scope="module")
@@ -57,17 +53,7 @@ def test_clips_of_a_job_are_those_of_the_pipeline(tmp_path, source, folder):
 @pytest.mark.slow
 def test_a_stopped_run_goes_on_to_the_same_bytes(tmp_path, source, folder, monkeypatch):
     upscale(source, tmp_path / "whole.mkv", _config(folder))
-    count = 0
-    call = Upscaler.__call__
-
-    def stopping(self, clip):
-        nonlocal count
-        count += 1
-        if count == 3:
-            raise Stop
-        return call(self, clip)
-
-    monkeypatch.setattr(Upscaler, "__call__", stopping)
+    stop_at(3, monkeypatch)
     with pytest.raises(Stop):
         upscale(source, tmp_path / "out.mkv", _config(folder))
     upscale(source, tmp_path / "out.mkv", _config(folder))

@@ -17,7 +17,7 @@ from vsr.ops.frame_formats import LargeFrames, as_low_res, checked_output_type, 
 from vsr.ops.frames import match_groups
 from vsr.ops.tiles import Tile, blend_tiles, fit_tiles
 from vsr.pipelines.memory import MemoryTraits
-from vsr.pipelines.settings import SamplingConfig, given, only_useful
+from vsr.pipelines.settings import SamplingConfig, given, only_step_0, only_useful
 from vsr.pipelines.steady import clip_propagator
 from vsr.pipelines.streaming import StreamingPipeline
 from vsr.propagation.fusion import PropagationConfig
@@ -178,12 +178,7 @@ class ImageUpscalePipeline(StreamingPipeline):
         settings = self.settings if base is None else base
         chosen = given({**overrides, "preset": preset})
         only_useful(chosen, settings, used=_CHOICES, who="a network for images")
-        steps = tuple(chosen.get("propagation_steps", ()))
-        if any(step != 0 for step in steps):
-            raise ConfigError(
-                f"propagation_steps = {','.join(map(str, steps))}, but {self.network.name} has one "
-                "step: it can be none or 0"
-            )
+        only_step_0(chosen, because=f"{self.network.name} has one step")
         if "tile" in chosen and self.network.tiling == "never":
             raise ConfigError(
                 f"tile = {chosen['tile']}, but {self.network.name} cuts frames itself: leave it out"

@@ -127,6 +127,15 @@ def only_useful(
             raise ConfigError(f"{key} = {value}, but {who} has no use for it: leave it out")
 
 
+def only_step_0(chosen: Mapping[str, Any], *, because: str) -> None:
+    """Raise ConfigError, with the reason, for propagation after other steps than the first."""
+    steps = tuple(chosen.get("propagation_steps", ()))
+    if any(step != 0 for step in steps):
+        raise ConfigError(
+            f"propagation_steps = {','.join(map(str, steps))}, but {because}: it can be none or 0"
+        )
+
+
 def given(overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the overrides that are given: None means the default."""
     return {key: value for key, value in overrides.items() if value is not None}

@@ -32,7 +32,7 @@ from vsr.pipelines.seedvr.plan import LOOK_AHEAD
 from vsr.pipelines.seedvr.sampler import FlowSampling
 from vsr.pipelines.seedvr.shot import ClipRun, Texts
 from vsr.pipelines.seedvr.state import ShotState
-from vsr.pipelines.settings import SamplingConfig, given, only_useful
+from vsr.pipelines.settings import SamplingConfig, given, only_step_0, only_useful
 from vsr.pipelines.steady import clip_propagator
 from vsr.pipelines.streaming import StreamingPipeline
 from vsr.propagation.fusion import PropagationConfig
@@ -250,12 +250,7 @@ class SeedVRPipeline(StreamingPipeline):
         settings = self.settings if base is None else base
         chosen = given({**overrides, "preset": preset})
         only_useful(chosen, settings, used=_CHOICES, who="SeedVR")
-        steps = tuple(chosen.get("propagation_steps", ()))
-        if any(step != 0 for step in steps):
-            raise ConfigError(
-                f"propagation_steps = {','.join(map(str, steps))}, but SeedVR's decoded frames are "
-                "propagated once: it can be none or 0"
-            )
+        only_step_0(chosen, because="SeedVR's decoded frames are propagated once")
         return settings.overridden(chosen)
 
     @property

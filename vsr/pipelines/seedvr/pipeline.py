@@ -229,7 +229,7 @@ class SeedVRPipeline(StreamingPipeline):
         return clip_propagator(
             low_res,
             settings,
-            estimator=self.estimator,
+            estimator=self._estimator,
             flows=flows,
             state=None if run.before is None else run.before.pixels,
             scale=max(h / low_res.shape[-2], w / low_res.shape[-1]),
@@ -271,12 +271,6 @@ class SeedVRPipeline(StreamingPipeline):
         """Returns the state that `ShotState.to_bytes` gave."""
         return ShotState.from_bytes(data, device)
 
-    def estimator(self) -> FlowEstimator:
-        """Returns the flow estimator of the propagation."""
-        if self.flow_estimator is None:
-            self.flow_estimator = flow_estimator("auto", device=self.device)
-        return self.flow_estimator
-
     def _texts(self, positive: Tensor | None, negative: Tensor | None, guidance: float) -> Texts:
         own = self.texts
         positive = positive if positive is not None or own is None else own.positive
@@ -291,6 +285,11 @@ class SeedVRPipeline(StreamingPipeline):
                     f"{name} has shape {tuple(text.shape)}; it must be words x {width}"
                 )
         return Texts(positive, negative)
+
+    def _estimator(self) -> FlowEstimator:
+        if self.flow_estimator is None:
+            self.flow_estimator = flow_estimator("auto", device=self.device)
+        return self.flow_estimator
 
 
 def _fused(

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from tests.propagation.scenes import moving, small
-from vsr.models.flow_estimators import DisFlow
+from vsr.models.flow_estimators import key_flow
 from vsr.propagation.far_flow import FarFlow, Step
 from vsr.propagation.key_places import Box
 
-DIS = DisFlow(fine=True, smoothness=80)
+DIS = key_flow()
 
 
 def followed(frames: torch.Tensor) -> FarFlow:

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from tests.propagation.scenes import SCALE, error, moving, small, soft
 from vsr.errors import ConfigError
-from vsr.models.flow_estimators import DisFlow
+from vsr.models.flow_estimators import key_flow
 from vsr.propagation.key_files import state_from_bytes, state_to_bytes
 from vsr.propagation.key_places import Box, holes
 from vsr.propagation.keyframes import Coming, KeyframeConfig, Keyframes, KeyframeState
 
-DIS = DisFlow(fine=True, smoothness=80)
+DIS = key_flow()
 FULL = KeyframeConfig(strength=1.0)
 
 

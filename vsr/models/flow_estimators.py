@@ -23,6 +23,8 @@ _log = logging.getLogger(__name__)
 
 _FINEST, _REFINEMENTS = 0, 15
 """Finest scale and variational iterations of fine DIS; the presets stop at half the size."""
+_REGULAR = 80.0
+"""Smoothness of the flow of key frames."""
 
 
 class FlowEstimator(Protocol):
@@ -86,6 +88,14 @@ class DisFlow:
         begin = None if initial is None else rearrange(initial, "two h w -> h w two")
         flow = rearrange(self._search(source, target, begin), "h w two -> two h w")
         return np.ascontiguousarray(flow)
+
+
+def key_flow(*, fine: bool = True) -> DisFlow:
+    """Returns the estimator along which pictures of key frames are carried: regular DIS.
+
+    Detail that trembles shows more than detail that is a little off.
+    """
+    return DisFlow(fine=fine, smoothness=_REGULAR)
 
 
 def flow_estimator(

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vsr.config import PICTURE_REACH
 from vsr.errors import InputError
-from vsr.models.flow_estimators import DisFlow
+from vsr.models.flow_estimators import key_flow
 from vsr.ops.frame_formats import as_low_res, collect
 from vsr.propagation.key_files import state_from_bytes, state_to_bytes
 from vsr.propagation.key_places import Box
@@ -56,9 +56,7 @@ class KeyframeTexture:
     _keyframes: Keyframes = field(init=False)
 
     def __post_init__(self) -> None:
-        # regular flow: detail that trembles shows more than detail that is a little off
-        flow, steps = (DisFlow(fine=fine, smoothness=80) for fine in (True, False))
-        self._keyframes = Keyframes(self.config, flow, self.scale, steps=steps)
+        self._keyframes = Keyframes(self.config, key_flow(), self.scale, steps=key_flow(fine=False))
 
     @property
     def ahead(self) -> int:

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vsr.errors import ConfigError
-from vsr.models.flow_estimators import DisFlow
+from vsr.models.flow_estimators import key_flow
 from vsr.ops.flow import resize_flow, warp
 from vsr.propagation.far_flow import FarFlow, Step
 from vsr.training.data.keyed_shards import (
@@ -36,7 +36,7 @@ _NEIGHBOURS = np.ones((7, 7), np.uint8)
 _ITERATIONS = 12
 _FLOW_ERROR = 0.1
 """Pixels by which the inverse of a motion may miss."""
-_FLOW = DisFlow(fine=True, smoothness=80)
+_FLOW = key_flow()
 
 
 @dataclass(frozen=True, slots=True)

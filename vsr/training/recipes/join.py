@@ -31,7 +31,6 @@ from vsr.training.losses.terms import (
 from vsr.training.recipes.networks import existing_file
 
 _GREY_LEVELS = 127.5
-_DETAIL = gaussian_half(2.3)
 
 
 class JoinRecipe:
@@ -39,7 +38,9 @@ class JoinRecipe:
 
     def __init__(self, config: TrainConfig, device: torch.device) -> None:
         self.config, self.device = config, device
-        self.model: nn.Module = channels_innermost(build_network(config))
+        network = build_network(config)
+        self._detail_blur = gaussian_half(network.config["sigma"])
+        self.model: nn.Module = channels_innermost(network)
         if device.type == "cpu":
             use_fast_prelu(self.model)
         seen = config.validation.best == "features" or any(
@@ -68,7 +69,7 @@ class JoinRecipe:
         `pixel` is the L1 of the target frame, and of the next one's tones.
         """
         weights = stage.weights
-        pair = shown_pair(run_network(model, batch, self.base(batch)), batch)
+        pair = shown_pair(self._run(model, batch, self.base(batch)), batch)
         output, target = pair[:, :, :1], self._target(batch)[:, :, None]
         sigma = self.config.join.cutoff_sigma
         tones = coarse_error(pair[:, :, 1], batch["hr"][:, :, 1], cutoff_sigma=sigma)
@@ -94,7 +95,7 @@ class JoinRecipe:
         for number, batch in enumerate(self._validation_batches()):
             base = self.base(batch)
             for suffix, shown in (("", batch), ("_alone", _without_keys(batch))):
-                pair = shown_pair(run_network(model, shown, base), shown).float().clamp(-1, 1)
+                pair = shown_pair(self._run(model, shown, base), shown).float().clamp(-1, 1)
                 for name, value in self._figures(pair, shown):
                     figures.setdefault(name + suffix, []).append(value)
                 if number < self.config.validation.pictures:
@@ -110,6 +111,13 @@ class JoinRecipe:
         share = batch["blend"].view(-1, 1, 1, 1, 1)
         t = batch["lr"].shape[2]
         return torch.lerp(unfold_time(plain.clamp(-1, 1), t), unfold_time(made, t), share)
+
+    def _run(self, model: nn.Module, batch: Batch, base: Tensor) -> Float[Tensor, "b 3 t h4 w4"]:
+        """Return the large frames of a batch whose base frames are given."""
+        keys = batch["keys"]
+        details = keys - smooth(keys, self._detail_blur)
+        tones, detail = model(batch["lr"], base, details, batch["confidence"], batch["nearness"])
+        return base + tones + detail
 
     def _figures(self, pair: Tensor, batch: Batch) -> Iterator[tuple[str, float]]:
         output, truth = pair[:, :, 0], batch["hr"][:, :, 0]
@@ -147,14 +155,6 @@ class JoinRecipe:
         lr = batch["lr"][0, :, place : place + 2].cpu()
         path = Path(self.config.run) / "pictures" / name
         save_comparison(path, lr, pair[0].cpu(), batch["hr"][0].cpu())
-
-
-def run_network(model: nn.Module, batch: Batch, base: Tensor) -> Float[Tensor, "b 3 t h4 w4"]:
-    """Return the large frames of a batch whose base frames are given."""
-    keys = batch["keys"]
-    details = keys - smooth(keys, _DETAIL)
-    tones, detail = model(batch["lr"], base, details, batch["confidence"], batch["nearness"])
-    return base + tones + detail
 
 
 def shown_pair(output: Float[Tensor, "b 3 t h4 w4"], batch: Batch) -> Float[Tensor, "b 3 2 h4 w4"]:

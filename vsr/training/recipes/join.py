@@ -93,9 +93,9 @@ class JoinRecipe:
         """
         figures: dict[str, list[float]] = {}
         for number, batch in enumerate(self._validation_batches()):
-            base = self.base(batch)
             for suffix, shown in (("", batch), ("_alone", _without_keys(batch))):
-                pair = shown_pair(self._run(model, shown, base), shown).float().clamp(-1, 1)
+                output = self._run(model, shown, shown["base"])
+                pair = shown_pair(output, shown).float().clamp(-1, 1)
                 for name, value in self._figures(pair, shown):
                     figures.setdefault(name + suffix, []).append(value)
                 if number < self.config.validation.pictures:
@@ -147,8 +147,14 @@ class JoinRecipe:
             clips = KeyedClips(Path(self.config.join.held_out), samples)
             # every few samples: those of one shot follow each other
             numbers = torch.linspace(0, len(clips) - 1, settings.samples).long().tolist()
-            self._held_out = [default_collate([clips[number]]) for number in numbers]
-        return [{k: v.to(self.device) for k, v in batch.items()} for batch in self._held_out]
+            self._held_out = [self._with_base(default_collate([clips[n]])) for n in numbers]
+        return [self._on_device(batch) for batch in self._held_out]
+
+    def _with_base(self, batch: Batch) -> Batch:
+        return {**batch, "base": self.base(self._on_device(batch)).cpu()}
+
+    def _on_device(self, batch: Batch) -> Batch:
+        return {name: value.to(self.device) for name, value in batch.items()}
 
     def _draw(self, name: str, pair: Tensor, batch: Batch) -> None:
         place = int(batch["target"][0])

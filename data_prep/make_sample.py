@@ -79,10 +79,8 @@ def play_notes(seconds: float) -> np.ndarray:
 def write(path: Path, frames: list[np.ndarray]) -> None:
     with tempfile.NamedTemporaryFile(suffix=".wav") as sound:
         save_wave(sound.name, play_notes(len(frames) / RATE))
-        size = f"{WIDTH}x{HEIGHT}"
-        video = ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgb24", s=size, framerate=RATE)
         output = ffmpeg.output(
-            video.video,
+            piped(frames).video,
             ffmpeg.input(sound.name).audio,
             str(path),
             vcodec="libx264",
@@ -93,17 +91,21 @@ def write(path: Path, frames: list[np.ndarray]) -> None:
             audio_bitrate="48k",
             movflags="faststart",
         )
-        pixels = b"".join(frame.tobytes() for frame in frames)
-        command = {"cmd": imageio_ffmpeg.get_ffmpeg_exe(), "overwrite_output": True, "quiet": True}
-        ffmpeg.run(output, input=pixels, **command)
+        encode(frames, output)
 
 
 def write_truth(path: Path, frames: list[np.ndarray]) -> None:
+    encode(frames, ffmpeg.output(piped(frames), str(path), vcodec="ffv1", pix_fmt="gbrp"))
+
+
+def piped(frames: list[np.ndarray]) -> ffmpeg.Stream:
+    """The stream of the frames that `encode` writes."""
     height, width = frames[0].shape[:2]
-    video = ffmpeg.input(
-        "pipe:", format="rawvideo", pix_fmt="rgb24", s=f"{width}x{height}", framerate=RATE
-    )
-    output = ffmpeg.output(video, str(path), vcodec="ffv1", pix_fmt="gbrp")
+    size = f"{width}x{height}"
+    return ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgb24", s=size, framerate=RATE)
+
+
+def encode(frames: list[np.ndarray], output: ffmpeg.Stream) -> None:
     command = {"cmd": imageio_ffmpeg.get_ffmpeg_exe(), "overwrite_output": True, "quiet": True}
     ffmpeg.run(output, input=b"".join(frame.tobytes() for frame in frames), **command)
 

@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 from vsr.errors import ConfigError
 from vsr.models.flow_estimators import key_flow
 from vsr.ops.flow import resize_flow, warp
+from vsr.ops.frame_formats import as_low_res
 from vsr.propagation.far_flow import FarFlow, Step
 from vsr.training.data.keyed_shards import (
     ANCHORS,
@@ -125,11 +126,11 @@ def carry(
 
     Flow, confidence and warp are those by which keys are carried when a film is upscaled.
     """
-    frame, anchor = _as_frame(small), _as_frame(key_small)
+    frame, anchor, picture = (as_low_res(one[None])[:, :, 0] for one in (small, key_small, key))
     still = torch.zeros_like(anchor[:, :2])
     far = FarFlow.at(anchor).next(frame, Step(still, still), _FLOW)
     flow = resize_flow(far.there, (key.shape[0], key.shape[1]))
-    moved = warp(_as_frame(key), flow, mode="bicubic", padding="border")
+    moved = warp(picture, flow, mode="bicubic", padding="border")
     pixels = ((moved[0].clamp(-1, 1) + 1) * 127.5).round().byte()
     return rearrange(pixels, "c h w -> h w c").numpy(), far.confidence[0, 0].numpy()
 
@@ -243,10 +244,6 @@ def _as_tensors(parts: dict[str, np.ndarray], config: KeyedClipsConfig) -> dict[
         "flow_backward": dense["flow"][:, None],
         "valid": dense["valid"].float()[None],
     }
-
-
-def _as_frame(pixels: np.ndarray) -> Tensor:
-    return rearrange(_signed(torch.from_numpy(np.ascontiguousarray(pixels))), "h w c -> 1 c h w")
 
 
 def _signed(pixels: Tensor) -> Tensor:

@@ -218,12 +218,10 @@ def _shares(
     weights = nearness.square() * confidence / (confidence + _HALF_SURE)
     best = confidence.amax(dim=1, keepdim=True)
     keys = best * weights / weights.sum(dim=1, keepdim=True).clamp(min=1e-6)
-    start = torch.cat([1 - best, keys], dim=1).clamp(min=_NEVER).log()
+    known = keys.clamp(min=_NEVER).masked_fill(confidence <= 0, 0)
+    start = torch.cat([(1 - best).clamp(min=_NEVER), known], dim=1).log()
     start = start.repeat_interleave(_CELLS, dim=-2).repeat_interleave(_CELLS, dim=-1)
-    unknown = torch.cat([torch.zeros_like(best), (confidence <= 0).to(best)], dim=1)
-    unknown = unknown.repeat_interleave(_CELLS, dim=-2).repeat_interleave(_CELLS, dim=-1)
-    learned = F.pixel_shuffle(logits, _CELLS)
-    shares = (start + learned).masked_fill(unknown > 0, -torch.inf).softmax(dim=1)
+    shares = (start + F.pixel_shuffle(logits, _CELLS)).softmax(dim=1)
     h, w = confidence.shape[-2:]
     return _enlarged(shares, (SCALE * h, SCALE * w))
 

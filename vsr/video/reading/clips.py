@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 from vsr.errors import ConfigError
 from vsr.video.reading.reader import Frame
@@ -46,11 +46,7 @@ class Clip:
     @property
     def pictures(self) -> tuple[int, ...]:
         """The places of the frames that do not repeat the one before."""
-        return tuple(
-            place
-            for place, frame in enumerate(self.frames)
-            if not (repeats(frame, self.frames[place - 1]) if place else self.repeats_last)
-        )
+        return tuple(place for place, is_new in enumerate(self._are_new) if is_new)
 
     @property
     def shown(self) -> tuple[int, ...]:
@@ -58,15 +54,19 @@ class Clip:
 
         It is -1 for the picture of the clip before.
         """
-        new = set(self.pictures)
-        counts = accumulate((place in new for place in range(len(self.frames))), initial=-1)
-        return tuple(counts)[1:]
+        return tuple(accumulate(self._are_new, initial=-1))[1:]
 
     @property
     def coming(self) -> tuple[Frame, ...]:
         """The frames of `ahead` that do not repeat the one before."""
-        before = (self.frames[-1], *self.ahead)
-        return tuple(b for a, b in zip(before, self.ahead, strict=False) if not repeats(b, a))
+        pairs = pairwise((self.frames[-1], *self.ahead))
+        return tuple(frame for before, frame in pairs if not repeats(frame, before))
+
+    @property
+    def _are_new(self) -> tuple[bool, ...]:
+        """True for each frame that does not repeat the one before."""
+        later = (not repeats(frame, before) for before, frame in pairwise(self.frames))
+        return (not self.repeats_last, *later)
 
 
 class ClipGatherer:

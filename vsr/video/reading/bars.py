@@ -91,11 +91,18 @@ def _dark_ends(brightest: NDArray[np.uint8]) -> tuple[int, int]:
     if not len(lit) or lit[-1] + 1 - lit[0] < _SMALLEST_PICTURE * count:
         return 0, 0
     first, last = int(lit[0]), int(lit[-1])
-    ends = _ends_bar(brightest[first : first + _EDGE_ROWS])
-    begin = first if ends and _is_even(brightest[:first]) else 0
-    ends = _ends_bar(brightest[last + 1 - _EDGE_ROWS : last + 1])
-    end = count - 1 - last if ends and _is_even(brightest[:last:-1]) else 0
-    return _if_enough(begin), _if_enough(end)
+    begin = _bar_rows(brightest[:first], brightest[first : first + _EDGE_ROWS])
+    end = _bar_rows(brightest[:last:-1], brightest[last + 1 - _EDGE_ROWS : last + 1])
+    return begin, end
+
+
+def _bar_rows(dark: NDArray[np.uint8], edge: NDArray[np.uint8]) -> int:
+    """Return the number of dark rows, from the border on, if they are a bar; 0 if they are not.
+
+    `edge` are the rows of the picture next to them.
+    """
+    is_bar = len(dark) >= _FEWEST_ROWS and _ends_bar(edge) and _is_even(dark)
+    return len(dark) if is_bar else 0
 
 
 def _is_even(rows: NDArray[np.uint8]) -> bool:
@@ -104,12 +111,8 @@ def _is_even(rows: NDArray[np.uint8]) -> bool:
     The last row of a long bar does not count: the picture spills into it.
     """
     levels = np.median(rows[: max(len(rows) - 1, _FEWEST_ROWS)], axis=1)
-    return float(np.ptp(levels)) <= _UNEVEN if len(levels) else True
+    return float(np.ptp(levels)) <= _UNEVEN
 
 
 def _ends_bar(rows: NDArray[np.uint8]) -> bool:
     return float((rows.max(axis=0) > _BLACK).mean()) >= _LIT_EDGE
-
-
-def _if_enough(rows: int) -> int:
-    return rows if rows >= _FEWEST_ROWS else 0

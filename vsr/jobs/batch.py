@@ -1,8 +1,8 @@
 """Batches: many films, one after the other or split among ranks."""
 
 import logging
-from collections.abc import Callable, Generator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -95,7 +95,8 @@ def upscale_batch(
         identified = model or ConfiguredModel(config)
         folder = stack.enter_context(BatchFolder(batch, config, identified, ranks))
         if model is None:
-            upscale_film = stack.enter_context(_other_process(config, identified, film_ranks))
+            process = _film_process(config, identified, film_ranks)
+            upscale_film = stack.enter_context(process).upscale
         else:
             upscale_film = _this_process(config, model, film_ranks)
         clock = BatchClock(tuple(_size(film.source) for film in films))
@@ -129,12 +130,10 @@ def _films_of(batch: Batch, ranks: Ranks) -> tuple[tuple[BatchFilm, ...], Ranks]
     return tuple(film for i, film in enumerate(batch.films) if ranks.takes(i)), ALONE
 
 
-@contextmanager
-def _other_process(config: UpscaleConfig, model: Model, ranks: Ranks) -> Generator[UpscaleFilm]:
-    """Give a function that upscales films in another process."""
+def _film_process(config: UpscaleConfig, model: Model, ranks: Ranks) -> FilmProcess:
+    """Return the process that upscales the films, and logs what this one does."""
     level = logging.getLogger("vsr").getEffectiveLevel()
-    with FilmProcess(Setup(config, model.identity(), ranks, level)) as process:
-        yield process.upscale
+    return FilmProcess(Setup(config, model.identity(), ranks, level))
 
 
 def _this_process(config: UpscaleConfig, model: Model, ranks: Ranks) -> UpscaleFilm:

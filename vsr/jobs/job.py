@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 from vsr import __version__
 from vsr.checkpoints.find import is_picture_folder, look_ahead, makes_any_size, native_scale
@@ -102,7 +103,7 @@ class Job:
             **options_identity(self.config, version=__version__),
             **model.identity(),
             **files_identity("the colour references", _folder(self.config.colour_references)),
-            **guides_identity(self.config),
+            **_guides_identity(self.config),
             **files_identity("the masks", _folder(self.config.masks)),
             "size": str(self.size),
             "clip_frames": self.clip_frames,
@@ -188,12 +189,12 @@ def _check_pictures(info: VideoInfo, config: UpscaleConfig) -> None:
         KeyPictures(Path(name)).check_within(frames=info.frame_count, seconds=seconds)
 
 
-def guides_identity(config: UpscaleConfig) -> Identity:
+def _guides_identity(config: UpscaleConfig) -> Identity:
     """Return the content of the pictures of guides."""
-    found: Identity = {}
+    found = dict[str, Any]()
     for guide in parse_guides(config.guide):
         if guide.path is not None:
-            found = {**found, **files_identity(f"the guide {guide.name}", guide.path)}
+            found.update(files_identity(f"the guide {guide.name}", guide.path))
     return found
 
 

@@ -1,9 +1,10 @@
-"""Outputs of tests: a film at twice its size."""
+"""Films for tests of outputs: one at twice its size, and one with subtitles."""
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 
 from vsr.video.reading.reader import VideoReader
@@ -49,6 +50,19 @@ def at_rate(pictures: Iterable[np.ndarray], first: int = 0) -> Iterator[tuple[np
     """Pictures with the times of `make_video`, from the place `first` on."""
     for number, picture in enumerate(pictures, first):
         yield picture, 512 * number
+
+
+def with_subtitles(plain: Path, subtitles: Path, path: Path) -> Path:
+    """A film of the pictures of one file and the subtitles of another."""
+    with av.open(plain) as film, av.open(subtitles) as lines, av.open(path, "w") as container:
+        streams = [film.streams.video[0], lines.streams.subtitles[0]]
+        targets = [container.add_stream_from_template(stream, opaque=True) for stream in streams]
+        for template, target in zip(streams, targets, strict=True):
+            for packet in template.container.demux(template):
+                if packet.size:
+                    packet.stream = target
+                    container.mux(packet)
+    return path
 
 
 def times_of(path: Path) -> list[Fraction]:

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 from tests.video.conftest import pictures
-from tests.video.writing.outputs import DEFAULT, LOSSLESS, at_rate, enlarge, times_of
+from tests.video.writing.outputs import (
+    DEFAULT,
+    LOSSLESS,
+    at_rate,
+    enlarge,
+    times_of,
+    with_subtitles,
+)
 from vsr.video.pixels import as_uint8
 from vsr.video.probe import probe
 from vsr.video.reading.reader import VideoReader
@@ -207,25 +214,17 @@ def test_odd_sizes_are_encoded_at_their_size(make_video, tmp_path, codec, name, 
             assert np.abs(as_uint8(frame.pixels).astype(int) - wanted).mean() < 4
 
 
-def with_subtitles(plain: Path, path: Path, text: str) -> Path:
+def with_lines(plain: Path, path: Path, text: str) -> Path:
     """The video with subtitles in SRT."""
-    lines_path = path.with_suffix(".srt")
-    lines_path.write_text(text)
-    with av.open(plain) as film, av.open(lines_path) as lines, av.open(path, "w") as container:
-        streams = [film.streams.video[0], lines.streams.subtitles[0]]
-        targets = [container.add_stream_from_template(stream, opaque=True) for stream in streams]
-        for template, target in zip(streams, targets, strict=True):
-            for packet in template.container.demux(template):
-                if packet.size:
-                    packet.stream = target
-                    container.mux(packet)
-    return path
+    lines = path.with_suffix(".srt")
+    lines.write_text(text)
+    return with_subtitles(plain, lines, path)
 
 
 def test_subtitles_go_along_where_the_container_holds_them(make_video, tmp_path, caplog):
     plain = make_video("plain.mkv", frames=50)
     text = "1\n00:00:00,500 --> 00:00:00,900\nHello\n"
-    source = with_subtitles(plain, tmp_path / "source.mkv", text)
+    source = with_lines(plain, tmp_path / "source.mkv", text)
     enlarge(source, tmp_path / "out.mkv")
     assert packets(tmp_path / "out.mkv", "subtitle") == [[(Fraction(1, 2), b"Hello")]]
     assert "left out" not in caplog.text
@@ -241,7 +240,7 @@ def test_a_subtitle_that_is_shown_where_a_part_begins_goes_along(make_video, tmp
         "3\n00:00:02,500 --> 00:00:02,800\nNew\n"
     )
     plain = make_video("plain.mkv", frames=100, options={"g": "10"})
-    source = with_subtitles(plain, tmp_path / "source.mkv", text)
+    source = with_lines(plain, tmp_path / "source.mkv", text)
     enlarge(source, tmp_path / "out.mkv", start=2)
     with av.open(tmp_path / "out.mkv") as container:
         found = [

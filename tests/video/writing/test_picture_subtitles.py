@@ -7,7 +7,7 @@ import av
 import pytest
 from av.packet import Packet
 
-from tests.video.writing.outputs import enlarge
+from tests.video.writing.outputs import enlarge, with_subtitles
 from vsr.video.writing import picture_subtitles
 from vsr.video.writing.picture_subtitles import ShownSubtitles
 
@@ -39,18 +39,6 @@ def blu_ray_subtitles(path: Path, sets: list[tuple[float, int, int]]) -> Path:
             for kind, data in segments(objects, state):
                 times = round(seconds * 90000).to_bytes(4) + bytes(4)
                 file.write(b"PG" + times + bytes([kind]) + len(data).to_bytes(2) + data)
-    return path
-
-
-def with_subtitles(plain: Path, subtitles: Path, path: Path) -> Path:
-    with av.open(plain) as film, av.open(subtitles) as lines, av.open(path, "w") as container:
-        streams = [film.streams.video[0], lines.streams.subtitles[0]]
-        targets = [container.add_stream_from_template(stream, opaque=True) for stream in streams]
-        for template, target in zip(streams, targets, strict=True):
-            for packet in template.container.demux(template):
-                if packet.size:
-                    packet.stream = target
-                    container.mux(packet)
     return path
 
 

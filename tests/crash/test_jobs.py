@@ -15,7 +15,7 @@ from vsr.errors import OutputError
 from vsr.jobs.batch import upscale_batch
 from vsr.jobs.films import batch_of
 from vsr.jobs.resume import shot_store
-from vsr.jobs.resume.own_files import removed_path, work_path
+from vsr.jobs.resume.own_files import work_places
 from vsr.jobs.upscale import upscale
 from vsr.video.writing.output_file import OutputFile
 
@@ -68,7 +68,7 @@ class Job:
                 max_clip_frames=CLIP_FRAMES, overwrite=self.overwrite, codec="png"
             )
         if not self.is_batch:
-            is_begun = any(path.exists() for path in self.work_folders(folder))
+            is_begun = any(path.exists() for path in work_places(folder / self.output))
             try:
                 upscale(folder / self.source, folder / self.output, config, model=EchoModel())
             except OutputError as error:  # killed after the removal of all but the output
@@ -78,10 +78,6 @@ class Job:
         batch = batch_of((folder / self.source).parent, folder / self.output, config)
         assert batch is not None
         upscale_batch(batch, config, model=EchoModel()).check()
-
-    def work_folders(self, folder: Path) -> tuple[Path, Path]:
-        """The folder of finished work, by its two names."""
-        return work_path(folder / self.output), removed_path(folder / self.output)
 
     def _make_old(self, output: Path) -> None:
         if output.suffix:

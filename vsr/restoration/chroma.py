@@ -1,10 +1,9 @@
 """Chroma beside luma: the difference of red and blue to luma, in which luma stays what it is."""
 
-import cv2
 import numpy as np
 from jaxtyping import Float
 
-from vsr.restoration.images import Image, Luma, luma_of
+from vsr.restoration.images import Image, Luma, luma_of, reduced
 
 Chroma = Float[np.ndarray, "h w 2"]
 """Red and blue minus luma, of ITU-R BT.601, float32."""
@@ -13,6 +12,8 @@ _RED, _GREEN, _BLUE = 0.299, 0.587, 0.114
 _BINS = 32
 _COLOURED = 5 / 255
 """Deviation of the chroma among pixels of one luma, from which on a frame has colours."""
+_SIDE = 128
+"""Longer side of the picture in which this is looked at."""
 
 
 def chroma_of(image: Image) -> Chroma:
@@ -38,10 +39,7 @@ def has_colours(image: Image) -> bool:
 
     Chroma is compared on a small picture, where the noise of a codec is averaged out.
     """
-    h, w = image.shape[:2]
-    share = min(1.0, 128 / max(h, w))
-    size = (max(1, round(w * share)), max(1, round(h * share)))
-    small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)
+    small = reduced(image, _SIDE)
     chroma = chroma_of(small).reshape(-1, 2)
     bins = np.clip(luma_of(small).ravel() * _BINS, 0, _BINS - 1).astype(int)
     count = np.maximum(np.bincount(bins, minlength=_BINS), 1)

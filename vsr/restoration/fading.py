@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from vsr.restoration.images import Image, as_image, luma_of
+from vsr.restoration.images import Image, as_image, luma_of, reduced
 from vsr.video.pixels import Pixels
 
 _SIDE = 200
@@ -92,11 +92,7 @@ def measure_tones(pictures: Sequence[Pixels]) -> Tones | None:
 
 def _tones(picture: Pixels) -> tuple[Float[np.ndarray, "3 3"], float]:
     """Return three percentiles by channel, and how far the colours are from one tint."""
-    h, w = picture.shape[:2]
-    share = min(1.0, _SIDE / max(h, w))
-    size = (max(1, round(w * share)), max(1, round(h * share)))
-    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(picture.dtype)
-    image = as_image(small)
+    image = as_image(reduced(picture, _SIDE))
     values = image.reshape(-1, 3)
     levels = np.percentile(values, (_LOW, 50, _HIGH), axis=0)
     tint = values.mean(0) / (values.mean() + 1e-6)

@@ -2,7 +2,7 @@
 
 import cv2
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from numpy.typing import NDArray
 
 from vsr.video.pixels import Pixels
@@ -36,14 +36,14 @@ def as_bytes(luma: Luma) -> NDArray[np.uint8]:
     return np.rint(np.clip(luma, 0, 1) * 255).astype(np.uint8)
 
 
-def reduced(luma: Luma, longest: int) -> Float[np.ndarray, "h2 w2"]:
-    """Return the luma by areas, with its longer side at most `longest` pixels."""
-    h, w = luma.shape
+def reduced(image: Shaped[np.ndarray, "h w *c"], longest: int) -> Shaped[np.ndarray, "h2 w2 *c"]:
+    """Return the image by areas, with its longer side at most `longest` pixels."""
+    h, w = image.shape[:2]
     share = longest / max(h, w)
     if share >= 1:
-        return luma
+        return image
     size = (max(1, round(w * share)), max(1, round(h * share)))
-    return np.asarray(cv2.resize(luma, size, interpolation=cv2.INTER_AREA), np.float32)
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), image.dtype)
 
 
 def sampled(image: NDArray[np.float32], flow: Float[np.ndarray, "h w 2"]) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
 from vsr.restoration.images import Image, Luma, luma_of, sampled
-from vsr.restoration.neighbours import Flow, Neighbour
+from vsr.restoration.neighbours import Flow, Neighbour, is_inside
 
 _LEAST = 0.05
 """Smallest difference to both neighbours, of white."""
@@ -84,7 +84,7 @@ def _blobs(luma: Luma, neighbours: Sequence[tuple[Luma, Flow]]) -> Bool[np.ndarr
     high = np.maximum(*(_extreme(cv2.dilate(o, _SQUARE), f) for o, f in neighbours))
     beyond = np.maximum(luma - high, low - luma)
     for _, flow in neighbours:
-        beyond[~_is_inside(flow)] = 0
+        beyond[~is_inside(flow)] = 0
     apart = cv2.dilate(np.abs(aligned[0] - aligned[1]), _CROSS)
     difference = luma - (aligned[0] + aligned[1]) / 2
     capped = np.minimum(np.abs(difference), 2 * _LEAST)
@@ -103,13 +103,6 @@ def _blobs(luma: Luma, neighbours: Sequence[tuple[Luma, Flow]]) -> Bool[np.ndarr
 def _extreme(ranked: NDArray[Any], flow: Flow) -> Luma:
     """Return erosions or dilations along the flow, without interpolation."""
     return sampled(np.asarray(ranked, np.float32), np.rint(flow))
-
-
-def _is_inside(flow: Flow) -> Bool[np.ndarray, "h w"]:
-    """Return the places that the flow leads to places inside the frame."""
-    h, w = flow.shape[:2]
-    x, y = flow[..., 0] + np.arange(w), flow[..., 1] + np.arange(h)[:, None]
-    return (x >= 0) & (x <= w - 1) & (y >= 0) & (y <= h - 1)
 
 
 def _isolated(

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
 from vsr.restoration.images import Image, luma_of, sampled
-from vsr.restoration.neighbours import Flow, flows_between, joined
+from vsr.restoration.neighbours import Flow, flows_between, is_inside, joined
 
 Mask = Bool[np.ndarray, "h w"]
 
@@ -135,9 +135,7 @@ def _pulled(sums: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[
 
 def _is_shown(flow: Flow, mask: Mask | None) -> Mask:
     """Return the places that the flow leads into the frame, and out of its hole."""
-    h, w = flow.shape[:2]
-    x, y = flow[..., 0] + np.arange(w), flow[..., 1] + np.arange(h)[:, None]
-    inside = (x >= 0) & (x <= w - 1) & (y >= 0) & (y <= h - 1)
+    inside = is_inside(flow)
     if mask is None:
         return inside
     return inside & (sampled(_grown(mask, 2).astype(np.float32), flow) < 0.01)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from vsr.ops.dis import DenseSearch
 from vsr.restoration.images import Image, Luma, as_bytes, sampled
@@ -30,6 +30,13 @@ def flows_between(before: Luma, after: Luma) -> tuple[Flow, Flow]:
     )
     search = DenseSearch()
     return search(first, second), search(second, first)
+
+
+def is_inside(flow: Flow) -> Bool[np.ndarray, "h w"]:
+    """Return the places that the flow leads to places inside the frame."""
+    h, w = flow.shape[:2]
+    x, y = flow[..., 0] + np.arange(w), flow[..., 1] + np.arange(h)[:, None]
+    return (x >= 0) & (x <= w - 1) & (y >= 0) & (y <= h - 1)
 
 
 def joined(first: Flow, second: Flow) -> Flow:

@@ -61,7 +61,7 @@ def without_holes(
     mixed = fitted[1] + (fitted[0] - fitted[1]) * first[..., None]
     unseen = mask & (near[0] + near[1] == 0)
     if unseen.any():
-        mixed = _continued(np.where(mask[..., None], mixed, image), unseen)
+        mixed = completed(np.where(mask[..., None], mixed, image), ~unseen)
     soft = np.maximum(mask, cv2.GaussianBlur(_grown(mask, 2).astype(np.float32), (0, 0), 1.0))
     soft = np.where(region & ((near[0] + near[1] > 0) | mask), soft, 0)[..., None]
     filled = image + (mixed - image) * soft
@@ -155,11 +155,6 @@ def _fitted(image: Image, fill: Fill, ring: Mask) -> Image:
 
 def _nearness(fill: Fill) -> Float[np.ndarray, "h w"]:
     return np.where(np.isfinite(fill.distance), 1 / fill.distance, 0).astype(np.float32)
-
-
-def _continued(image: Image, mask: Mask) -> Image:
-    """Return the image with a region continued from its borders."""
-    return completed(image, ~mask)
 
 
 def _grown(mask: Mask, pixels: int) -> Mask:

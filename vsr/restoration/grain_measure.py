@@ -9,7 +9,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from vsr.ops.dis import DenseSearch
-from vsr.restoration.images import Image, as_bytes, as_image, luma_of
+from vsr.restoration.images import Image, as_bytes, as_image, luma_of, sampled
 from vsr.video.grain import BINS, BLOCK, Grain
 from vsr.video.pixels import Pixels
 
@@ -106,12 +106,7 @@ def _smooth(flow: Float[np.ndarray, "h w 2"], slope: Float[np.ndarray, "h w"]) -
 
 def _moved(image: NDArray[np.float32], flow: Float[np.ndarray, "h w 2"]) -> NDArray[np.float32]:
     """Return `image(p + flow(p))` with little loss of fine grain."""
-    h, w = flow.shape[:2]
-    columns, rows = np.arange(w, dtype=np.float32), np.arange(h, dtype=np.float32)[:, None]
-    x, y = flow[..., 0] + columns, flow[..., 1] + rows
-    return np.asarray(
-        cv2.remap(image, x, y, cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REFLECT_101), np.float32
-    )
+    return sampled(image, flow, interpolation=cv2.INTER_LANCZOS4, border=cv2.BORDER_REFLECT_101)
 
 
 def _blocks(image: Float[np.ndarray, "h w c"]) -> Float[np.ndarray, "n b b c"]:

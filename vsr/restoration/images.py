@@ -46,14 +46,19 @@ def reduced(image: Shaped[np.ndarray, "h w *c"], longest: int) -> Shaped[np.ndar
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), image.dtype)
 
 
-def sampled(image: NDArray[np.float32], flow: Float[np.ndarray, "h w 2"]) -> NDArray[np.float32]:
-    """Return `image(p + flow(p))`, bilinear; beyond the border is the border's value."""
+def sampled(
+    image: NDArray[np.float32],
+    flow: Float[np.ndarray, "h w 2"],
+    *,
+    interpolation: int = cv2.INTER_LINEAR,
+    border: int = cv2.BORDER_REPLICATE,
+) -> NDArray[np.float32]:
+    """Return `image(p + flow(p))`; beyond the border is the border's value, unless told else."""
     h, w = flow.shape[:2]
     columns, rows = np.arange(w, dtype=np.float32), np.arange(h, dtype=np.float32)[:, None]
     return np.asarray(
         cv2.remap(
-            image, flow[..., 0] + columns, flow[..., 1] + rows, cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REPLICATE,
+            image, flow[..., 0] + columns, flow[..., 1] + rows, interpolation, borderMode=border
         ),
         np.float32,
     )  # fmt: skip

@@ -1,6 +1,6 @@
 """The grain of a shot, measured on what neighbouring frames do not share in flat places."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -9,7 +9,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from vsr.ops.dis import DenseSearch
-from vsr.restoration.images import Image, as_bytes, as_image, luma_of, sampled
+from vsr.restoration.images import Image, Luma, as_bytes, as_image, luma_of, sampled
 from vsr.video.grain import BINS, BLOCK, Grain
 from vsr.video.pixels import Pixels
 
@@ -54,19 +54,18 @@ def measure_grain(pictures: Sequence[Pixels]) -> Grain | None:
     return _described(blocks[taken], luma[taken], weights, pictures[0].shape[:2], gains)
 
 
-def _pairs(pictures: Sequence[Pixels]) -> list[tuple[Image, Image, Image]]:
-    """Return some pairs of neighbours, evenly spaced, without frames that are shown twice.
+def _pairs(pictures: Sequence[Pixels]) -> Iterator[tuple[Image, Image, Image]]:
+    """Yield some pairs of neighbours, evenly spaced, without frames that are shown twice.
 
     With each comes a third frame near them, which tells where the picture is flat: places that are
     flat by the grain of the pair itself have less of it.
     """
     count = len(pictures) - 1
-    if not count:
-        return []
     places = np.unique(np.linspace(0, count - 1, min(_PAIRS, count)).round().astype(int))
-    found = [(i, i + 1, i - 1 if i else min(2, count)) for i in places]
-    images = [tuple(as_image(pictures[i]) for i in numbers) for numbers in found]
-    return [(a, b, c) for a, b, c in images if np.abs(a - b).mean() > _SAME]
+    for i in places:
+        before, after = as_image(pictures[i]), as_image(pictures[i + 1])
+        if np.abs(before - after).mean() > _SAME:
+            yield before, after, as_image(pictures[i - 1 if i else min(2, count)])
 
 
 def _differences(
@@ -77,21 +76,23 @@ def _differences(
     With them come the same of white noise, which tells what interpolation takes away, their luma
     and how flat they are.
     """
-    lumas = [luma_of(image) for image in (before, after)]
-    soft = [np.asarray(cv2.GaussianBlur(luma, (0, 0), _SOFT), np.float32) for luma in lumas]
+    soft = [_softened(image) for image in (before, after, other)]
     found = DenseSearch("medium")(as_bytes(soft[0]), as_bytes(soft[1]))
-    flow = _smooth(found, _slope(before))
+    flow = _smooth(found, _slope(soft[0]))
     rng = np.random.default_rng(0)
     noise = rng.standard_normal((2, *flow.shape[:2]), np.float32)
     apart = (before - _moved(after, flow)) * np.float32(np.sqrt(0.5))
     transfer = (noise[0] - _moved(noise[1], flow)) * np.float32(np.sqrt(0.5))
-    luma, flatness = (_blocks(x[..., None]).mean((1, 2, 3)) for x in (soft[0], _slope(other)))
+    luma, flatness = (_blocks(x[..., None]).mean((1, 2, 3)) for x in (soft[0], _slope(soft[2])))
     return _without_planes(_blocks(apart)), _blocks(transfer[..., None])[..., 0], luma, flatness
 
 
-def _slope(image: Image) -> Float[np.ndarray, "h w"]:
-    """Return how steep the picture is."""
-    soft = cv2.GaussianBlur(luma_of(image), (0, 0), _SOFT)
+def _softened(image: Image) -> Luma:
+    return np.asarray(cv2.GaussianBlur(luma_of(image), (0, 0), _SOFT), np.float32)
+
+
+def _slope(soft: Luma) -> Float[np.ndarray, "h w"]:
+    """Return how steep the softened picture is."""
     return np.hypot(cv2.Sobel(soft, cv2.CV_32F, 1, 0), cv2.Sobel(soft, cv2.CV_32F, 0, 1))
 
 

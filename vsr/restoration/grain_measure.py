@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vsr.ops.dis import DenseSearch
 from vsr.restoration.images import Image, Luma, as_bytes, as_image, luma_of, sampled
-from vsr.video.grain import BINS, BLOCK, Grain
+from vsr.video.grain import BINS, BLOCK, MIDDLES, Grain
 from vsr.video.pixels import Pixels
 
 _PAIRS = 8
@@ -206,8 +206,6 @@ def _loss(spectrum: Float[np.ndarray, "b b"]) -> float:
 
 def _by_brightness(variances: np.ndarray, luma: np.ndarray) -> Float[np.ndarray, "bins"]:
     """Return the mean variance of each brightness; where there is none, that of the nearest."""
-    middles = (np.arange(BINS) + 0.5) / BINS
-    near = np.exp(-0.5 * ((luma[None] - middles[:, None]) * BINS / 0.6) ** 2) + 1e-12 / (
-        1e-6 + np.abs(luma[None] - middles[:, None]) ** 8
-    )
+    apart = luma[None] - MIDDLES[:, None]
+    near = np.exp(-0.5 * (apart * BINS / 0.6) ** 2) + 1e-12 / (1e-6 + np.abs(apart) ** 8)
     return (near @ variances) / near.sum(1)

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Complex, Float
 
 from vsr.restoration.images import Luma, as_image, as_pixels, luma_of
-from vsr.video.grain import BINS, BLOCK, Grain
+from vsr.video.grain import BLOCK, MIDDLES, Grain
 from vsr.video.pixels import Pixels
 
 _STREAM = 0x67726E
@@ -77,7 +77,6 @@ def _amplitudes(grain: Grain, component: int) -> Float[np.ndarray, "h w2"]:
 
 def _strengths(grain: Grain, component: int, luma: Luma) -> Float[np.ndarray, "h w"]:
     """Return the deviation at each pixel, by its brightness."""
-    middles = (np.arange(BINS) + 0.5) / BINS
-    table = np.interp((np.arange(1024) + 0.5) / 1024, middles, grain.deviations[component])
+    table = np.interp((np.arange(1024) + 0.5) / 1024, MIDDLES, grain.deviations[component])
     table = (table * grain.strength).astype(np.float32)
     return table[np.clip(luma * 1024, 0, 1023).astype(np.int16)]

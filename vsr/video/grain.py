@@ -9,6 +9,8 @@ BLOCK = 32
 """Side of the blocks whose spectra are averaged."""
 BINS = 16
 """Number of steps of brightness."""
+MIDDLES: Float[np.ndarray, "bins"] = (np.arange(BINS) + 0.5) / BINS
+"""The luma of each step."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -17,7 +19,7 @@ class Grain:
 
     `basis` has the directions as columns, of length 1; `spectra` the power of each component by
     frequency (cycles in `BLOCK` pixels, as `fft2` has them), with mean 1; `deviations` the standard
-    deviation of each, of white, by the luma of the picture under it: `(i + 0.5) / BINS`.
+    deviation of each, of white, by the luma of the picture under it, one of `MIDDLES`.
     `size` is the height and width of the frames in which it was measured.
     """
 

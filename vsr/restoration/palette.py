@@ -5,8 +5,6 @@ grids stand in where a finer one has nothing, and the palette of a reference is 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 import torch
@@ -22,61 +20,11 @@ _LEAST = 0.01
 _TRACE = 1e-4
 
 
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """Sums of chroma and of weight in cells over luma, rows and columns: `1 3 luma rows columns`.
-
-    `reach` is the luma, row and column of the last cell's centre, in [0, 1] and in pixels.
-    """
-
-    sums: Float[Tensor, "1 3 lumas rows columns"]
-    cell: float
-    """Side of a cell as a share of the frame's height and width; 0 for a palette."""
-
-    @classmethod
-    def of(
-        cls,
-        luma: Float[Tensor, "1 1 h w"],
-        chroma: Float[Tensor, "1 2 h w"],
-        weight: Float[Tensor, "1 1 h w"],
-        *,
-        cell: float,
-    ) -> Self:
-        """Return the grid of a frame; with `cell` 0 the whole frame is one cell, a palette."""
-        h, w = luma.shape[-2:]
-        longer = max(h, w)
-        shape = (_LUMAS, *(_cells(side / longer, cell) for side in (h, w)))
-        rows = np.rint(np.linspace(0, shape[1] - 1, h)).astype(int)[:, None]
-        columns = np.rint(np.linspace(0, shape[2] - 1, w)).astype(int)
-        level = np.rint(luma[0, 0].cpu().numpy() * (_LUMAS - 1)).astype(int)
-        place = ((np.clip(level, 0, _LUMAS - 1) * shape[1] + rows) * shape[2] + columns).ravel()
-        given = weight[0, 0].cpu().numpy().astype(np.float64)
-        known = chroma[0].cpu().numpy() * given
-        scale = shape[1] * shape[2] / (h * w)
-        sums = [
-            np.bincount(place, part.ravel(), minlength=int(np.prod(shape))).reshape(shape) * scale
-            for part in (*known, given)
-        ]
-        grid = torch.from_numpy(np.stack(sums)[None].astype(np.float32)).to(luma.device)
-        return cls(_blurred(grid), cell)
-
-    def at(self, luma: Float[Tensor, "1 1 h w"]) -> Float[Tensor, "1 3 h w"]:
-        """Return the sums at the luma and place of each pixel of a frame of any size."""
-        h, w = luma.shape[-2:]
-        rows = torch.linspace(-1, 1, h, device=luma.device)[:, None].expand(h, w)
-        columns = torch.linspace(-1, 1, w, device=luma.device).expand(h, w)
-        places = torch.stack((columns, rows, 2 * luma[0, 0].clamp(0, 1) - 1), dim=-1)
-        found = F.grid_sample(
-            self.sums, places[None, None], padding_mode="border", align_corners=True
-        )
-        return found[:, :, 0]
-
-
 def palette_of(
     luma: Float[Tensor, "1 1 h w"], chroma: Float[Tensor, "1 2 h w"]
 ) -> Float[Tensor, "1 3 lumas 1 1"]:
-    """Return the mean chroma of each luma of a picture, in the form of a grid's sums."""
-    return Grid.of(luma, chroma, torch.ones_like(luma), cell=0).sums
+    """Return the mean chroma of each luma of a picture, in the form of a grid."""
+    return _grid(luma, chroma, torch.ones_like(luma), cell=0)
 
 
 def filled(
@@ -92,18 +40,52 @@ def filled(
     `weight` says how much the chroma at each place is known, in [0, 1]; `palettes` are those of
     the references, with their shares.
     """
-    mixed = torch.stack([share * sums for share, sums in palettes]).sum(dim=0)
-    found = _mean(Grid(mixed, 0).at(large), None)
+    palette = _at(torch.stack([share * sums for share, sums in palettes]).sum(dim=0), large)
+    found = palette[:, :2] / (palette[:, 2:] + _TRACE)
     for cell in _CELLS:
-        found = _mean(Grid.of(luma, chroma, weight, cell=cell).at(large), found)
+        sums = _at(_grid(luma, chroma, weight, cell=cell), large)
+        found = (sums[:, :2] + _LEAST * found) / (sums[:, 2:] + _LEAST)
     return found
 
 
-def _mean(sums: Tensor, coarser: Tensor | None) -> Float[Tensor, "1 2 h w"]:
-    """Return the chroma of sums, mixed with that of a coarser grid where they hold little."""
-    if coarser is None:
-        return sums[:, :2] / (sums[:, 2:] + _TRACE)
-    return (sums[:, :2] + _LEAST * coarser) / (sums[:, 2:] + _LEAST)
+def _grid(
+    luma: Float[Tensor, "1 1 h w"],
+    chroma: Float[Tensor, "1 2 h w"],
+    weight: Float[Tensor, "1 1 h w"],
+    *,
+    cell: float,
+) -> Float[Tensor, "1 3 lumas rows columns"]:
+    """Return sums of chroma and of weight in cells over luma, rows and columns.
+
+    `cell` is their side as a share of the longer side; 0: the frame is one cell, a palette.
+    """
+    h, w = luma.shape[-2:]
+    longer = max(h, w)
+    shape = (_LUMAS, *(_cells(side / longer, cell) for side in (h, w)))
+    rows = np.rint(np.linspace(0, shape[1] - 1, h)).astype(int)[:, None]
+    columns = np.rint(np.linspace(0, shape[2] - 1, w)).astype(int)
+    level = np.rint(luma[0, 0].cpu().numpy() * (_LUMAS - 1)).astype(int)
+    place = ((np.clip(level, 0, _LUMAS - 1) * shape[1] + rows) * shape[2] + columns).ravel()
+    given = weight[0, 0].cpu().numpy().astype(np.float64)
+    known = chroma[0].cpu().numpy() * given
+    scale = shape[1] * shape[2] / (h * w)
+    sums = [
+        np.bincount(place, part.ravel(), minlength=int(np.prod(shape))).reshape(shape) * scale
+        for part in (*known, given)
+    ]
+    return _blurred(torch.from_numpy(np.stack(sums)[None].astype(np.float32)).to(luma.device))
+
+
+def _at(
+    grid: Float[Tensor, "1 3 lumas rows columns"], luma: Float[Tensor, "1 1 h w"]
+) -> Float[Tensor, "1 3 h w"]:
+    """Return the sums at the luma and place of each pixel of a frame of any size."""
+    h, w = luma.shape[-2:]
+    rows = torch.linspace(-1, 1, h, device=luma.device)[:, None].expand(h, w)
+    columns = torch.linspace(-1, 1, w, device=luma.device).expand(h, w)
+    places = torch.stack((columns, rows, 2 * luma[0, 0].clamp(0, 1) - 1), dim=-1)
+    found = F.grid_sample(grid, places[None, None], padding_mode="border", align_corners=True)
+    return found[:, :, 0]
 
 
 def _cells(side: float, cell: float) -> int:

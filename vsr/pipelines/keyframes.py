@@ -139,10 +139,11 @@ class KeyframeTexture:
         offsets = range(len(reach)) if first else range(min(PICTURE_REACH, len(reach)), len(reach))
         found: list[Coming] = []
         for offset in offsets:
-            following = reach[offset + 1] if offset + 1 < len(reach) else None
-            path = self.pictures.of(reach[offset], following)
+            frame = reach[offset]
+            end = reach[offset + 1].seconds if offset + 1 < len(reach) else None
+            path = self.pictures.of(frame.number, frame.seconds, end)
             if path is not None:
-                found.append(Coming(offset, self._read(path, reach[offset])))
+                found.append(Coming(offset, self._read(path, frame)))
         return found
 
     def _read(self, path: Path, frame: FilmFrame) -> Float[Tensor, "1 3 h4 w4"]:

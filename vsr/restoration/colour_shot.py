@@ -14,7 +14,6 @@ from vsr.restoration.chroma import chroma_of, coloured
 from vsr.restoration.colour import Carried, Reference, Way, carried, small_frame
 from vsr.restoration.images import as_image, as_pixels, luma_of
 from vsr.restoration.references import ColourReferences
-from vsr.video.key_pictures import FilmFrame
 from vsr.video.reading.reader import Frame
 
 _log = logging.getLogger(__name__)
@@ -77,9 +76,7 @@ class ShotColour:
     def _look_up(self, number: int, following: Frame | None) -> None:
         """Read the reference of a frame, if it has one; a time is that of the frame shown then."""
         frame = self._frames[number]
-        place = FilmFrame(self.first_frame + number, float(frame.seconds), frame.pixels)
-        after = None if following is None else float(following.seconds)
-        chroma = self.references.chroma(place, after)
+        chroma = self.references.chroma(frame, self.first_frame + number, following)
         if chroma is not None and self.needed_from is not None:
             luma = luma_of(as_image(frame.pixels))
             self._references[number] = Reference.of(number, luma, chroma)

@@ -9,7 +9,6 @@ from vsr.restoration.holes import REACH, Mask, completed_flow, without_holes
 from vsr.restoration.images import Image, as_image, as_pixels
 from vsr.restoration.neighbours import Flow
 from vsr.restoration.references import HoleMasks
-from vsr.video.key_pictures import FilmFrame
 from vsr.video.reading.reader import Frame
 
 _log = logging.getLogger(__name__)
@@ -49,10 +48,7 @@ class ShotHoles:
 
     def _look_up(self, number: int, following: Frame | None) -> None:
         """Read the mask of a frame, if it has one; a time is that of the frame shown then."""
-        frame = self._frames[number]
-        place = FilmFrame(self.first_frame + number, float(frame.seconds), frame.pixels)
-        end = None if following is None else float(following.seconds)
-        mask = self.masks.mask(place, end)
+        mask = self.masks.mask(self._frames[number], self.first_frame + number, following)
         if mask is not None and mask.any():
             self._lost[number] = mask
 

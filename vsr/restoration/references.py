@@ -11,8 +11,9 @@ from vsr.errors import InputError
 from vsr.restoration.chroma import Chroma, chroma_of, has_colours
 from vsr.restoration.images import Image, Luma, as_image, luma_of
 from vsr.video.images import read_image
-from vsr.video.key_pictures import FilmFrame, KeyPictures
+from vsr.video.key_pictures import KeyPictures
 from vsr.video.pixels import Pixels
+from vsr.video.reading.reader import Frame
 
 _log = logging.getLogger(__name__)
 
@@ -33,23 +34,23 @@ class ColourReferences:
     def __init__(self, folder: Path) -> None:
         self.pictures = pictures_in(folder)
 
-    def chroma(self, frame: FilmFrame, end: float | None) -> Chroma | None:
+    def chroma(self, frame: Frame, number: int, following: Frame | None) -> Chroma | None:
         """Return the chroma of the picture of a frame, at the frame's size; None without one.
 
-        `end` is when the next frame is shown; None for the last one.
-
+        `number` is the frame's in the film, `following` the next one; None for the last one.
         Raises InputError for a frame that has colours itself, and for a picture of another shape.
         """
-        path = self.pictures.of(frame, _after(frame, end))
+        path = _picture_of(self.pictures, frame, number, following)
         if path is None:
             return None
-        if has_colours(as_image(frame.pixels)):
+        image = as_image(frame.pixels)
+        if has_colours(image):
             raise InputError(
-                f"frame {frame.number}, of which {path} is a colour reference, has colours of its "
+                f"frame {number}, of which {path} is a colour reference, has colours of its "
                 "own: leave out the repair colour, or move the references of coloured shots away"
             )
         given = as_image(fitting(path, frame.pixels.shape[:2]))
-        chroma = chroma_of(registered(given, luma_of(as_image(frame.pixels))))
+        chroma = chroma_of(registered(given, luma_of(image)))
         if np.abs(chroma).mean() < _GREY:
             _log.warning("%s has no colours: the frames around it stay grey", path)
         return chroma
@@ -62,8 +63,11 @@ def pictures_in(folder: Path) -> KeyPictures:
     return KeyPictures(folder)
 
 
-def _after(frame: FilmFrame, end: float | None) -> FilmFrame | None:
-    return None if end is None else FilmFrame(frame.number + 1, end, frame.pixels)
+def _picture_of(
+    pictures: KeyPictures, frame: Frame, number: int, following: Frame | None
+) -> Path | None:
+    end = None if following is None else float(following.seconds)
+    return pictures.of(number, float(frame.seconds), end)
 
 
 def fitting(path: Path, size: tuple[int, ...]) -> Pixels:
@@ -118,13 +122,15 @@ class HoleMasks:
     def __init__(self, folder: Path) -> None:
         self.pictures = pictures_in(folder)
 
-    def mask(self, frame: FilmFrame, end: float | None) -> Bool[np.ndarray, "h w"] | None:
+    def mask(
+        self, frame: Frame, number: int, following: Frame | None
+    ) -> Bool[np.ndarray, "h w"] | None:
         """Return the lost places of a frame; None without a mask.
 
-        `end` is when the next frame is shown; None for the last one. Raises InputError for a mask
-        of another shape.
+        `number` is the frame's in the film, `following` the next one; None for the last one.
+        Raises InputError for a mask of another shape.
         """
-        path = self.pictures.of(frame, _after(frame, end))
-        return (
-            None if path is None else luma_of(as_image(fitting(path, frame.pixels.shape[:2]))) > 0.5
-        )
+        path = _picture_of(self.pictures, frame, number, following)
+        if path is None:
+            return None
+        return luma_of(as_image(fitting(path, frame.pixels.shape[:2]))) > 0.5

@@ -57,12 +57,15 @@ class KeyPictures:
             )
         self.used: set[Path] = set()
 
-    def of(self, frame: FilmFrame, following: FilmFrame | None) -> Path | None:
-        """Returns the picture of a frame; one by time belongs to the frame that is shown then."""
-        path = self.numbers.get(frame.number)
+    def of(self, number: int, seconds: float, end: float | None) -> Path | None:
+        """Returns the picture of a frame; one by time belongs to the frame that is shown then.
+
+        `end` is when the next frame is shown; None for the last one.
+        """
+        path = self.numbers.get(number)
         if path is None:
-            end = frame.seconds + 0.04 if following is None else following.seconds
-            shown = [time for time in self.times if frame.seconds - 1e-4 <= time < end - 1e-4]
+            end = seconds + 0.04 if end is None else end
+            shown = [time for time in self.times if seconds - 1e-4 <= time < end - 1e-4]
             path = self.times[shown[0]] if shown else None
         if path is not None:
             self.used.add(path)

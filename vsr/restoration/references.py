@@ -76,8 +76,6 @@ def fitting(path: Path, size: tuple[int, ...]) -> Pixels:
     Raises InputError if its shape is another one.
     """
     pixels = read_image(path)
-    if pixels.ndim == 2:
-        pixels = np.repeat(pixels[..., None], 3, axis=2)
     check_shape(path, pixels.shape[:2], size)
     if pixels.shape[:2] == size:
         return pixels

@@ -11,7 +11,7 @@ from torch import Tensor
 from vsr.models.flow_estimators import DisFlow
 from vsr.propagation.far_flow import FarFlow, Step
 from vsr.restoration.chroma import chroma_of, coloured
-from vsr.restoration.colour import Carried, Reference, Way, carried, small_frame
+from vsr.restoration.colour import Reference, Way, carried, small_frame
 from vsr.restoration.images import as_image, as_pixels, luma_of
 from vsr.restoration.references import ColourReferences
 from vsr.video.reading.reader import Frame
@@ -94,27 +94,25 @@ class ShotColour:
         frame = self._frames[number]
         if self._is_skipped(number):
             return frame
-        luma = luma_of(as_image(frame.pixels))
-        ways = self._ways(number, small_frame(luma))
+        image = as_image(frame.pixels)
+        luma = luma_of(image)
+        small = small_frame(luma)
+        ways = self._ways(number, small)
         if self.needed_from is not None and number < self.needed_from:
             return frame
         if not ways:
             self._lost[number] = 1.0
             return frame
-        found = carried(luma, small_frame(luma), ways)
+        found = carried(luma, small, ways)
         self._lost[number] = found.lost
-        return self._painted(frame, found)
+        own = chroma_of(image)
+        chroma = own + np.float32(self.strength) * (found.chroma - own)
+        return replace(frame, pixels=as_pixels(coloured(luma, chroma), frame.pixels))
 
     def _is_skipped(self, number: int) -> bool:
         """Return True for a frame on which nothing that is wanted depends."""
         last = self.needed_from
         return last is None or any(number < other <= last for other in self._references)
-
-    def _painted(self, frame: Frame, found: Carried) -> Frame:
-        image = as_image(frame.pixels)
-        own = chroma_of(image)
-        chroma = own + np.float32(self.strength) * (found.chroma - own)
-        return replace(frame, pixels=as_pixels(coloured(luma_of(image), chroma), frame.pixels))
 
     def _ways(self, number: int, small: Tensor) -> list[Way]:
         """Return the ways to the nearest reference before the frame and to that after it."""

@@ -21,6 +21,7 @@ from torch import Tensor
 from vsr.ops.filters import gaussian_half, smooth
 from vsr.ops.flow import resize_flow, warp
 from vsr.propagation.far_flow import FarFlow
+from vsr.propagation.keys import enlarged
 from vsr.restoration.chroma import Chroma
 from vsr.restoration.images import Luma, reduced
 from vsr.restoration.palette import filled, palette_of
@@ -93,7 +94,7 @@ def carried(luma: Luma, small: Float[Tensor, "1 3 h w"], ways: Sequence[Way]) ->
     for way, share in zip(ways, shares, strict=True):
         flow = resize_flow(way.there.float(), size)
         moved = warp(way.reference.chroma.float(), flow, padding="border")
-        chroma.addcmul_(moved, _enlarged(share / total, size))
+        chroma.addcmul_(moved, enlarged(share / total, size))
     if any(bool(way.there.any()) for way in ways):
         chroma = smooth(chroma, _CHROMA_NOISE)
     shown = [min(1.0, _SUDDEN * w.share) * trust for w, trust in zip(ways, trusts, strict=True)]
@@ -107,7 +108,7 @@ def carried(luma: Luma, small: Float[Tensor, "1 3 h w"], ways: Sequence[Way]) ->
         palettes=[(way.share, way.reference.palette) for way in ways],
         large=large,
     )
-    mixed = torch.lerp(fill, chroma, _enlarged(known * known * (3 - 2 * known), size))
+    mixed = torch.lerp(fill, chroma, enlarged(known * known * (3 - 2 * known), size))
     return Carried(
         np.ascontiguousarray(mixed[0].permute(1, 2, 0).numpy()),
         float((known < 0.5).float().mean()),
@@ -117,7 +118,3 @@ def carried(luma: Luma, small: Float[Tensor, "1 3 h w"], ways: Sequence[Way]) ->
 def _as_tensor(planes: Luma | Chroma) -> Float[Tensor, "1 n h w"]:
     tensor = torch.from_numpy(np.ascontiguousarray(planes))
     return tensor[None, None] if planes.ndim == 2 else tensor.permute(2, 0, 1)[None].contiguous()
-
-
-def _enlarged(x: Tensor, size: tuple[int, int]) -> Tensor:
-    return F.interpolate(x, size, mode="bilinear", align_corners=False)

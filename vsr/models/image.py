@@ -14,9 +14,9 @@ from torch.nn import functional as F
 from vsr.config import NETWORK_SUFFIXES
 from vsr.errors import ConfigError, ModelError, NumericalError
 from vsr.models.weight_files import read_content
+from vsr.ops.color import luma
 
 _RGB, _GREY = 3, 1
-_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as the networks for grey images were trained
 
 Tiling = Literal["free", "on request", "never"]
 
@@ -149,7 +149,7 @@ class ImageNetwork:
         Raises ModelError for another size, NumericalError for values that are no picture.
         """
         image = frame / 2 + 0.5
-        large = self._predict(_luma(image) if self.grey else image)
+        large = self._predict(luma(image) if self.grey else image)
         h, w = frame.shape[-2:]
         if large.shape[-2:] != (h * self.scale, w * self.scale):
             raise ModelError(
@@ -161,7 +161,7 @@ class ImageNetwork:
         if self.grey:
             enlarged = F.interpolate(image, large.shape[-2:], mode="bicubic")
             # each of R, G and B holds luma with weight 1 beside the differences of colour
-            large = (enlarged + (large - _luma(enlarged))).clamp(0, 1)
+            large = (enlarged + (large - luma(enlarged))).clamp(0, 1)
         return large * 2 - 1
 
     def _predict(self, image: Tensor) -> Tensor:
@@ -178,8 +178,3 @@ def _recognised(
     except Exception as error:  # any kind, for weights that only look like theirs
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise ModelError(f"{path} holds no image network that is known: {reason}") from error
-
-
-def _luma(image: Tensor) -> Tensor:
-    weights = image.new_tensor(_LUMA).view(1, 3, 1, 1)
-    return (image * weights).sum(dim=1, keepdim=True)

@@ -9,7 +9,7 @@ from vsr.ops.filters import smooth
 _EPSILON = 1e-5
 _BINOMIAL = (0.5, 0.25)  # right half of [1, 2, 1] / 4
 LEVELS = 5
-_LUMA = (0.299, 0.587, 0.114)  # BT.601
+LUMA = (0.299, 0.587, 0.114)  # BT.601
 _LEVEL = 2 / 255
 _FLAT_STD, _FLAT_RANGE = 1.0 * _LEVEL, 6.0 * _LEVEL
 """Chroma is flat within the rounding and noise of a codec, in grey levels."""
@@ -54,6 +54,11 @@ def low_band(
     return x
 
 
+def luma(rgb: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 1 h w"]:
+    """Returns the luma of ITU-R BT.601."""
+    return (rgb * rgb.new_tensor(LUMA).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
+
+
 def keep_flat_chroma(
     frames: Float[Tensor, "t 3 h w"], reference: Float[Tensor, "t 3 h2 w2"]
 ) -> Float[Tensor, "t 3 h w"]:
@@ -70,11 +75,10 @@ def keep_flat_chroma(
     )
     if not flat.any():
         return frames
-    weights = frames.new_tensor(_LUMA).view(1, 3, 1, 1)
-    tint = reference.mean(dim=(-2, -1), keepdim=True)
-    tint = tint - (weights * tint).sum(dim=1, keepdim=True)
+    tint = reference.mean(dim=(-2, -1), keepdim=True).to(frames.dtype)
+    tint = tint - luma(tint)
     tint = torch.where(tint.abs() < _LEVEL / 2, 0, tint)
-    toned = (weights * frames).sum(dim=1, keepdim=True) + tint
+    toned = luma(frames) + tint
     return torch.where(flat.view(-1, 1, 1, 1), toned.clamp(-1, 1), frames)
 
 

@@ -23,6 +23,7 @@ from torch.utils.checkpoint import checkpoint
 
 from vsr.errors import ConfigError, InputError
 from vsr.models.vae import AutoencoderKLVideo
+from vsr.ops.color import LUMA, luma
 from vsr.ops.frame_formats import as_low_res
 from vsr.option_values import GuideChoice, parse_guides
 from vsr.video.images import read_image
@@ -31,7 +32,6 @@ Frame = Float[Tensor, "1 3 h4 w4"]
 Distance = Callable[[Frame, int], Float[Tensor, ""]]
 """Gives L for a predicted frame in [-1, 1], and its number in the clip."""
 
-_LUMA = (0.299, 0.587, 0.114)
 _EPSILON = 1e-12
 _DECODED_STEPS, _DECODED_PACE = 4, 0.5
 """Steps of each guide through a decoder, which is no linear map, and their part of Polyak's."""
@@ -111,10 +111,10 @@ def clip_guides(
 
 def lightness(low_res: Float[Tensor, "1 3 t h w"]) -> Distance:
     """Returns the distance to the lightness of the small frames; colours are free."""
-    target = _luma(low_res[0].movedim(1, 0))
+    target = luma(low_res[0].movedim(1, 0))
 
     def distance(frame: Frame, number: int) -> Tensor:
-        return _half_square(_reduced(_luma(frame), target) - target[number : number + 1])
+        return _half_square(_reduced(luma(frame), target) - target[number : number + 1])
 
     return distance
 
@@ -147,9 +147,9 @@ def colour_statistics(reference: Float[Tensor, "1 3 h2 w2"]) -> Distance:
         own = frame.detach()
         mean, deviation = _moments(_chroma(own))
         chroma = (_chroma(own) - mean) / deviation * wanted[1] + wanted[0]
-        apart = frame - _luma(own) - _without_luma(chroma)
-        weights = frame.new_tensor(_LUMA).view(1, 3, 1, 1)
-        return _half_square(apart - _luma(apart) * weights / weights.square().sum())
+        apart = frame - luma(own) - _without_luma(chroma)
+        weights = frame.new_tensor(LUMA).view(1, 3, 1, 1)
+        return _half_square(apart - luma(apart) * weights / weights.square().sum())
 
     return distance
 
@@ -181,7 +181,7 @@ def _mask(choice: GuideChoice, picture: Tensor, size: tuple[int, int]) -> Float[
             "frames that are enlarged: crop or scale it to that shape"
         )
     small = F.interpolate(picture, size, mode="area")
-    return (_luma(small)[0, 0] > 0).to(picture)
+    return (luma(small)[0, 0] > 0).to(picture)
 
 
 def _decoded(
@@ -198,19 +198,15 @@ def _half_square(x: Tensor) -> Float[Tensor, ""]:
     return x.square().sum() / 2
 
 
-def _luma(x: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 1 h w"]:
-    return (x * x.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
-
-
 def _chroma(x: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 2 h w"]:
     """Returns red and blue minus luma."""
-    return (x - _luma(x))[:, [0, 2]]
+    return (x - luma(x))[:, [0, 2]]
 
 
 def _without_luma(chroma: Float[Tensor, "n 2 h w"]) -> Float[Tensor, "n 3 h w"]:
     """Returns the colours of that chroma whose luma is 0."""
     red, blue = chroma.split(1, dim=1)
-    green = -(_LUMA[0] * red + _LUMA[2] * blue) / _LUMA[1]
+    green = -(LUMA[0] * red + LUMA[2] * blue) / LUMA[1]
     return torch.cat([red, green, blue], dim=1)
 
 

@@ -25,7 +25,7 @@ from vsr.degradation.film import (
 )
 from vsr.restoration.grain_measure import measure_grain
 from vsr.restoration.grain_synthesis import with_grain
-from vsr.restoration.images import luma_of
+from vsr.restoration.images import as_bytes, luma_of
 from vsr.restoration.motion import motion_between, tracking_image
 from vsr.restoration.plan import STATISTICS, RepairPlan
 from vsr.restoration.stage import Restorer
@@ -50,8 +50,7 @@ def sound_clip(path: Path, frames: int, width: int) -> np.ndarray:
 
 def restored(clip: np.ndarray, **strengths: float) -> tuple[np.ndarray, float]:
     """The clip through the stage, and frames a second."""
-    pixels = np.rint(np.clip(clip, 0, 1) * 255).astype(np.uint8)
-    marked = ((Frame(p, i, Fraction(1, 25)), i == 0) for i, p in enumerate(pixels))
+    marked = ((Frame(p, i, Fraction(1, 25)), i == 0) for i, p in enumerate(as_bytes(clip)))
     began = time.perf_counter()
     out = [frame.pixels for frame, _ in Restorer(RepairPlan(**strengths)).frames(marked)]
     return np.stack(out).astype(np.float32) / 255, len(clip) / (time.perf_counter() - began)
@@ -162,10 +161,6 @@ def ring_powers(grain: np.ndarray, scale: int) -> np.ndarray:
     ring = np.hypot(rows[:, None], columns[None])
     sums = [power[(ring >= a) & (ring < a + 0.05)].sum() for a in np.arange(0, 0.3, 0.05)]
     return np.array(sums) / power.sum()
-
-
-def as_bytes(image: np.ndarray) -> np.ndarray:
-    return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
 
 
 def fading_rows(clip: np.ndarray, rng: np.random.Generator) -> Iterator[Row]:

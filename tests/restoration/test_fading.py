@@ -8,6 +8,7 @@ import pytest
 from tests.restoration.scenes import picture
 from vsr.degradation.film import fade, turn_grey
 from vsr.restoration.fading import curve_of, followed, measure_tones, without_fading
+from vsr.restoration.images import as_bytes
 from vsr.restoration.plan import RepairPlan
 from vsr.restoration.stage import Restorer
 from vsr.video.reading.reader import Frame
@@ -20,10 +21,6 @@ def coloured(seed: int) -> np.ndarray:
     image = 0.6 * grey + 0.4 * image
     image = (image - image.min()) / np.ptp(image)
     return np.clip(1.1 * image - 0.05, 0, 1).astype(np.float32)
-
-
-def as_bytes(image: np.ndarray) -> np.ndarray:
-    return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
 
 
 def faded(image: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from tests.restoration.scenes import repaired
 from vsr.degradation.film import add_grain
 from vsr.restoration.grain_measure import measure_grain
 from vsr.restoration.grain_synthesis import with_grain
+from vsr.restoration.images import as_bytes
 from vsr.restoration.plan import RepairPlan
 from vsr.restoration.stage import Restorer
 from vsr.video.grain import Grain
@@ -31,10 +32,6 @@ def soft_pan() -> np.ndarray:
     moves = [np.float32([[1, 0, -1.5 * i], [0, 1, 0]]) for i in range(FRAMES)]
     shown = [cv2.warpAffine(wide, m, (WIDTH, HEIGHT), flags=cv2.INTER_CUBIC) for m in moves]
     return np.clip(np.stack(shown), 0, 1)[..., None].repeat(3, -1)
-
-
-def as_bytes(clip: np.ndarray) -> np.ndarray:
-    return np.rint(np.clip(clip, 0, 1) * 255).astype(np.uint8)
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["grey", "coloured"])

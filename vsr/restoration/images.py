@@ -31,9 +31,9 @@ def luma_of(image: Image) -> Luma:
     return np.asarray(cv2.transform(image, _LUMA), np.float32)
 
 
-def as_bytes(luma: Luma) -> NDArray[np.uint8]:
-    """Return luma as bytes, as OpenCV's feature tracking and flow need it."""
-    return np.rint(np.clip(luma, 0, 1) * 255).astype(np.uint8)
+def as_bytes(values: Float[np.ndarray, "*n"]) -> NDArray[np.uint8]:
+    """Return values in [0, 1] as bytes, as OpenCV's feature tracking and flow need luma."""
+    return np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
 
 
 def reduced(image: Shaped[np.ndarray, "h w *c"], longest: int) -> Shaped[np.ndarray, "h2 w2 *c"]:

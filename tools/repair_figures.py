@@ -154,12 +154,14 @@ def grain_rows(clip: np.ndarray, rng: np.random.Generator) -> Iterator[Row]:
         yield f"grain, {name}: squared error, taken out", f"{after / before - 1:+.0%}"
 
 
-def ring_powers(grain: np.ndarray, scale: int) -> np.ndarray:
-    """Powers in rings of 0.05 cycles a pixel of the source, up to 0.3, of the whole."""
+def ring_powers(
+    grain: np.ndarray, scale: int, *, width: float = 0.05, end: float = 0.3
+) -> np.ndarray:
+    """Powers in rings of so many cycles a pixel of the source, as shares of the whole."""
     power = np.abs(np.fft.fft2(grain.mean(-1) - grain.mean())) ** 2
     rows, columns = (np.fft.fftfreq(side) * scale for side in power.shape)
     ring = np.hypot(rows[:, None], columns[None])
-    sums = [power[(ring >= a) & (ring < a + 0.05)].sum() for a in np.arange(0, 0.3, 0.05)]
+    sums = [power[(ring >= a) & (ring < a + width)].sum() for a in np.arange(0, end, width)]
     return np.array(sums) / power.sum()
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.restoration.scenes import repaired
+from tools.repair_figures import ring_powers
 from vsr.degradation.film import add_grain
 from vsr.restoration.grain_measure import measure_grain
 from vsr.restoration.grain_synthesis import with_grain
@@ -47,12 +48,7 @@ def enlarged(clip: np.ndarray) -> np.ndarray:
 
 
 def radial(grain: np.ndarray, scale: int) -> np.ndarray:
-    """The power in ten rings of the source's frequencies, as shares of the whole."""
-    power = np.abs(np.fft.fft2(grain.mean(-1) - grain.mean())) ** 2
-    rows, columns = (np.fft.fftfreq(side) * scale for side in power.shape)
-    ring = np.hypot(rows[:, None], columns[None])
-    shares = [power[(ring >= a) & (ring < a + 0.04)].sum() for a in np.arange(0, 0.2, 0.04)]
-    return np.array(shares) / power.sum()
+    return ring_powers(grain, scale, width=0.04, end=0.2)
 
 
 def test_the_given_grain_has_the_variance_of_the_source_at_each_brightness(grainy) -> None:

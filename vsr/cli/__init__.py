@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
-from vsr.cli.arguments import positionals_first
+from vsr.cli.arguments import PRINT_COMPLETION, positionals_first
 from vsr.cli.commands import COMMANDS
 from vsr.cli.config_files import check_config_files
 from vsr.cli.errors import usage_error
@@ -24,8 +24,6 @@ from vsr.runtime.interrupts import ended_after
 from vsr.runtime.terminal import printable
 
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
-
-PRINT_COMPLETION = "--print-completion"
 
 _GRACE_SECONDS = 2.0
 _ENDS_ITSELF = ("train", "ui")

@@ -10,6 +10,8 @@ from vsr.option_values import nearest
 
 PRINT_CONFIG = "--print_config"
 """The parser's own option, whose value is joined to it by `=` or missing."""
+PRINT_COMPLETION = "--print-completion"
+"""An option of `vsr` itself, in place of a command."""
 
 _NUMBER = re.compile(r"-\.?\d")
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)

@@ -5,7 +5,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from jsonargparse import ArgumentParser as CommandParser
 
-from vsr.cli.arguments import PRINT_CONFIG, option_strings
+from vsr.cli.arguments import PRINT_COMPLETION, PRINT_CONFIG, option_strings
 from vsr.cli.parsers import make_parsers
 from vsr.config import UpscaleConfig
 from vsr.errors import ConfigError, DependencyError, install_extra
@@ -23,7 +23,7 @@ def completion(shell: str) -> str:
     """
     if shell not in SHELLS:
         hint = nearest(shell, SHELLS) or "; it can be bash or zsh"
-        raise ConfigError(f"--print-completion {shell or '(nothing)'} is not known{hint}")
+        raise ConfigError(f"{PRINT_COMPLETION} {shell or '(nothing)'} is not known{hint}")
     try:
         import shtab
     except ImportError as error:
@@ -36,9 +36,7 @@ def _plain_parser(shtab: Any) -> ArgumentParser:
     parser, commands = make_parsers()
     plain = ArgumentParser("vsr", description=parser.description)
     plain.add_argument("--version", action="store_true", help="show the version")
-    plain.add_argument(
-        "--print-completion", choices=SHELLS, help="print the completion for this shell"
-    )
+    plain.add_argument(PRINT_COMPLETION, choices=SHELLS, help="print the completion for this shell")
     subcommands = plain.add_subparsers(dest="command")
     for name, command in commands.items():
         added = subcommands.add_parser(name, help=command.description, add_help=False)

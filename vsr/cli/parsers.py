@@ -8,7 +8,7 @@ from typing import Any, Literal, Union, get_args, get_type_hints
 from jsonargparse import ArgumentParser
 
 from vsr import __version__
-from vsr.cli.arguments import PRINT_CONFIG
+from vsr.cli.arguments import PRINT_COMPLETION, PRINT_CONFIG
 from vsr.cli.new_parser import add_common, new_parser
 from vsr.cli.page_parsers import comfyui_parser, ui_parser
 from vsr.config import Dtype, UpscaleConfig
@@ -41,7 +41,7 @@ def make_parsers() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
     version = f"vsr {__version__}"
     parser.add_argument("--version", action="version", version=version, help="show the version")
     parser.add_argument(
-        "--print-completion",
+        PRINT_COMPLETION,
         type=str,
         metavar="SHELL",
         help="print the completion for bash or zsh, and exit",

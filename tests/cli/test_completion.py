@@ -2,15 +2,12 @@
 
 import shutil
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
+from tests.cli.process import run_vsr
 from tests.test_imports import loaded_after
 from vsr.cli import main
-
-ROOT = Path(__file__).parent.parent
 
 
 def script(shell: str, capfd: pytest.CaptureFixture[str]) -> str:
@@ -63,7 +60,4 @@ def test_the_help_does_not_load_what_completes() -> None:
 
 
 def test_the_module_is_the_command() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "vsr", "--version"], cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.stdout.startswith("vsr 0.")
+    assert run_vsr("--version").stdout.startswith("vsr 0.")

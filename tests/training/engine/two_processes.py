@@ -102,3 +102,6 @@ if __name__ == "__main__":
     meet(Path(sys.argv[1], "shard"))
     shard()
     dist.destroy_process_group()
+    # Caches of DTensor keep the group and its threads, which can abort the end of Python
+    # (pytorch/pytorch#190489).
+    os._exit(0)

@@ -33,6 +33,9 @@ from vsr.jobs.info import describe
 from vsr.jobs.upscale import upscale
 
 HANG_SECONDS = 20
+"""Of computing time."""
+_WAIT_SECONDS = 60
+"""For a case that computes less than that."""
 _MEMORY = 12 << 30
 _OUTPUT = ("out.mkv", "out.mkv.vsr")
 _MADE, _REFUSED, _TRACE, _OUTSIDE = range(4)
@@ -95,20 +98,23 @@ def run(work: Callable[[], None], folder: Path) -> tuple[str, str]:
         os.close(reading)
         _work_in_child(work, folder, writing)
     os.close(writing)
-    ended = select.select([reading], [], [], HANG_SECONDS)[0]
+    ended = select.select([reading], [], [], _WAIT_SECONDS)[0]
     message = os.read(reading, 1000).decode(errors="replace") if ended else ""
     os.close(reading)
     if not ended:
         os.kill(child, signal.SIGKILL)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code == -signal.SIGXCPU:
+        return "hang", f"over {HANG_SECONDS} s of computing"
     if not ended:
-        return "hang", f"over {HANG_SECONDS} s"
+        return "hang", f"over {_WAIT_SECONDS} s"
     return _RESULTS.get(code, f"end by signal {-code}" if code < 0 else f"exit {code}"), message
 
 
 def _work_in_child(work: Callable[[], None], folder: Path, pipe: int) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # FFmpeg's lines
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    resource.setrlimit(resource.RLIMIT_CPU, (HANG_SECONDS, HANG_SECONDS + 5))
     outside: list[str] = []
     sys.addaudithook(lambda event, args: outside.extend(_writes(event, args, folder)))
     result, message = _MADE, ""

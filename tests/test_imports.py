@@ -57,6 +57,7 @@ HOMES = {
     "ffmpeg": ("data_prep/",),
     "gradio": ("vsr/ui/",),
     "pyarrow": ("vsr/training/data/",),
+    "ray": ("vsr/runtime/executor_ray.py",),
     "shtab": ("vsr/cli/completion.py",),
     "spandrel": ("vsr/models/image.py",),
     "starlette": ("vsr/ui/",),
@@ -137,7 +138,7 @@ def test_importing_vsr_is_free() -> None:
 )
 def test_help_loads_no_torch(arguments: list[str]) -> None:
     loaded = loaded_after(f"from vsr.cli import main\nmain({arguments!r})")
-    assert not loaded & {"torch", "numpy", "av", "diffusers"}
+    assert not loaded & {"torch", "numpy", "av", "diffusers", "ray"}
 
 
 def test_a_plan_that_fails_early_loads_no_torch() -> None:

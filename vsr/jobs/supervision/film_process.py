@@ -9,8 +9,8 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Generator, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -34,6 +34,8 @@ from vsr.jobs.supervision.messages import (
     receive,
     send,
 )
+from vsr.runtime.executor_worker import log_again
+from vsr.runtime.interrupts import signals_held
 
 _log = logging.getLogger(__name__)
 
@@ -107,7 +109,7 @@ class FilmProcess:
             return self._process
         self._end()
         command = [sys.executable, "-c", _CODE.format(path=_import_path())]
-        with _signals_held():
+        with signals_held():
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             self._process = process
         _log.debug("films are upscaled by process %d", process.pid)
@@ -164,15 +166,9 @@ def _replies(process: subprocess.Popen[bytes]) -> Iterator[Progress | Answer]:
     while (message := receive(_stdout(process))) is not None:
         assert not isinstance(message, Request), message
         if isinstance(message, Logged):
-            _log_again(message.record)
+            log_again(message.record)
         else:
             yield message
-
-
-def _log_again(record: logging.LogRecord) -> None:
-    logger = logging.getLogger(record.name)
-    if logger.isEnabledFor(record.levelno):
-        logger.handle(record)
 
 
 def _crash(code: int, source: Path) -> VsrError | KeyboardInterrupt:
@@ -203,19 +199,6 @@ def _end_in_words(code: int) -> str:
 def _import_path() -> list[str]:
     """Return the folders of imports; an empty name is the folder in which this process is."""
     return [path or str(Path.cwd()) for path in sys.path]
-
-
-@contextmanager
-def _signals_held() -> Generator[None]:
-    """Hold Ctrl-C and SIGTERM back, for a new process too: Python prints a trace at its start."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _stdin(process: subprocess.Popen[bytes]) -> IO[bytes]:

@@ -5,18 +5,14 @@ It ends at once when its input ends, so that nothing goes on when the batch was 
 
 import logging
 import os
-import pickle
 import signal
 import threading
-import traceback
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from copy import copy
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import IO
 
-from vsr.errors import InputError, in_one_line
 from vsr.jobs.films import BatchFilm
 from vsr.jobs.model import ConfiguredModel
 from vsr.jobs.progress import Advance, Meter
@@ -37,6 +33,7 @@ from vsr.jobs.supervision.messages import (
     send,
 )
 from vsr.jobs.upscale import upscale
+from vsr.runtime.executor_worker import SentLog, sendable
 from vsr.runtime.standard_streams import own_stdout
 from vsr.runtime.timing import StageTimer
 
@@ -80,21 +77,6 @@ class _SentMeter(Meter):
         self._replies.send(Reached(frames))
 
 
-class _SentLog(logging.Handler):
-    """Sends the log to the batch, which writes its lines in its own form."""
-
-    def __init__(self, replies: _Replies) -> None:
-        super().__init__()
-        self._replies = replies
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Send one line, as text: not all that a record holds can be sent."""
-        sent = copy(record)
-        sent.msg, sent.args = self.format(record), None
-        sent.exc_info = sent.exc_text = sent.stack_info = None
-        self._replies.send(Logged(sent))
-
-
 def serve() -> None:
     """Upscale one film after the other, until the input ends or Ctrl-C or SIGTERM comes."""
     replies = _Replies(os.fdopen(own_stdout(), "wb"))
@@ -106,7 +88,7 @@ def serve() -> None:
         setup = requests.get()
         assert isinstance(setup, Setup), setup
         logger = logging.getLogger()
-        logger.addHandler(_SentLog(replies))
+        logger.addHandler(SentLog(lambda record: replies.send(Logged(record))))
         logger.setLevel(setup.log_level)
         model = ConfiguredModel(setup.config, setup.model)
         while True:
@@ -131,19 +113,7 @@ def _upscaled(film: BatchFilm, setup: Setup, model: ConfiguredModel, replies: _R
         return Interrupted(str(interrupt))
     # Like the loop of the batch, which gets the error: none of a library may end the others' work.
     except Exception as error:
-        return Failed(_sendable(error))
-
-
-def _sendable(error: Exception) -> Exception:
-    """Return an error that a pipe can carry, with its trace as a note for `--debug`."""
-    trace = "".join(traceback.format_exception(error))
-    error.add_note(trace)
-    try:
-        pickle.loads(pickle.dumps(error))
-    except (AttributeError, LookupError, TypeError, ValueError, pickle.PickleError):
-        error = InputError(in_one_line(error))
-        error.add_note(trace)
-    return error
+        return Failed(sendable(error))
 
 
 def _listen(requests: "SimpleQueue[Request]") -> None:

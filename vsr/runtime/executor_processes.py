@@ -1,0 +1,98 @@
+"""The engine of an executor whose workers are processes of this machine."""
+
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
+from queue import SimpleQueue
+from typing import Any
+
+from vsr import __version__
+from vsr.runtime.executor_worker import Lost, MakeWork, Message, Ready, TaskRunner
+from vsr.runtime.interrupts import signals_held
+
+_SPAWN = multiprocessing.get_context("spawn")  # OpenCV holds locks that a fork would leave locked
+
+
+class ProcessEngine:
+    """Starts processes, which import this program again; see `Engine`."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def start(self, make: MakeWork[Any, Any]) -> "_ProcessWorker":
+        """Start a worker; see `Engine`."""
+        return _ProcessWorker(make)
+
+    def receive(
+        self, workers: Sequence["_ProcessWorker"]
+    ) -> Iterator[tuple["_ProcessWorker", Message]]:
+        """Wait for messages; see `Engine`."""
+        by_pipe = {worker.pipe: worker for worker in workers}
+        for pipe in wait(list(by_pipe)):
+            worker = by_pipe[pipe]  # pyright: ignore[reportArgumentType]
+            yield worker, worker.receive()
+
+    def close(self) -> None:
+        """Do nothing: each worker is ended by itself."""
+
+
+class _ProcessWorker:
+    def __init__(self, make: MakeWork[Any, Any]) -> None:
+        self.pipe, theirs = _SPAWN.Pipe()
+        level = logging.getLogger("vsr").getEffectiveLevel()
+        self._process = _SPAWN.Process(target=_serve, args=(make, theirs, level), daemon=True)
+        with signals_held():
+            self._process.start()
+        theirs.close()
+
+    def send(self, task: Any) -> None:
+        with suppress(BrokenPipeError):  # it has died, which the next message says
+            self.pipe.send(task)
+
+    def receive(self) -> Message:
+        try:
+            return self.pipe.recv()
+        except (EOFError, OSError):
+            self._process.join()
+            return Lost(f"process {self._process.pid} died ({_end(self._process.exitcode)})")
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.join()
+        self.pipe.close()
+
+
+def _serve(make: MakeWork[Any, Any], pipe: "Connection[Any, Any]", level: int) -> None:
+    """Run the tasks that come, until the pipe ends: then the process ends, whatever it does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C: the executor ends its workers
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
+    lock, tasks = threading.Lock(), SimpleQueue[Any]()
+
+    def send(message: Message) -> None:
+        with lock:
+            pipe.send(message)
+
+    def listen() -> None:
+        with suppress(EOFError, OSError):
+            while True:
+                tasks.put(pipe.recv())
+        os._exit(0)
+
+    threading.Thread(target=listen, name="tasks", daemon=True).start()
+    send(Ready(__version__, socket.gethostname(), os.getpid()))
+    runner = TaskRunner(make, level)
+    while True:
+        runner.run(tasks.get(), send)
+
+
+def _end(code: int | None) -> str:
+    if code is None or code >= 0:
+        return f"exit code {code}"
+    return signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"

@@ -6,6 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+import vsr.restoration.plan
 from vsr.restoration.plan import RepairPlan
 from vsr.restoration.stage import Restorer
 from vsr.video.reading.reader import Frame
@@ -76,22 +77,37 @@ def test_shots_that_nobody_asks_for_are_left_alone() -> None:
     assert not np.array_equal(pixels(found)[5:], pixels(given)[5:])
 
 
-def test_a_frame_depends_on_no_frame_beyond_the_reach() -> None:
+@pytest.fixture
+def reach(monkeypatch: pytest.MonkeyPatch) -> int:
+    """The reach of all repairs for frames so large that memory has no room for more."""
+    monkeypatch.setattr(vsr.restoration.plan, "_HELD_BYTES", 0)
+    return ALL.reach(worn(1, 0)[0].pixels.nbytes)
+
+
+def test_large_frames_wait_for_fewer_others() -> None:
+    assert [ALL.reach(w * h * 3) for w, h in ((640, 480), (1280, 720), (3840, 2160))] == [
+        74,
+        50,
+        26,
+    ]
+
+
+def test_a_frame_depends_on_no_frame_beyond_the_reach(reach: int) -> None:
     given = worn(40, 4)
     other = [*given[:34], *worn(6, 5)]
     a, b = (pixels(list(Restorer(ALL).frames(marked(shot)))) for shot in (given, other))
-    same = 34 - ALL.reach
+    same = 34 - reach
     assert np.array_equal(a[:same], b[:same])
 
 
-def test_no_more_frames_are_held_than_the_window_has() -> None:
+def test_no_more_frames_are_held_than_the_window_has(reach: int) -> None:
     restorer = Restorer(ALL)
     held = []
     for number, frame in enumerate(worn(60, 6)):
         held.append(number + 1 - len(restorer.push(frame, starts_shot=number == 0)))
         shot = restorer._shot
         assert shot is not None
-        assert len(shot._frames) <= 2 * ALL.reach + 1
+        assert len(shot._frames) <= 2 * reach + 1
         assert sum(name == "steady" for name, _ in shot._facts) <= 6
 
 

@@ -57,3 +57,19 @@ def test_moving_back_undoes_a_weave() -> None:
 
 def test_motion_that_was_not_seen_moves_nothing() -> None:
     assert not weave_at([Motion()] * 20, 10, 640).any()
+
+
+def swaying(count: int) -> list[Motion]:
+    """A camera held from a helicopter: a pan whose speed and direction change smoothly."""
+    time = np.arange(count) / 9
+    steps = np.stack([1.2 + 0.5 * np.sin(time), 0.9 * np.cos(0.7 * time)], 1)
+    return [Motion(float(x), float(y), 0.0, is_known=True) for x, y in steps]
+
+
+@pytest.mark.parametrize("count", [19, 38, 90])
+def test_a_camera_that_sways_is_not_taken_for_weave(count: int) -> None:
+    motions = swaying(count) + [
+        Motion(-m.x, -m.y, 0.0, is_known=True) for m in swaying(count)[::-1]
+    ]
+    shifts = [weave_at(motions, centre, 640) for centre in range(0, len(motions), 3)]
+    assert np.abs(shifts).max() < 0.1

@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 
-PATH_REACH = 24
-"""Frames to either side over which paths of motion and brightness are smoothed: about a second."""
 PATH_PAST = 72
-"""Frames before a frame from which the path comes to it, as far as its shot has them."""
+"""Frames before a frame from which the paths of motion and brightness come to it."""
+_NEAREST, _FARTHEST = 24, 72
+"""Frames after a frame to which these paths go: one to three seconds, as memory has room."""
+_HELD_BYTES = 128 << 20
+"""Memory for the frames that wait for their path."""
 TRACK_REACH = 4
 """Frames to either side over which scratches are tracked."""
 NEIGHBOURS = 2
@@ -67,10 +69,9 @@ class RepairPlan:
         """True if a repair looks for wear in every frame."""
         return any(strength for name, strength in self if name not in ("holes", "colour"))
 
-    @property
-    def reach(self) -> int:
-        """Number of later frames on which the repair of a frame depends."""
-        paths = PATH_REACH if self.flicker or self.weave else 0
+    def reach(self, frame_bytes: int) -> int:
+        """Return the number of later frames on which the repair of a frame of this size depends."""
+        paths = path_reach(frame_bytes) if self.flicker or self.weave else 0
         tracks = TRACK_REACH if self.scratches else 0
         statistics = STATISTICS if self.grain or self.fading else 0
         neighbours = NEIGHBOURS * (bool(self.dust) + bool(self.grain))
@@ -79,3 +80,8 @@ class RepairPlan:
     def values(self) -> dict[str, float]:
         """Return the strengths by name, for an identity."""
         return asdict(self)
+
+
+def path_reach(frame_bytes: int) -> int:
+    """Return the number of frames after one to which the paths go, for frames of so many bytes."""
+    return max(_NEAREST, min(_FARTHEST, _HELD_BYTES // max(1, frame_bytes)))

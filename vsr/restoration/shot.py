@@ -24,10 +24,10 @@ from vsr.restoration.neighbours import Flow, Neighbour, flows_between, joined
 from vsr.restoration.plan import (
     NEIGHBOURS,
     PATH_PAST,
-    PATH_REACH,
     STATISTICS,
     TRACK_REACH,
     RepairPlan,
+    path_reach,
 )
 from vsr.restoration.scratches import Line, lines_of, tracked, without_lines
 from vsr.restoration.weave import moved_back, weave_at
@@ -66,7 +66,7 @@ class ShotRepair:
         self._frames[self._count] = frame
         self._count += 1
         self._look(self._count - 1)
-        return self._repaired(self._count - self.plan.reach)
+        return self._repaired(self._count - self.plan.reach(frame.pixels.nbytes))
 
     def flush(self) -> list[Frame]:
         """Return the remaining frames; the shot has no more."""
@@ -170,7 +170,8 @@ class ShotRepair:
         if plan.scratches:
             image = without_lines(image, self._tracked(number), strength=plan.scratches)
         first = max(0, number - PATH_PAST)
-        pairs = range(first, min(self._count - 1, number + PATH_REACH))
+        last = number + path_reach(self._frames[number].pixels.nbytes)
+        pairs = range(first, min(self._count - 1, last))
         centre = number - first
         if plan.flicker:
             changes = [self._known("change", pair, self._change) for pair in pairs]

@@ -14,10 +14,13 @@ _LARGEST = 4.0
 """Largest weave in pixels, for frames of 640 pixels; what is larger is the camera's."""
 _STEADY, _UNSTEADY = 0.015, 0.03
 """Pixels of independent noise in the path: below the first a film does not weave."""
-_CURVED = 2.0
-"""A line is no fit where a short mean is so much closer to the path."""
+_WHITE = 1.5
+"""Residuals of a line are weave of single frames up to this many times the independent noise."""
+_BOUNDED, _LONG = 1.7, 45
+"""Weave that changes over some frames stays near its line: over windows of so many frames it is at
+most this many times as far from it as from a short mean. A camera goes ever farther."""
 _SHORT = 13
-_REACHES = (24, 16, 10, 6)
+_REACHES = (72, 48, 36, 24, 16, 10, 6, 4)
 
 Shift = Float[np.ndarray, "3"]
 """Pixels to the right, pixels down, and radians."""
@@ -28,8 +31,8 @@ def weave_at(motions: Sequence[Motion], centre: int, width: int) -> Shift:
     """Return how far frame `centre` is from its place on the smooth path.
 
     `motions` are those between neighbouring frames of the window, one fewer than frames. The path
-    is their sum; its smooth part is a line over the window, or over a shorter one where the camera
-    moves so that a line is no fit: it begins a pan, or sways.
+    is their sum; its smooth part is a line over the longest window in which all that is beside the
+    line is weave. Where there is none, the camera moves by itself, and nothing is moved back.
     """
     known = _known_part(motions, centre)
     steps = np.array([[m.x, m.y, m.angle] for m in motions[known]]).reshape(-1, 3)
@@ -41,7 +44,7 @@ def weave_at(motions: Sequence[Motion], centre: int, width: int) -> Shift:
         part = path[first : centre + reach + 1]
         if len(part) < 5:
             break
-        if reach > _REACHES[-1] and not _is_line(part[:, :2], largest):
+        if not _is_weave(part[:, :2], largest):
             continue
         # Rotation counts by what it moves at the sides.
         noise = noise_of(part) * np.array([1, 1, width / 4])
@@ -62,18 +65,27 @@ def _known_part(motions: Sequence[Motion], centre: int) -> slice:
     return slice(first, last)
 
 
-def _is_line(path: Float[np.ndarray, "t 2"], largest: float) -> bool:
-    """Return True if the path is a line, but for what a film weaves."""
+def _is_weave(path: Float[np.ndarray, "t 2"], largest: float) -> bool:
+    """Return True if all that is beside a line through the path is weave."""
     residuals = path - _lines(path)
     if np.abs(residuals).max() > largest:
         return False
-    if len(path) < 2 * _SHORT:
-        return True
+    return _is_white(path, residuals) or _is_bounded(path, residuals)
+
+
+def _is_white(path: Float[np.ndarray, "t 2"], residuals: Float[np.ndarray, "t 2"]) -> bool:
+    power = (residuals**2).mean() * len(path) / (len(path) - 2)
+    return bool(power <= _WHITE**2 * (noise_of(path) ** 2).mean())
+
+
+def _is_bounded(path: Float[np.ndarray, "t 2"], residuals: Float[np.ndarray, "t 2"]) -> bool:
+    if len(path) < _LONG:
+        return False
     half = _SHORT // 2
     means = np.stack([np.convolve(c, np.full(_SHORT, 1 / _SHORT), "valid") for c in path.T], 1)
     near = np.sqrt(((path[half:-half] - means) ** 2).mean(0))
     far = np.sqrt((residuals[half:-half] ** 2).mean(0))
-    return bool((far <= _CURVED * near + _STEADY).all())
+    return bool((far <= _BOUNDED * near + _STEADY).all())
 
 
 def _lines(path: Float[np.ndarray, "t n"]) -> Float[np.ndarray, "t n"]:

@@ -1,7 +1,5 @@
 """FID: the Fréchet distance between the features of two sets of frames (Heusel et al. 2017)."""
 
-import contextlib
-import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -10,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from vsr.errors import DependencyError, install_extra
+from vsr.evaluation.image_quality import loaded_by_pyiqa
 from vsr.evaluation.meters import Picture
 
 _SIDE = 299  # pixels, of the network's input
@@ -29,21 +27,10 @@ class InceptionFeatures:
     """
 
     def __init__(self) -> None:
-        try:
+        with loaded_by_pyiqa():
             from pyiqa.archs.inception import InceptionV3
-        except ImportError as error:
-            raise DependencyError(
-                f"the package {error.name} is missing: {install_extra('eval')} "
-                "(not for commercial use)"
-            ) from error
-        try:
-            with contextlib.redirect_stdout(sys.stderr):
-                self._network: Any = InceptionV3().eval()
-        except (OSError, RuntimeError) as error:
-            reason = " ".join(str(error).split())
-            raise DependencyError(
-                f"pyiqa could not load its weights ({reason}); run once with a network"
-            ) from error
+
+            self._network: Any = InceptionV3().eval()
 
     @torch.inference_mode()
     def __call__(self, picture: Picture) -> NDArray[np.float32]:

@@ -5,11 +5,12 @@ pyiqa is under PolyForm Noncommercial and NTU S-Lab licences: not for commercial
 
 import contextlib
 import sys
+from collections.abc import Generator
 from typing import Any
 
 import numpy as np
 import torch
-from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.utils import logging as hub_logging
 from jaxtyping import Float
 from torch import Tensor
 
@@ -38,20 +39,34 @@ class ImageQuality:
 
 
 def _load(name: str) -> Any:
-    try:
+    with loaded_by_pyiqa():
         import pyiqa
+
+        return pyiqa.create_metric(name, device=torch.device("cpu"))
+
+
+@contextlib.contextmanager
+def loaded_by_pyiqa() -> Generator[None]:
+    """Raise DependencyError for whatever keeps pyiqa from loading a network.
+
+    It imports the packages of a network, and fetches its weights, when the network is made.
+    """
+    verbosity = hub_logging.get_verbosity()
+    hub_logging.set_verbosity_error()  # it logs each try to reach the hub
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
     except ImportError as error:
         raise DependencyError(
             f"the package {error.name} is missing: {install_extra('eval')} (not for commercial use)"
         ) from error
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            return pyiqa.create_metric(name, device=torch.device("cpu"))
-    except (OSError, RuntimeError, HfHubHTTPError) as error:
+    except Exception as error:
         reason = " ".join(str(error).split())
         raise DependencyError(
             f"pyiqa could not load its weights ({reason}); run once with a network"
         ) from error
+    finally:
+        hub_logging.set_verbosity(verbosity)
 
 
 def _tensor(picture: Picture) -> Float[Tensor, "1 3 h w"]:

@@ -42,6 +42,12 @@ class UNetVideoModel(CheckpointMixin, ModelMixin, ConfigMixin):
     """
 
     _supports_gradient_checkpointing = True
+    _no_split_modules: ClassVar[list[str]] = [
+        "UNetVideoModel",
+        "ResnetBlock",
+        "VideoTransformer",
+        "TemporalBlock",
+    ]
     _repeated_blocks: ClassVar[list[str]] = ["ResnetBlock", "TemporalResnetBlock", "FeedForward"]
 
     @register_to_config

@@ -227,6 +227,9 @@ class TrainConfig:
     precision: Literal["no", "bf16", "fp16"] = "bf16"
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: a third more time, far less memory."""
+    fsdp: bool = False
+    """Shard weights, gradients, optimiser states and average over the processes (FSDP2), as
+    configs/accelerate/fsdp.yaml does; for torchrun."""
     compile: bool = False
     """Compile the model by torch.compile; the first step of a stage then takes minutes."""
     trackers: tuple[str, ...] | None = None

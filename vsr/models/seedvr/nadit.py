@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import nullcontext
+from typing import ClassVar
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -43,6 +44,8 @@ class NaDiT(ModelMixin, ConfigMixin):
     text has weights of its own. With `output_norm` the last block drops its text. `block_device`:
     each block is there only while it computes; None: blocks stay where they are.
     """
+
+    _no_split_modules: ClassVar[list[str]] = ["NaDiT", "TransformerBlock"]
 
     @register_to_config
     def __init__(

@@ -4,11 +4,18 @@ from typing import Any
 
 from accelerate import Accelerator
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
-from accelerate.utils import DistributedType, is_tensorboard_available
+from accelerate.utils import (
+    DistributedType,
+    FullyShardedDataParallelPlugin,
+    is_tensorboard_available,
+    parse_flag_from_env,
+)
 
 from vsr.errors import ConfigError, DependencyError
 from vsr.option_values import nearest
 from vsr.training.config import TrainConfig
+
+_USE_FSDP = "ACCELERATE_USE_FSDP"
 
 
 def make_accelerator(config: TrainConfig) -> Accelerator:
@@ -17,13 +24,17 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
     Raises `ConfigError` for a distribution method that this loop does not support, and
     `DependencyError` for a tracker that is not installed.
     """
+    plugin = _fsdp_plugin(config)
     accelerator = Accelerator(
         mixed_precision=config.precision,
         cpu=config.device == "cpu",
         dynamo_backend="inductor" if config.compile else None,
         log_with=_trackers(config),
         project_dir=config.run,
+        fsdp_plugin=plugin,
     )
+    if plugin is not None and accelerator.distributed_type == DistributedType.MULTI_CPU:
+        _shard_on_cpus(accelerator, plugin)
     kind = accelerator.distributed_type
     if kind == DistributedType.DEEPSPEED:
         raise ConfigError(
@@ -36,6 +47,29 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
             "2 in accelerate's config"
         )
     return accelerator
+
+
+def _fsdp_plugin(config: TrainConfig) -> FullyShardedDataParallelPlugin | None:
+    """FSDP as `configs/accelerate/fsdp.yaml` sets it for `fsdp: true`, else as accelerate's config.
+
+    Which layers are gathered one at a time, the model says, unless accelerate's config does.
+    """
+    if not config.fsdp:
+        return FullyShardedDataParallelPlugin() if parse_flag_from_env(_USE_FSDP) else None
+    return FullyShardedDataParallelPlugin(
+        fsdp_version=2,
+        reshard_after_forward=True,
+        auto_wrap_policy="transformer_based_wrap",
+        cpu_ram_efficient_loading=False,
+    )
+
+
+def _shard_on_cpus(accelerator: Accelerator, plugin: FullyShardedDataParallelPlugin) -> None:
+    """Let accelerate shard over CPUs too, which gloo can; it ignores the plugin there."""
+    if accelerator.mixed_precision != "no":
+        plugin.set_mixed_precision(accelerator.mixed_precision)
+    accelerator.state.fsdp_plugin = plugin
+    accelerator.state.distributed_type = DistributedType.FSDP
 
 
 def _trackers(config: TrainConfig) -> Any:

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -23,12 +24,15 @@ from vsr.runtime.files import (
     remove_folder,
     remove_leftovers,
 )
+from vsr.training.engine.sharding import is_sharded, read_shards, write_shards
 
 logger = logging.getLogger(__name__)
 
 BEST = "best"
 MODEL, EMA, CRITIC = "model.safetensors", "ema.safetensors", "critic.safetensors"
 OPTIMIZER, STATE = "optimizer.pt", "state.json"
+SHARDS = "shards"
+"""The folder of a sharded run's tensors, instead of its files of model and average."""
 _PREFIX = "step_"
 
 # Each library raises its own errors for a damaged file or a full disk.
@@ -73,9 +77,11 @@ class Checkpoint:
     """A checkpoint in memory: weights, their average, optimiser state, progress, config."""
 
     model: dict[str, Tensor]
+    """The tensors of a sharded run are shards, here and below."""
     ema: dict[str, Tensor]
     optimizer: dict[str, Any] | None
-    """None between stages, which begin with a fresh optimiser."""
+    """`state_dict()`, or `optimizer_by_name` of a sharded run; None between stages, which begin
+    with a fresh optimiser."""
     rng: list[dict[str, Any]]
     """States of the random generators of each process, `cpu` and `cuda`."""
     progress: TrainingProgress
@@ -87,17 +93,23 @@ class Checkpoint:
     """State of the loss scaler, in fp16."""
 
 
-def save_checkpoint(run: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
+def save_checkpoint(run: Path, checkpoint: Checkpoint, *, keep: int, is_main: bool = True) -> Path:
     """Write a checkpoint folder, then remove all but the newest `keep`; returns the folder.
 
     The folder is written under another name, flushed to the disk and renamed. A failure leaves the
-    older ones as they were. Raises `OutputError` if it cannot be written.
+    older ones as they were. Raises `OutputError` if it cannot be written. All processes call it:
+    each writes its shards, the main one everything else.
     """
     target = run / "checkpoints" / f"{_PREFIX}{checkpoint.progress.total:08d}"
     partial = target.with_name(f".partial_{target.name}")
     try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+        if is_main:
+            shutil.rmtree(partial, ignore_errors=True)
+        if is_sharded(checkpoint.model):
+            write_shards(partial / SHARDS, _tensors(checkpoint))
+        if not is_main:
+            return target
+        partial.mkdir(parents=True, exist_ok=is_sharded(checkpoint.model))
         _write(partial, checkpoint)
         put_in_place(partial, target)
     except _WRITE_ERRORS as error:
@@ -143,15 +155,18 @@ def find_checkpoint(source: Path) -> Path:
     return folders[-1]
 
 
-def load_newest(folders: Sequence[Path]) -> tuple[Path, Checkpoint]:
+def load_newest(
+    folders: Sequence[Path], like: Mapping[str, Tensor] = MappingProxyType({})
+) -> tuple[Path, Checkpoint]:
     """The newest checkpoint that can be read, with its folder; a damaged one is named in the log.
 
-    `folders` are in order, oldest first. Raises `InputError` if none of them can be read.
+    `folders` are in order, oldest first; `like` as in `load_checkpoint`. Raises `InputError` if
+    none of them can be read.
     """
     damaged: list[str] = []
     for folder in reversed(folders):
         try:
-            checkpoint = load_checkpoint(folder)
+            checkpoint = load_checkpoint(folder, like)
         except InputError as error:
             damaged.append(str(error))
             continue
@@ -164,38 +179,53 @@ def load_newest(folders: Sequence[Path]) -> tuple[Path, Checkpoint]:
     )
 
 
-def load_checkpoint(folder: Path) -> Checkpoint:
-    """A checkpoint read back, on the CPU. Raises `InputError` if it is damaged."""
+def load_checkpoint(folder: Path, like: Mapping[str, Tensor] = MappingProxyType({})) -> Checkpoint:
+    """A checkpoint read back, on the CPU. Raises `InputError` if it is damaged.
+
+    Tensors of a sharded run are sharded and placed like those of the same names in `like`.
+    """
     try:
-        return _read(folder)
+        return _read(folder, like)
     except _READ_ERRORS as error:
         raise InputError(f"checkpoint {folder} is damaged: {_reason(error)}") from error
 
 
 def _write(folder: Path, checkpoint: Checkpoint) -> None:
-    save_file(_contiguous(checkpoint.model), folder / MODEL)
-    save_file(_contiguous(checkpoint.ema), folder / EMA)
-    if checkpoint.critic is not None:
-        save_file(_contiguous(checkpoint.critic), folder / CRITIC)
+    """Write everything but shards."""
     state = {
         "optimizer": checkpoint.optimizer,
         "critic_optimizer": checkpoint.critic_optimizer,
         "scaler": checkpoint.scaler,
         "rng": checkpoint.rng,
     }
-    torch.save(state, folder / OPTIMIZER)
     about = {"progress": asdict(checkpoint.progress), "config": checkpoint.config}
+    if is_sharded(checkpoint.model):
+        state["optimizer"] = None if checkpoint.optimizer is None else {}
+        about[SHARDS] = _sizes(folder / SHARDS)
+    else:
+        save_file(_contiguous(checkpoint.model), folder / MODEL)
+        save_file(_contiguous(checkpoint.ema), folder / EMA)
+    if checkpoint.critic is not None:
+        save_file(_contiguous(checkpoint.critic), folder / CRITIC)
+    torch.save(state, folder / OPTIMIZER)
     (folder / STATE).write_text(json.dumps(about, indent=1), encoding="utf-8")
 
 
-def _read(folder: Path) -> Checkpoint:
+def _read(folder: Path, like: Mapping[str, Tensor]) -> Checkpoint:
     about = json.loads((folder / STATE).read_text(encoding="utf-8"))
     state = torch.load(folder / OPTIMIZER, map_location="cpu", weights_only=True)
-    rng = state["rng"]
+    rng, optimizer = state["rng"], state["optimizer"]
+    if SHARDS in about:
+        if _sizes(folder / SHARDS) != about[SHARDS]:
+            raise ValueError("a file of its shards is missing or cut off")
+        model, ema, found = _parts(read_shards(folder / SHARDS, like))
+        optimizer = None if optimizer is None else found
+    else:
+        model, ema = load_file(folder / MODEL), load_file(folder / EMA)
     return Checkpoint(
-        model=load_file(folder / MODEL),
-        ema=load_file(folder / EMA),
-        optimizer=state["optimizer"],
+        model=model,
+        ema=ema,
+        optimizer=optimizer,
         rng=[{"cpu": rng, "cuda": None}] if isinstance(rng, Tensor) else rng,
         progress=TrainingProgress(**about["progress"]),
         config=about["config"],
@@ -203,6 +233,35 @@ def _read(folder: Path) -> Checkpoint:
         critic_optimizer=state.get("critic_optimizer"),
         scaler=state.get("scaler"),
     )
+
+
+def _tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """The tensors of a sharded run, named as `read_shards` expects."""
+    states = checkpoint.optimizer or {}
+    return {
+        **{f"model/{name}": tensor.detach() for name, tensor in checkpoint.model.items()},
+        **{f"ema/{name}": tensor for name, tensor in checkpoint.ema.items()},
+        **{f"optimizer/{n}/{key}": t for n, state in states.items() for key, t in state.items()},
+    }
+
+
+def _parts(
+    tensors: Mapping[str, Tensor],
+) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, dict[str, Tensor]]]:
+    """Model, average and optimiser of `_tensors`."""
+    parts: dict[str, Any] = {"model": {}, "ema": {}, "optimizer": {}}
+    for full_name, tensor in tensors.items():
+        part, name, *key = full_name.split("/")
+        if key:
+            parts[part].setdefault(name, {})[key[0]] = tensor
+        else:
+            parts[part][name] = tensor
+    return parts["model"], parts["ema"], parts["optimizer"]
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """The sizes of the files in a folder, by name."""
+    return {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
 
 
 def _remove_older(folders: Sequence[Path], newest: Path, *, keep: int) -> None:

@@ -19,6 +19,7 @@ FREE = (
     "data.prefetch",
     "data.workers",
     "device",
+    "fsdp",
     "gradient_checkpointing",
     "keep",
     "log_every",

@@ -46,13 +46,8 @@ class Ema:
         finally:
             _assign(parameters, own)
 
-    def follow(self, model: nn.Module) -> None:
-        """Shard the average over the processes like the parameters."""
-        for name, parameter in self._averaged(model).items():
-            self.shadow[name] = spread_like(self.shadow[name], parameter.detach())
-
     def load(self, shadow: Mapping[str, Tensor], updates: int) -> None:
-        """Load a saved average of unsharded tensors."""
+        """Load a saved average of whole or sharded tensors."""
         for name, value in self.shadow.items():
             value.copy_(spread_like(shadow[name], value))
         self.updates = updates

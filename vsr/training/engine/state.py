@@ -25,7 +25,7 @@ from vsr.training.engine.critic_optimizer import CriticOptimizer
 from vsr.training.engine.ema import Ema
 from vsr.training.engine.optim import choose_parameters, make_optimizer, names_that_train
 from vsr.training.engine.recipe import AdversarialRecipe, Recipe
-from vsr.training.engine.sharding import load_optimizer, load_whole, whole
+from vsr.training.engine.sharding import load_optimizer, load_tensors, optimizer_by_name, shard
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +42,7 @@ class TrainingState:
         self.model = recipe.model.to(accelerator.device)
         if config.gradient_checkpointing:
             enable_gradient_checkpointing(self.model)
+        self._sharded = shard(self.model, accelerator) if accelerator.is_fsdp2 else None
         names = set[str]().union(*(names_that_train(self.model, s) for s in config.stages))
         self.ema = Ema(self.model, config.optimizer.ema_decay, names=names)
         critic = recipe.critic if isinstance(recipe, AdversarialRecipe) else None
@@ -49,7 +50,6 @@ class TrainingState:
         self.progress = TrainingProgress()
         self.optimizer: torch.optim.Optimizer | None = None
         self._resumed: Checkpoint | None = None
-        self._spread: nn.Module | None = None
 
     def begin_stage(self, stage: StageConfig) -> nn.Module:
         """Prepare the optimisers of a stage; returns the model wrapped for several processes.
@@ -58,18 +58,14 @@ class TrainingState:
         """
         count = choose_parameters(self.model, stage)
         fresh = make_optimizer(self.model, stage, self.config.optimizer)
-        if self._spread is None:
+        if self._sharded is None:
             wrapped, optimizer = self.accelerator.prepare(self.model, fresh)
         else:
-            wrapped, optimizer = self._spread, self.accelerator.prepare_optimizer(fresh)
-        if self.accelerator.is_fsdp2:
-            # Prepared only once: accelerate mistakes two parameters with empty shards for one.
-            self._spread = wrapped
+            wrapped, optimizer = self._sharded, self.accelerator.prepare_optimizer(fresh)
         self.optimizer = optimizer
-        self.ema.follow(self.model)
         resumed, self._resumed = self._resumed, None
         if resumed is not None and resumed.optimizer is not None:
-            load_optimizer(optimizer, resumed.optimizer)
+            load_optimizer(optimizer, resumed.optimizer, self.model)
         if self.critic is not None and stage.critic is not None:
             self.critic.begin(stage.critic, resumed and resumed.critic_optimizer)
         logger.info(
@@ -97,15 +93,15 @@ class TrainingState:
     def save(self) -> Path:
         """Write a checkpoint; returns its folder, or the run folder in all but the main process.
 
-        With FSDP all processes gather the tensors, and the main one alone keeps them.
+        With FSDP every process writes its own shards.
         """
         main = self.accelerator.is_main_process
         critic, scaler, optimizer = self.critic, self.accelerator.scaler, self.optimizer
         moving = None if critic is None or optimizer is None else critic.optimizer
         checkpoint = Checkpoint(
-            model=whole(dict(self.model.state_dict()), keep=main),
-            ema=whole(self.ema.shadow, keep=main),
-            optimizer=None if optimizer is None else whole(optimizer.state_dict(), keep=main),
+            model=dict(self.model.state_dict()),
+            ema=self.ema.shadow,
+            optimizer=None if optimizer is None else self._optimizer_state(optimizer),
             rng=gather_object([self._generators()]),
             progress=self.progress,
             config=config_to_dict(self.config),
@@ -113,9 +109,16 @@ class TrainingState:
             critic_optimizer=None if moving is None else moving.state_dict(),
             scaler=None if scaler is None else scaler.state_dict(),
         )
-        folder = save_checkpoint(self.run, checkpoint, keep=self.config.keep) if main else self.run
+        folder = self.run
+        if main or self._sharded is not None:
+            folder = save_checkpoint(self.run, checkpoint, keep=self.config.keep, is_main=main)
         self.accelerator.wait_for_everyone()
-        return folder
+        return folder if main else self.run
+
+    def _optimizer_state(self, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+        if self._sharded is None:
+            return optimizer.state_dict()
+        return dict(optimizer_by_name(optimizer, self.model))
 
     def resume(self) -> bool:
         """Load the newest checkpoint of the run folder that can be read; False if there is none.
@@ -126,7 +129,7 @@ class TrainingState:
         folders = checkpoint_folders(self.run)
         if not folders:
             return False
-        folder, checkpoint = load_newest(folders)
+        folder, checkpoint = load_newest(folders, self.model.state_dict())
         check_resumable(folder, checkpoint, self.config)
         self._restore(checkpoint)
         self._complete_best(folder)
@@ -134,7 +137,7 @@ class TrainingState:
         return True
 
     def _restore(self, checkpoint: Checkpoint) -> None:
-        load_whole(self.model, checkpoint.model)
+        load_tensors(self.model, checkpoint.model)
         self.ema.load(checkpoint.ema, checkpoint.progress.ema_updates)
         if self.critic is not None and checkpoint.critic is not None:
             self.critic.load(checkpoint.critic)

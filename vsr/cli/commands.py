@@ -211,9 +211,11 @@ def _convert(options: Namespace) -> None:
 
 
 def _train(options: Namespace) -> None:
+    from vsr.runtime.launcher import end_launched
     from vsr.training import train
 
     train(options.config, options.overrides)
+    end_launched()
 
 
 def _export(options: Namespace) -> None:

@@ -1,6 +1,8 @@
 """The ranks of a launcher (accelerate, torchrun), as it describes them in the environment."""
 
+import logging
 import os
+import sys
 from dataclasses import dataclass
 
 from vsr.errors import ConfigError
@@ -51,6 +53,20 @@ def launched_ranks() -> Ranks:
 def local_rank() -> int:
     """Return the number of this process on its machine; it computes on the CUDA device of it."""
     return _number("LOCAL_RANK", 0)
+
+
+def end_launched() -> None:
+    """End this process now, with exit code 0, if it was launched beside others.
+
+    Caches of torch's DTensor keep the process group and its threads, which now and then abort the
+    end of Python (pytorch/pytorch#190489).
+    """
+    if _number("WORLD_SIZE", 1) <= 1:
+        return
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(0)
 
 
 def _number(name: str, default: int) -> int:

@@ -8,7 +8,8 @@ from vsr.degradation import old_film_config, published_config
 from vsr.errors import ConfigError
 from vsr.training.config import DataConfig
 from vsr.training.config_file import build_train_config, config_to_dict
-from vsr.training.data.manifest import ClipRow, Manifest, write_manifest
+from vsr.training.data.clip_row import ClipRow
+from vsr.training.data.manifest import Manifest, write_manifest
 from vsr.training.recipes.clip_recipe import make_dataset
 
 STAGES = [{"name": "first", "steps": 3}]

@@ -11,8 +11,9 @@ from safetensors.torch import load_file
 from tests.training.data.test_samples import texture
 from vsr.errors import ConfigError, InputError
 from vsr.models.vae import AutoencoderKLVideo
+from vsr.training.data.clip_row import ClipRow
 from vsr.training.data.latent_clips import LatentClips, encoder_fingerprint, read_index
-from vsr.training.data.manifest import ClipRow, Manifest, write_manifest
+from vsr.training.data.manifest import Manifest, write_manifest
 from vsr.training.data.samples import TrainingClips, TrainingClipsConfig
 from vsr.training.preparation.latents import write_latents, write_prompts
 

@@ -8,14 +8,9 @@ import pytest
 
 from tests.training.data.test_samples import texture
 from vsr.errors import ConfigError, InputError
-from vsr.training.data.manifest import (
-    SCHEMA_VERSION,
-    ClipRow,
-    Manifest,
-    hashed_split,
-    read_manifest,
-    write_manifest,
-)
+from vsr.training.data.clip_row import ClipRow, hashed_split
+from vsr.training.data.manifest import Manifest, read_manifest, write_manifest
+from vsr.training.data.manifest_file import SCHEMA_VERSION
 from vsr.training.data.samples import TrainingClips, TrainingClipsConfig
 
 arrow = pytest.importorskip("pyarrow")

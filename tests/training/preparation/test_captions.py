@@ -8,7 +8,8 @@ import torch
 
 from tests.training.data.test_samples import texture
 from vsr.errors import ModelError
-from vsr.training.data.manifest import ClipRow, Manifest, read_manifest, write_manifest
+from vsr.training.data.clip_row import ClipRow
+from vsr.training.data.manifest import Manifest, read_manifest, write_manifest
 
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("pyarrow")

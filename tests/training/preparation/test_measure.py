@@ -94,12 +94,3 @@ def test_the_hash_survives_what_leaves_the_picture_the_same() -> None:
     for copy in (cv2.imdecode(data, cv2.IMREAD_COLOR), brighter):
         assert distance(own, measure.perceptual_hash(np.asarray(copy, np.uint8))) <= 4
     assert distance(own, measure.perceptual_hash(texture(240, 320, 4))) > 12
-
-
-def test_near_duplicates_point_at_the_first_that_is_kept() -> None:
-    hashes = ["0000000000000000", "ffff000000000000", "0000000000000003", "ffff000000000001"]
-    assert measure.near_duplicates(hashes, max_bits=2) == {2: 0, 3: 1}
-    assert measure.near_duplicates(hashes, max_bits=0) == {}
-    assert measure.near_duplicates(hashes, max_bits=-1) == {}
-    assert measure.near_duplicates(hashes[:1] * 3, max_bits=-1) == {}
-    assert measure.near_duplicates([], max_bits=4) == {}

@@ -14,13 +14,15 @@ import pytest
 from tests.training.data.test_samples import texture
 from vsr.degradation import DegradationConfig, old_film_config
 from vsr.errors import ConfigError, InputError
-from vsr.training.data.manifest import ClipRow, Manifest, read_manifest
+from vsr.training.data.clip_row import ClipRow
+from vsr.training.data.manifest import Manifest, read_manifest
 from vsr.training.data.samples import TrainingClips, TrainingClipsConfig
 from vsr.training.preparation import pairs as pairs_module
-from vsr.training.preparation.clips import FilterConfig, clip_frames, judge
+from vsr.training.preparation.clips import clip_frames
 from vsr.training.preparation.commands import degrade as degrade_script
 from vsr.training.preparation.commands import filter as filter_script
 from vsr.training.preparation.commands import probe as probe_script
+from vsr.training.preparation.judgement import FilterConfig, judge
 from vsr.training.preparation.pairs import example_sheet, write_pairs
 from vsr.training.preparation.steps import filter_clips, probe_folder, split_shots
 from vsr.video.images import list_images, read_image
@@ -70,9 +72,9 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def prepared(media: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("prepared") / "clips.parquet"
-    probe_folder(media, path, shares=SHARES, workers=0)
-    split_shots(path, path, workers=0)
-    filter_clips(path, path, config=LIMITS, workers=0)
+    probe_folder(media, path, shares=SHARES)
+    split_shots(path, path)
+    filter_clips(path, path, config=LIMITS)
     return path
 
 
@@ -84,12 +86,12 @@ def test_a_folder_becomes_rows_and_what_is_broken_is_named(
     media: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        found = probe_folder(media, tmp_path / "clips.parquet", shares=SHARES, workers=0)
-    assert [row.source for row in found.rows] == [
+        found = probe_folder(media, tmp_path / "clips.parquet", shares=SHARES)
+    assert [row.source for row in found] == [
         "film.mp4",
         *(f"photos/{name}" for name in ("good.png", "same.jpg", "soft.png", "tiny.png")),
     ]
-    film = found.rows[0]
+    film = next(iter(found))
     assert (film.width, film.height, film.frames, film.rate) == (160, 160, 24, Fraction(12))
     assert (film.start, film.end, film.shot) == (0, 2, None)
     assert "broken.mp4: skipped (1 skipped)" in caplog.text
@@ -128,9 +130,9 @@ def test_clips_are_measured_and_judged(prepared: Path) -> None:
 def test_steps_run_twice_change_nothing(media: Path, prepared: Path, tmp_path: Path) -> None:
     path = tmp_path / "clips.parquet"
     shutil.copy(prepared, path)
-    probe_folder(media, path, shares=SHARES, workers=0)
-    split_shots(path, path, workers=0)
-    filter_clips(path, path, config=LIMITS, workers=0)
+    probe_folder(media, path, shares=SHARES)
+    split_shots(path, path)
+    filter_clips(path, path, config=LIMITS)
     assert read_manifest(path).rows == read_manifest(prepared).rows
     assert [p.name for p in tmp_path.iterdir()] == ["clips.parquet"]
 
@@ -138,12 +140,12 @@ def test_steps_run_twice_change_nothing(media: Path, prepared: Path, tmp_path: P
 def test_files_that_come_go_or_change_are_seen(media: Path, tmp_path: Path) -> None:
     folder, path = tmp_path / "media", tmp_path / "clips.parquet"
     shutil.copytree(media / "photos", folder)
-    probe_folder(folder, path, shares=SHARES, workers=0)
-    filter_clips(path, path, config=LIMITS, workers=0)
+    probe_folder(folder, path, shares=SHARES)
+    filter_clips(path, path, config=LIMITS)
     (folder / "tiny.png").unlink()
     shutil.copy(folder / "good.png", folder / "new.png")
     cv2.imwrite(str(folder / "soft.png"), texture(90, 100, 3))
-    found = {row.source: row for row in probe_folder(folder, path, shares=SHARES, workers=0).rows}
+    found = {row.source: row for row in probe_folder(folder, path, shares=SHARES)}
     assert list(found) == ["good.png", "new.png", "same.jpg", "soft.png"]
     assert found["good.png"].sharpness is not None
     assert found["new.png"].sharpness is None
@@ -153,8 +155,8 @@ def test_files_that_come_go_or_change_are_seen(media: Path, tmp_path: Path) -> N
 def test_other_limits_judge_anew_without_measuring(prepared: Path, tmp_path: Path) -> None:
     out = tmp_path / "clips.parquet"
     limits = FilterConfig(min_side=1, min_sharpness=0, duplicate_bits=-1, max_motion=200)
-    found = filter_clips(prepared, out, config=limits, workers=0)
-    assert [row.kept for row in found.rows] == [True] * 6
+    found = filter_clips(prepared, out, config=limits)
+    assert [row.kept for row in found] == [True] * 6
 
 
 @pytest.mark.parametrize(
@@ -170,7 +172,7 @@ def test_a_reason_says_what_was_found_and_what_is_wanted(
     prepared: Path, change: dict[str, object], reason: str
 ) -> None:
     row = dataclasses.replace(by_key(prepared)["film.mp4#0-15"], **change)
-    judged = judge([row], LIMITS)[0]
+    judged = next(judge([row], LIMITS))
     assert not judged.kept
     assert judged.reason.startswith(reason)
 
@@ -205,7 +207,7 @@ def pairs(prepared: Path, folder: Path, **changes: object) -> dict[str, object]:
 def test_pairs_are_the_same_each_time_and_their_hashes_say_so(
     prepared: Path, tmp_path: Path
 ) -> None:
-    first, second = pairs(prepared, tmp_path / "a"), pairs(prepared, tmp_path / "b", workers=0)
+    first, second = pairs(prepared, tmp_path / "a"), pairs(prepared, tmp_path / "b")
     assert first == second
     assert len(first["pairs"]) == 3
     for name in first["pairs"]:
@@ -294,13 +296,13 @@ def test_shots_become_files_of_their_own(media: Path, prepared: Path, tmp_path: 
 
     path = tmp_path / "clips.parquet"
     limits = dataclasses.replace(LIMITS, duplicate_bits=-1)
-    filter_clips(prepared, path, config=limits, workers=0)
+    filter_clips(prepared, path, config=limits)
     arguments = [str(path), "--write", str(tmp_path / "shots"), "--max-side", "80"]
     assert split_script.main(arguments) == 0
     files = sorted((tmp_path / "shots").glob("*.mp4"))
-    found = probe_folder(tmp_path / "shots", tmp_path / "new.parquet", shares={}, workers=0)
-    assert [(row.frames, row.width) for row in found.rows] == [(15, 80), (9, 80)]
-    blue = clip_frames(found.rows[1], tmp_path / "shots").mean((1, 2))
+    found = probe_folder(tmp_path / "shots", tmp_path / "new.parquet", shares={})
+    assert [(row.frames, row.width) for row in found] == [(15, 80), (9, 80)]
+    blue = clip_frames(list(found)[1], tmp_path / "shots").mean((1, 2))
     assert (blue[:, 2] > 2 * blue[:, 0]).all()
     times = [file.stat().st_mtime_ns for file in files]
     assert split_script.main(arguments) == 0

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from vsr.errors import InputError
-from vsr.training.preparation.work import finished, work_through
+from vsr.runtime.executor import WorkerOptions
+from vsr.training.preparation.work import Task, finished, work_through
 
-ITEMS = {f"item {n}": n for n in range(6)}
-SQUARES = {key: n * n for key, n in ITEMS.items()}
+ITEMS = [Task(f"item {n}", n) for n in range(6)]
+TWO = WorkerOptions(processes=2)
+SQUARES = {task.key: task.item**2 for task in ITEMS}
 
 
 class Squares:
@@ -71,8 +73,8 @@ def test_a_failure_is_named_and_tried_again(
 
 
 def test_processes_give_the_same_results_in_the_same_order(journal: Path) -> None:
-    found = work_through(ITEMS, operator.neg, journal=journal, settings={}, workers=2)
-    assert list(found.items()) == [(key, -n) for key, n in ITEMS.items()]
+    found = work_through(ITEMS, operator.neg, journal=journal, settings={}, workers=TWO)
+    assert list(found.items()) == [(task.key, -task.item) for task in ITEMS]
 
 
 def test_a_damaged_journal_is_an_error_that_names_it(journal: Path) -> None:

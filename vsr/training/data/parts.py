@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vsr.training.data.manifest import Bars
+from vsr.training.data.clip_row import Bars
 
 _PART_SECONDS = 2.0
 _TOLERANCE = 1e-3

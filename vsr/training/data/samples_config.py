@@ -5,7 +5,7 @@ from pathlib import Path
 
 from vsr.degradation import DegradationConfig
 from vsr.errors import ConfigError
-from vsr.training.data.manifest import Split
+from vsr.training.data.clip_row import Split
 from vsr.training.data.motion import MotionConfig
 from vsr.training.data.random_access import Access
 

@@ -5,7 +5,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from vsr.errors import ConfigError
-from vsr.training.data.manifest import ClipRow, Manifest, read_manifest, require_rows
+from vsr.training.data.clip_row import ClipRow
+from vsr.training.data.manifest import Manifest, read_manifest, require_rows
 from vsr.training.data.parts import Shot, VideoSource
 from vsr.training.data.photos import PHOTO_SUFFIXES
 from vsr.training.data.samples_config import TrainingClipsConfig

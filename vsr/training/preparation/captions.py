@@ -2,7 +2,7 @@
 
 import dataclasses
 import importlib
-import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,12 @@ import numpy as np
 import torch
 
 from vsr.errors import DependencyError, ModelError, install_extra
-from vsr.training.data.manifest import ClipRow, Manifest, read_manifest
+from vsr.runtime.executor import WorkerOptions
+from vsr.training.data.clip_row import ClipRow, row_to_plain
+from vsr.training.data.manifest import StoredManifest, open_manifest
 from vsr.training.preparation.clips import clip_frames, middle_of
-from vsr.training.preparation.steps import journal_of, written
-from vsr.training.preparation.work import work_through
-
-_log = logging.getLogger(__name__)
+from vsr.training.preparation.row_work import RowTask, work_on_rows
+from vsr.training.preparation.steps import store, work_folder
 
 CHAT_PROMPT = "Describe this picture in one sentence."
 
@@ -69,23 +69,62 @@ class Captioner:
         return self._processor(images=picture, text=text, return_tensors="pt")
 
 
+@dataclass(frozen=True, slots=True)
+class CaptionConfig:
+    """The model of captions, and its prompt, their longest length in tokens, and its device."""
+
+    model: Path
+    prompt: str | None = None
+    max_tokens: int = 40
+    device: str = "cpu"
+
+
 def caption_clips(
-    path: Path, out: Path, captioner: Captioner, *, settings: dict[str, Any]
-) -> Manifest:
+    path: Path, out: Path, config: CaptionConfig, *, workers: WorkerOptions | None = None
+) -> StoredManifest:
     """Writes the manifest with a caption for each kept clip that has none, of its middle frame."""
-    manifest = read_manifest(path)
-    silent = {row.key: row for row in manifest.rows if row.kept and row.caption is None}
+    manifest = open_manifest(path)
+    settings = {
+        "step": "caption",
+        "manifest": str(path.absolute()),
+        "model": str(config.model.absolute()),
+        "prompt": config.prompt,
+        "max_tokens": config.max_tokens,
+    }
+    captioned = work_on_rows(
+        (RowTask(row.key, (row,), row if _is_silent(row) else None) for row in manifest),
+        _Describe(config, manifest.root),
+        folder=work_folder(out),
+        root=manifest.root,
+        settings=settings,
+        workers=workers,
+        total=len(manifest),
+    )
+    return store(captioned, out, root=manifest.root)
 
-    def describe(row: ClipRow) -> str:
-        return captioner(clip_frames(middle_of(row), manifest.root, frames=1)[0])
 
-    journal = journal_of(out)
-    found = work_through(silent, describe, journal=journal, settings=settings)
-    rows = [
-        dataclasses.replace(row, caption=found[row.key]) if row.key in found else row
-        for row in manifest.rows
-    ]
-    return written(manifest.with_rows(rows), out, journal)
+class _Describe:
+    """Adds captions to rows, by a model that is loaded by the process that first needs it."""
+
+    def __init__(self, config: CaptionConfig, root: Path) -> None:
+        self._config, self._root = config, root
+        self._captioner: Captioner | None = None
+
+    def __call__(self, row: ClipRow) -> list[dict[str, Any]]:
+        config = self._config
+        if self._captioner is None:
+            self._captioner = Captioner(
+                config.model,
+                prompt=config.prompt,
+                max_tokens=config.max_tokens,
+                device=config.device,
+            )
+        picture = clip_frames(middle_of(row), self._root, frames=1)[0]
+        return [row_to_plain(dataclasses.replace(row, caption=self._captioner(picture)))]
+
+
+def _is_silent(row: ClipRow) -> bool:
+    return row.kept and row.caption is None
 
 
 def _transformers() -> Any:

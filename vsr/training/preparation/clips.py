@@ -1,8 +1,9 @@
-"""From files to rows of a manifest: probing, cutting into shots, measuring, judging."""
+"""From files to rows of a manifest: probing, cutting into shots, measuring."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import logging
+import os
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -11,8 +12,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from vsr.errors import ConfigError, InputError
-from vsr.training.data.manifest import ClipRow, Split, hashed_split
+from vsr.errors import InputError
+from vsr.training.data.clip_row import ClipRow, Split, hashed_split
 from vsr.training.data.photos import PHOTO_SUFFIXES
 from vsr.training.data.random_access import read_part
 from vsr.training.data.videos import VIDEO_SUFFIXES
@@ -23,45 +24,21 @@ from vsr.video.probe import VideoInfo, probe
 from vsr.video.reading.reader import VideoReader
 from vsr.video.reading.shots import ShotDetector
 
+_log = logging.getLogger(__name__)
+
 _PLACES = 4
 """Number of places at which a video is measured."""
 
 
-@dataclass(frozen=True, slots=True)
-class FilterConfig:
-    """Limits for a clip to be kept; motion, sharpness and text as in the manifest.
+def list_media(root: Path) -> Iterator[Path]:
+    """The pictures and videos below a folder, in the order of their names relative to it.
 
-    `duplicate_bits` of 64 may differ between near-duplicates; -1 keeps all.
+    Hidden files and folders are left out, and links to folders. Memory holds the names of one
+    folder, and of those above it.
     """
-
-    min_side: int = 192
-    min_frames: int = 8
-    min_motion: float = 0.0
-    max_motion: float = 60.0
-    min_sharpness: float = 4.0
-    max_text: float = 0.004
-    duplicate_bits: int = 4
-
-    def __post_init__(self) -> None:
-        if self.min_side < 1 or self.min_frames < 1:
-            raise ConfigError(f"{self.min_side = } and {self.min_frames = } must be at least 1")
-        if not 0 <= self.min_motion < self.max_motion:
-            raise ConfigError(f"{self.min_motion = } must be below {self.max_motion = }, both >= 0")
-        if not -1 <= self.duplicate_bits <= 32:
-            raise ConfigError(f"{self.duplicate_bits = } must lie between -1 and 32")
-
-
-def list_media(root: Path) -> list[Path]:
-    """The pictures and videos below a folder, in order; hidden files are left out."""
     if not root.is_dir():
         raise InputError(f"{root} is not a folder; give one with videos and pictures")
-    wanted = PHOTO_SUFFIXES | VIDEO_SUFFIXES
-    return sorted(
-        path
-        for path in root.rglob("*")
-        if path.suffix.lower() in wanted
-        and not any(part.startswith(".") for part in path.relative_to(root).parts)
-    )
+    return _media_below(root)
 
 
 def probe_clip(path: Path, root: Path, shares: dict[Split, float]) -> ClipRow:
@@ -135,17 +112,6 @@ def measure_clip(row: ClipRow, root: Path) -> ClipRow:
     )
 
 
-def judge(rows: Iterable[ClipRow], config: FilterConfig) -> list[ClipRow]:
-    """The rows with `kept` and `reason` as the config has it, whatever they were before."""
-    judged = [_judged(row, _fault(row, config)) for row in rows]
-    kept = [place for place, row in enumerate(judged) if row.kept and row.phash is not None]
-    hashes = [judged[place].phash or "" for place in kept]
-    for copy, original in measure.near_duplicates(hashes, max_bits=config.duplicate_bits).items():
-        reason = f"near-duplicate of {judged[kept[original]].key}"
-        judged[kept[copy]] = _judged(judged[kept[copy]], reason)
-    return judged
-
-
 def clip_frames(
     row: ClipRow, root: Path, *, frames: int | None = None
 ) -> UInt8[np.ndarray, "t h w 3"]:
@@ -171,6 +137,28 @@ def middle_of(row: ClipRow) -> ClipRow:
     return dataclasses.replace(row, start=start) if row.kind == "video" else row
 
 
+def _media_below(folder: Path) -> Iterator[Path]:
+    for name in _sorted_names(folder):
+        if name.endswith("/"):
+            yield from _media_below(folder / name)
+        elif Path(name).suffix.lower() in PHOTO_SUFFIXES | VIDEO_SUFFIXES:
+            yield folder / name
+
+
+def _sorted_names(folder: Path) -> list[str]:
+    """The names in a folder. Those of folders end in a slash, which orders whole paths."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(
+                entry.name + "/" * entry.is_dir(follow_symlinks=False)
+                for entry in entries
+                if not entry.name.startswith(".")
+            )
+    except OSError as error:
+        _log.warning("%s: skipped, with all that is in it: %s", folder, error.strerror)
+        return []
+
+
 def _sample_pairs(path: Path, row: ClipRow) -> Iterator[list[np.ndarray]]:
     """Frames in pairs, at places spread evenly over the clip."""
     length = float(row.end - row.start)
@@ -188,28 +176,6 @@ def _sample_pairs(path: Path, row: ClipRow) -> Iterator[list[np.ndarray]]:
             yield frames
     if not found:
         raise InputError(f"{row.key}: none of {_PLACES} places can be decoded")
-
-
-def _fault(row: ClipRow, config: FilterConfig) -> str:
-    """Why the row is not kept; empty if it is."""
-    width, height = row.picture_size
-    if min(width, height) < config.min_side:
-        return f"small: {width}x{height} inside its bars, at least {config.min_side} wanted"
-    if row.kind == "image" and any(row.bars):
-        return f"black bars {row.bars}"
-    if row.kind == "video" and row.frames < config.min_frames:
-        return f"short: {row.frames} frames, at least {config.min_frames} wanted"
-    if row.motion is not None and not config.min_motion <= row.motion <= config.max_motion:
-        return f"motion {row.motion:g}, {config.min_motion:g} to {config.max_motion:g} wanted"
-    if row.sharpness is not None and row.sharpness < config.min_sharpness:
-        return f"blurred: sharpness {row.sharpness:g}, at least {config.min_sharpness:g} wanted"
-    if row.text is not None and row.text > config.max_text:
-        return f"text on {row.text:.2%} of the picture, at most {config.max_text:.2%} wanted"
-    return ""
-
-
-def _judged(row: ClipRow, reason: str) -> ClipRow:
-    return dataclasses.replace(row, kept=not reason, reason=reason)
 
 
 def _length(info: VideoInfo) -> tuple[int, Fraction]:

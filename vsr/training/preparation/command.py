@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from vsr.errors import VsrError
+from vsr.runtime.executor import WorkerOptions
 
 Config = TypeVar("Config")
 
@@ -16,7 +17,7 @@ Config = TypeVar("Config")
 def make_parser(
     description: str | None, *, prog: str | None = None, workers: bool = True
 ) -> ArgumentParser:
-    """A parser whose help is the docstring of the command, with `--workers` on demand."""
+    """A parser whose help is the docstring of the command, with options of workers on demand."""
     parser = ArgumentParser(
         prog=prog,
         description=description,
@@ -31,7 +32,31 @@ def make_parser(
             metavar="N",
             help="processes besides this one (default: 0)",
         )
+        parser.add_argument(
+            "--cluster",
+            nargs="?",
+            const="auto",
+            metavar="ADDRESS",
+            help="work on a cluster of Ray: HOST:PORT, or the one of this machine (extra cluster)",
+        )
+        parser.add_argument(
+            "--cpus-per-worker",
+            type=int,
+            default=WorkerOptions().cpus_per_worker,
+            metavar="N",
+            help="CPUs of each worker on a cluster (default: 1)",
+        )
     return parser
+
+
+def worker_options(options: Namespace, *, gpus: bool = False) -> WorkerOptions:
+    """The workers that are asked for, by the options that `make_parser` has added."""
+    return WorkerOptions(
+        processes=options.workers,
+        cluster=options.cluster,
+        cpus_per_worker=options.cpus_per_worker,
+        gpus=gpus,
+    )
 
 
 def add_fields(parser: ArgumentParser, kind: type[Config]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from vsr.ops.dis import DenseSearch
-from vsr.training.data.manifest import Bars
+from vsr.training.data.clip_row import Bars
 
 Picture = UInt8[np.ndarray, "h w 3"]
 Grey = UInt8[np.ndarray, "h w"]
@@ -97,31 +97,6 @@ def perceptual_hash(frame: Picture) -> str:
     small = cv2.resize(_luma(frame), (32, 32), interpolation=cv2.INTER_AREA)
     low = cv2.dct(small.astype(np.float32))[:_HASH_SIDE, :_HASH_SIDE]
     return np.packbits(low > np.median(low)).tobytes().hex()
-
-
-def near_duplicates(hashes: Sequence[str], *, max_bits: int) -> dict[int, int]:
-    """Near-duplicates: hashes within `max_bits` bits of an earlier hash that is not one itself.
-
-    Maps the index of each to the index of that earlier hash. Hashes are compared with all that are
-    kept: n^2 / 2 popcounts, some seconds for 100,000.
-    """
-    kept = np.empty(len(hashes), np.uint64)
-    places: list[int] = []
-    found: dict[int, int] = {}
-    for place, text in enumerate(hashes):
-        number = np.uint64(int(text, 16))
-        differing = _ones(kept[: len(places)] ^ number)
-        if len(places) and int(differing.min()) <= max_bits:
-            found[place] = places[int(differing.argmin())]
-        else:
-            kept[len(places)] = number
-            places.append(place)
-    return found
-
-
-def _ones(numbers: np.ndarray) -> np.ndarray:
-    bits = np.unpackbits(np.ascontiguousarray(numbers).view(np.uint8).reshape(len(numbers), 8), 1)
-    return bits.sum(1)
 
 
 def _lit(luma: np.ndarray) -> np.ndarray:

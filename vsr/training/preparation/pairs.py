@@ -5,6 +5,7 @@ import json
 import zlib
 from collections.abc import Iterable, Sequence
 from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from jaxtyping import UInt8
 from vsr.degradation import DegradationConfig, degrade
 from vsr.degradation.benchmark_set import SET, BenchmarkSet
 from vsr.errors import InputError, OutputError
+from vsr.runtime.executor import WorkerOptions
 from vsr.runtime.files import atomic_folder, write_atomically
-from vsr.training.data.manifest import Manifest, Split, require_rows
+from vsr.training.data.clip_row import Split
+from vsr.training.data.manifest import Manifest, StoredManifest, require_rows, select
 from vsr.training.preparation.clips import clip_frames
-from vsr.training.preparation.work import finished, work_through
+from vsr.training.preparation.work import Task, finished, work_through
 from vsr.video.images import encode_png, list_images, read_image
 from vsr.video.pixels import as_uint8
 
@@ -29,7 +32,7 @@ _LABEL = 18
 
 
 def write_pairs(
-    manifest: Manifest,
+    manifest: Manifest | StoredManifest,
     folder: Path,
     *,
     split: Split | None,
@@ -37,7 +40,7 @@ def write_pairs(
     frames: int = 8,
     max_side: int = 512,
     seed: int = 0,
-    workers: int = 0,
+    workers: WorkerOptions | None = None,
     degradation_name: str = "custom",
 ) -> dict[str, Any]:
     """Writes `NAME/hq` and `NAME/lq` as PNG files for each kept clip of a split, and an index.
@@ -48,8 +51,6 @@ def write_pairs(
     multiples of the scale. A pair depends on the clip's key, the seed and the config alone.
     Existing pairs are kept. Raises InputError if their pixels differ from the index.
     """
-    rows = manifest.select(split=split)
-    require_rows(rows, manifest.root, f"of the split {split!r}" if split else "at all")
     settings = {
         "degradation": hashlib.sha256(repr(degradation).encode()).hexdigest(),
         "frames": frames,
@@ -59,11 +60,14 @@ def write_pairs(
     known = _existing_pairs(folder, settings)
     done = {pair["clip"] for pair in known.values()}
     work = partial(
-        _write_pair, manifest=Manifest(manifest.root, ()), folder=folder, degradation=degradation,
+        _write_pair, root=manifest.root, folder=folder, degradation=degradation,
         frames=frames, max_side=max_side, seed=seed,
     )  # fmt: skip
+    rows = select(manifest, split=split)
+    first = list(islice(rows, 1))
+    require_rows(first, manifest.root, f"of the split {split!r}" if split else "at all")
+    missing = (Task(row.key, row) for row in chain(first, rows) if row.key not in done)
     journal = folder / ".pairs.journal"
-    missing = {row.key: row for row in rows if row.key not in done}
     found = work_through(missing, work, journal=journal, settings=settings, workers=workers)
     pairs = known | {pair.pop("name"): pair for pair in found.values()}
     index = {"settings": settings, "pairs": dict(sorted(pairs.items()))}
@@ -149,7 +153,7 @@ def good_frames(frames: np.ndarray, *, max_side: int, multiple: int) -> Frames:
 def _write_pair(
     row: Any,
     *,
-    manifest: Manifest,
+    root: Path,
     folder: Path,
     degradation: DegradationConfig,
     frames: int,
@@ -157,7 +161,7 @@ def _write_pair(
     seed: int,
 ) -> dict[str, Any]:
     name = f"{Path(row.source).stem}-{hashlib.sha256(row.key.encode()).hexdigest()[:12]}"
-    source = clip_frames(row, manifest.root, frames=frames)
+    source = clip_frames(row, root, frames=frames)
     good = good_frames(source, max_side=max_side, multiple=degradation.scale)
     rng = np.random.default_rng([seed, zlib.crc32(row.key.encode())])
     bad = degrade(good.astype(np.float32) / 255, config=degradation, rng=rng)

@@ -6,7 +6,7 @@ from typing import Any
 
 from vsr.errors import DependencyError, OutputError, install_extra
 from vsr.runtime.files import atomic_file
-from vsr.training.data.manifest import ClipRow
+from vsr.training.data.clip_row import ClipRow
 
 
 def shot_file(folder: Path, row: ClipRow) -> Path:

@@ -1,19 +1,20 @@
-"""Resumable work on many items: processes, a journal, progress."""
+"""Resumable work on many items: an executor, a journal, progress."""
 
 import json
 import logging
-import multiprocessing
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
+from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from vsr.errors import InputError, VsrError
+from vsr.errors import DependencyError, InputError, ModelError, VsrError
+from vsr.runtime.executor import Done, WorkerOptions, open_executor
 from vsr.runtime.files import write_atomically
 
 _log = logging.getLogger(__name__)
@@ -21,36 +22,84 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 Item = TypeVar("Item")
 Result = Any
-"""Result of an item: plain values, as in JSON."""
+"""Result of an item: plain values, as in JSON; None stands for a failure."""
+
+
+class Task(NamedTuple):
+    """An item with its name, and the number of the part of the results to which it belongs."""
+
+    key: str
+    item: Any
+    part: int = 0
+
+
+class Journal:
+    """Results by key in a file, to which each is written at once.
+
+    A call that finds the file resumes from it (`done`); with other `settings` it begins again.
+    Raises InputError for a damaged file.
+    """
+
+    def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self.done: dict[str, Result] = _read_journal(path, settings)
+        self._file = path.open("a", encoding="utf-8")
+        if self._file.tell() == 0:
+            self._write({"settings": dict(settings)})
+
+    def add(self, key: str, result: Result) -> None:
+        """Note a result."""
+        self.done[key] = result
+        self._write({"key": key, "result": result})
+
+    def remove(self) -> None:
+        """Remove the file; call it when the results are safe elsewhere."""
+        self._file.close()
+        self.path.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
 
 
 def work_through(
-    items: Mapping[str, Item],
+    tasks: Iterable[Task],
     work: Callable[[Item], Result],
     *,
     journal: Path,
     settings: Mapping[str, Any],
-    workers: int = 0,
+    workers: WorkerOptions | None = None,
 ) -> dict[str, Result]:
-    """The results of `work` by the items' keys, in the order of the items; failures are left out.
+    """The results of `work` by the tasks' keys, in the order of the tasks; failures are left out.
 
     Each result is written to the file `journal` at once, and a call that finds the file resumes
     from it; with other `settings` the work starts again. `finished` removes the file when the
-    results are safe. `work` runs in `workers` processes (0: this one) and must be picklable then.
-    An item that raises VsrError is named in the log and tried again by the next call.
+    results are safe. `work` must be picklable if there are workers. An item that raises VsrError is
+    named in the log and tried again by the next call.
     """
-    done = _read_journal(journal, settings)
-    left = {key: item for key, item in items.items() if key not in done}
-    if len(left) < len(items):
-        _log.info("%d of %d were done before", len(items) - len(left), len(items))
-    journal.parent.mkdir(parents=True, exist_ok=True)
-    with journal.open("a", encoding="utf-8") as file, _progress(len(left)) as advance:
-        if file.tell() == 0:
-            _write_line(file, {"settings": dict(settings)})
-        for key, result in _successes(_results(left, work, workers), advance):
-            done[key] = result
-            _write_line(file, {"key": key, "result": result})
-    return {key: done[key] for key in items if key in done}
+    with Journal(journal, settings) as found, show_progress(None) as advance:
+        if found.done:
+            _log.info("%d clips were done before", len(found.done))
+        keys: list[str] = []
+
+        def left() -> Iterator[Task]:
+            for task in tasks:
+                keys.append(task.key)
+                if task.key not in found.done:
+                    yield task
+
+        for task, result in results(left(), work, workers=workers):
+            if result is not None:
+                found.add(task.key, result)
+            advance(1)
+        return {key: found.done[key] for key in keys if key in found.done}
 
 
 def finished(journal: Path) -> None:
@@ -58,48 +107,62 @@ def finished(journal: Path) -> None:
     journal.unlink(missing_ok=True)
 
 
-def _successes(
-    results: Iterable[tuple[str, Result, str | None]], advance: Callable[[], None]
-) -> Iterator[tuple[str, Result]]:
-    """The results without errors; each error is logged. Calls `advance` after every result."""
-    failed = 0
-    for key, result, error in results:
-        if error is None:
-            yield key, result
-        else:
-            failed += 1
-            _log.warning("%s: skipped (%d skipped): %s", key, failed, error)
-        advance()
+def results(
+    tasks: Iterable[Task], work: Callable[[Item], Result], *, workers: WorkerOptions | None = None
+) -> Iterator[tuple[Task, Result]]:
+    """The tasks with the results of `work` on their items as they finish; tasks may be endless.
 
-
-def _results(
-    items: Mapping[str, Item], work: Callable[[Item], Result], workers: int
-) -> Iterable[tuple[str, Result, str | None]]:
-    if workers == 0:
-        yield from ((key, *_attempt(work, item)) for key, item in items.items())
+    An item that raises a VsrError is named in the log, and its result is None. Errors that all
+    items would raise are raised: a missing package, a model that does not load.
+    """
+    tasks = iter(tasks)
+    if (first := next(tasks, None)) is None:
         return
-    # Not forked: OpenCV holds locks in threads that a fork would leave locked.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_use_one_thread)
-    try:
-        futures = {pool.submit(_attempt, work, item): key for key, item in items.items()}
-        for future in as_completed(futures):
-            yield (futures[future], *future.result())
-    finally:
-        pool.shutdown(cancel_futures=True)
+    workers = workers or WorkerOptions()
+    # Workers are as many as there are CPUs; each of them computes on one.
+    one_thread = bool(workers.processes or workers.cluster)
+    failed = 0
+    with open_executor(workers) as executor:
+        for done in executor.map(partial(_call, work, one_thread), chain([first], tasks)):
+            result, error = _outcome(done)
+            if error:
+                failed += 1
+                _log.warning("%s: skipped (%d skipped): %s", done.task.key, failed, error)
+            yield done.task, result
 
 
-def _attempt(work: Callable[[Item], Result], item: Item) -> tuple[Result, str | None]:
+@contextmanager
+def show_progress(total: int | None) -> Generator[Callable[[int], None]]:
+    """Shows a bar in a terminal, and a line in the log now and then elsewhere.
+
+    Gives the function that takes the number of clips that are done; None: their total is unknown.
+    """
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _lines(total)
+        return
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("clips"), TimeRemainingColumn())
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda count: bar.advance(task, count)
+
+
+def _call(work: Callable[[Item], Result], one_thread: bool, task: Task) -> Result:
+    if one_thread:
+        import cv2
+
+        cv2.setNumThreads(0)
+    return work(task.item)
+
+
+def _outcome(done: Done[Task, Result]) -> tuple[Result, str]:
+    """The result of a task, or None and its error."""
     try:
-        return work(item), None
+        return done.value(), ""
+    except (DependencyError, ModelError):
+        raise
     except VsrError as error:
         return None, str(error)
-
-
-def _use_one_thread() -> None:
-    import cv2
-
-    cv2.setNumThreads(0)
 
 
 def _read_journal(journal: Path, settings: Mapping[str, Any]) -> dict[str, Result]:
@@ -127,34 +190,17 @@ def _last_line(lines: Sequence[str]) -> list[dict[str, Any]]:
         return []  # a killed run left it incomplete
 
 
-def _write_line(file: Any, line: Mapping[str, Any]) -> None:
-    file.write(json.dumps(line) + "\n")
-    file.flush()
-
-
-@contextmanager
-def _progress(total: int) -> Generator[Callable[[], None]]:
-    """Shows a bar in a terminal, and a line in the log now and then elsewhere."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield _lines(total)
-        return
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("clips"), TimeRemainingColumn())
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("", total=total)
-        yield lambda: bar.advance(task)
-
-
-def _lines(total: int) -> Callable[[], None]:
+def _lines(total: int | None) -> Callable[[int], None]:
     count, began = 0, time.monotonic()
     shown = began
+    of = "" if total is None else f" of {total}"
 
-    def advance() -> None:
+    def advance(more: int) -> None:
         nonlocal count, shown
-        count += 1
+        count += more
         now = time.monotonic()
         if now - shown >= _SECONDS_BETWEEN_LINES:
             shown = now
-            _log.info("%d of %d, %.1f a second", count, total, count / (now - began))
+            _log.info("%d%s, %.1f a second", count, of, count / (now - began))
 
     return advance

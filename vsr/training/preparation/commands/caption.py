@@ -2,21 +2,21 @@
 
     vsr data caption clips.parquet --model BLIP
 
-MODEL is any folder that transformers loads as image-text-to-text. The command runs in one process,
-on one device. Clips that have a caption keep it.
+MODEL is any folder that transformers loads as image-text-to-text. Clips that have a
+caption keep it. On a cluster each GPU has a worker (--device cuda).
 """
 
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from vsr.training.preparation.captions import Captioner, caption_clips
-from vsr.training.preparation.command import make_parser, run
+from vsr.training.preparation.captions import CaptionConfig, caption_clips
+from vsr.training.preparation.command import make_parser, run, worker_options
 
 
 def main(argv: Sequence[str] | None = None, *, prog: str | None = None) -> int:
     """Run the command; returns its exit code."""
-    parser = make_parser(__doc__, prog=prog, workers=False)
+    parser = make_parser(__doc__, prog=prog)
     parser.add_argument("manifest", type=Path, metavar="MANIFEST", help="parquet file to read")
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="manifest to write (default: MANIFEST)"
@@ -35,17 +35,11 @@ def main(argv: Sequence[str] | None = None, *, prog: str | None = None) -> int:
 
 
 def _caption(options: Namespace) -> str:
-    captioner = Captioner(
+    config = CaptionConfig(
         options.model, prompt=options.prompt, max_tokens=options.max_tokens, device=options.device
     )
-    settings = {
-        "step": "caption",
-        "manifest": str(options.manifest.absolute()),
-        "model": str(options.model.absolute()),
-        "prompt": options.prompt,
-        "max_tokens": options.max_tokens,
-    }
+    workers = worker_options(options, gpus=options.device != "cpu")
     out = options.out or options.manifest
-    manifest = caption_clips(options.manifest, out, captioner, settings=settings)
-    count = sum(row.caption is not None for row in manifest.rows)
-    return f"{count} of {len(manifest.rows)} clips have a caption"
+    manifest = caption_clips(options.manifest, out, config, workers=workers)
+    count = sum(row.caption is not None for row in manifest)
+    return f"{count} of {len(manifest)} clips have a caption"

@@ -9,14 +9,16 @@ run checks them. PAIRS/set.json makes them a set for vsr benchmark.
 
 from argparse import Namespace
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 from vsr.degradation import degradation_preset
 from vsr.degradation.presets import PRESETS
 from vsr.errors import ConfigError
-from vsr.training.data.manifest import Manifest, read_manifest, require_rows
+from vsr.training.data.clip_row import Kind
+from vsr.training.data.manifest import StoredManifest, open_manifest, require_rows, select
 from vsr.training.preparation.clips import clip_frames
-from vsr.training.preparation.command import make_parser, run
+from vsr.training.preparation.command import make_parser, run, worker_options
 from vsr.training.preparation.pairs import example_sheet, good_frames, write_pairs
 from vsr.video.images import encode_png
 
@@ -54,7 +56,7 @@ def main(argv: Sequence[str] | None = None, *, prog: str | None = None) -> int:
 
 
 def _degrade(options: Namespace) -> str:
-    manifest = read_manifest(options.manifest)
+    manifest = open_manifest(options.manifest)
     if options.grid is not None:
         return _draw_grid(manifest, options)
     if options.pairs is None:
@@ -67,18 +69,19 @@ def _degrade(options: Namespace) -> str:
         frames=options.frames,
         max_side=options.max_side,
         seed=options.seed,
-        workers=options.workers,
+        workers=worker_options(options),
         degradation_name=options.degradation,
     )
     return f"{len(written['pairs'])} pairs in {options.pairs}"
 
 
-def _draw_grid(manifest: Manifest, options: Namespace) -> str:
+def _draw_grid(manifest: StoredManifest, options: Namespace) -> str:
     config = degradation_preset(options.degradation)
-    rows = manifest.select(split=options.split)
-    require_rows(rows, options.manifest, "for the picture")
     # Videos first, since only they show motion.
-    rows = sorted(rows, key=lambda row: row.kind == "image")[: options.rows]
+    kinds: tuple[Kind, ...] = ("video", "image")
+    found = (row for kind in kinds for row in select(manifest, kind=kind, split=options.split))
+    rows = list(islice(found, options.rows))
+    require_rows(rows, options.manifest, "for the picture")
     clips = []
     for row in rows:
         frames = clip_frames(row, manifest.root, frames=3)

@@ -10,8 +10,14 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from vsr.training.preparation.clips import FilterConfig
-from vsr.training.preparation.command import add_fields, make_parser, read_fields, run
+from vsr.training.preparation.command import (
+    add_fields,
+    make_parser,
+    read_fields,
+    run,
+    worker_options,
+)
+from vsr.training.preparation.judgement import FilterConfig
 from vsr.training.preparation.steps import filter_clips, summary
 
 
@@ -29,4 +35,5 @@ def main(argv: Sequence[str] | None = None, *, prog: str | None = None) -> int:
 def _filter(options: Namespace) -> str:
     config = read_fields(options, FilterConfig)
     out = options.out or options.manifest
-    return summary(filter_clips(options.manifest, out, config=config, workers=options.workers))
+    workers = worker_options(options)
+    return summary(filter_clips(options.manifest, out, config=config, workers=workers))

@@ -9,8 +9,8 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from vsr.training.data.manifest import Split
-from vsr.training.preparation.command import make_parser, run
+from vsr.training.data.clip_row import Split
+from vsr.training.preparation.command import make_parser, run, worker_options
 from vsr.training.preparation.steps import probe_folder, summary
 
 
@@ -40,6 +40,5 @@ def main(argv: Sequence[str] | None = None, *, prog: str | None = None) -> int:
 
 def _probe(options: Namespace) -> str:
     shares: dict[Split, float] = {"validation": options.validation, "test": options.test}
-    return summary(
-        probe_folder(options.folder, options.manifest, shares=shares, workers=options.workers)
-    )
+    workers = worker_options(options)
+    return summary(probe_folder(options.folder, options.manifest, shares=shares, workers=workers))

@@ -8,15 +8,15 @@
 """
 
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from vsr.training.data.manifest import Manifest
-from vsr.training.preparation.command import make_parser, run
+from vsr.training.data.manifest import StoredManifest, select
+from vsr.training.preparation.command import make_parser, run, worker_options
 from vsr.training.preparation.shot_files import shot_file, write_shot
 from vsr.training.preparation.steps import split_shots, summary
-from vsr.training.preparation.work import finished, work_through
+from vsr.training.preparation.work import Task, results, show_progress
 
 
 def main(argv: Sequence[str] | None = None, *, prog: str | None = None) -> int:
@@ -43,21 +43,36 @@ def main(argv: Sequence[str] | None = None, *, prog: str | None = None) -> int:
 
 def _split(options: Namespace) -> str:
     out = options.out or options.manifest
-    manifest = split_shots(options.manifest, out, workers=options.workers)
+    workers = worker_options(options)
+    manifest = split_shots(options.manifest, out, workers=workers)
     if options.write is None:
         return summary(manifest)
     return f"{summary(manifest)}\n{_write_shots(manifest, options)}"
 
 
-def _write_shots(manifest: Manifest, options: Namespace) -> str:
-    folder: Path = options.write
-    shots = {row.key: row for row in manifest.select(kind="video") if row.shot is not None}
-    missing = {key: row for key, row in shots.items() if not shot_file(folder, row).is_file()}
-    settings = {"crf": options.crf, "max_side": options.max_side}
-    work = partial(write_shot, root=manifest.root, folder=folder, **settings)
-    journal = folder / ".split_shots.journal"
-    written = work_through(
-        missing, work, journal=journal, settings=settings, workers=options.workers
+def _write_shots(manifest: StoredManifest, options: Namespace) -> str:
+    work = partial(
+        write_shot,
+        root=manifest.root,
+        folder=options.write,
+        crf=options.crf,
+        max_side=options.max_side,
     )
-    finished(journal)
-    return f"{len(written)} files written to {folder}, {len(shots) - len(missing)} existed already"
+    existed = 0
+
+    def missing() -> Iterator[Task]:
+        nonlocal existed
+        for row in select(manifest, kind="video"):
+            if row.shot is None:
+                continue
+            if shot_file(options.write, row).is_file():
+                existed += 1
+            else:
+                yield Task(row.key, row)
+
+    written = 0
+    with show_progress(None) as advance:
+        for _, path in results(missing(), work, workers=worker_options(options)):
+            written += path is not None
+            advance(1)
+    return f"{written} files written to {options.write}, {existed} existed already"

@@ -12,8 +12,6 @@ Without a clip: one row for each saving (see savings.py), on a moving picture of
 
 import json
 import platform
-import resource
-import sys
 import tempfile
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
@@ -31,7 +29,7 @@ from savings import Savings, flat, rows, table
 from vsr.config import UpscaleConfig
 from vsr.jobs.upscale import UpscaleReport, upscale
 from vsr.runtime.device import choose_device, choose_dtype
-from vsr.runtime.memory import keep_freed_memory
+from vsr.runtime.memory import keep_freed_memory, peak_resident_bytes
 from vsr.runtime.timing import StageTimer
 from vsr.video.probe import probe
 from vsr.video.reading.reader import VideoReader
@@ -150,13 +148,8 @@ def _run(source: Path, output: Path, config: UpscaleConfig) -> Benchmark:
     dtype = str(choose_dtype(config.dtype, device)).removeprefix("torch.")
     name = torch.cuda.get_device_name() if on_cuda else f"{torch.get_num_threads()} threads"
     machine = f"{device.type} ({name}), {dtype}, torch {torch.__version__}, {platform.machine()}"
-    peak = torch.cuda.max_memory_allocated() if on_cuda else _peak_resident_bytes()
+    peak = torch.cuda.max_memory_allocated() if on_cuda else peak_resident_bytes()
     return Benchmark(machine, report, timer.seconds, peak / 1e9)
-
-
-def _peak_resident_bytes() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def _table(benchmark: Benchmark) -> Table:

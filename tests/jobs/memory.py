@@ -3,7 +3,6 @@
 python tests/jobs/memory.py --seconds 10 600
 """
 
-import resource
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from tests.jobs.resume.kills import make_film
 from tests.jobs.resume.standin import EchoModel
 from vsr.config import UpscaleConfig
 from vsr.jobs.upscale import upscale
+from vsr.runtime.memory import peak_resident_bytes
 
 _RATE, _SHOT_FRAMES = 24, 120
 
@@ -36,7 +36,7 @@ def long_film(path: Path, seconds: float) -> Path:
 def _upscale(film: Path, output: Path, network: str | None) -> None:
     config = UpscaleConfig(max_clip_frames=16, model=network or UpscaleConfig().model)
     upscale(film, output, config, model=None if network else EchoModel())
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    print(peak_resident_bytes() / 1024**2)
 
 
 def main() -> None:

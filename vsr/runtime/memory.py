@@ -1,13 +1,31 @@
-"""Memory of the process: the allocator keeps freed memory for the next tensors of a CPU run."""
+"""Memory of the process: its peak, and the allocator, which keeps what is freed for CPU runs."""
 
 import ctypes
 import platform
+import sys
+from pathlib import Path
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 _KEEP, _USUAL = 1 << 30, 1 << 17
 _LARGEST_KEPT = 1 << 28
 """Larger blocks, as maps of a whole clip of 1280x720, go back to the kernel at once, since the
 holes that they leave are hardly used again."""
+
+_STATUS = Path("/proc/self/status")
+
+
+def peak_resident_bytes() -> int:
+    """Return the largest resident memory that this program has had.
+
+    `ru_maxrss` of a new process on Linux begins with that of the process that started it.
+    """
+    if _STATUS.exists():
+        lines = _STATUS.read_text().splitlines()
+        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    import resource  # not on Windows
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def keep_freed_memory() -> None:

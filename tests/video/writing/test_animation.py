@@ -139,9 +139,10 @@ def test_of_a_transparent_animation_the_loss_is_said_and_of_an_opaque_one_nothin
 
 
 MEMORY = """
-import resource, sys
+import sys
 from pathlib import Path
 import numpy as np
+from vsr.runtime.memory import peak_resident_bytes
 from vsr.video.probe import probe
 from vsr.video.writing.encoders import EncoderSettings
 from vsr.video.writing.output_file import write_video
@@ -157,7 +158,7 @@ write_video(
     settings=EncoderSettings(),
     overwrite=True,
 )
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(peak_resident_bytes() // 1024)
 """
 
 

@@ -1,8 +1,6 @@
 """One timed run of a method, in a process of its own, so that its peak memory is its own."""
 
 import platform
-import resource
-import sys
 import time
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -18,6 +16,7 @@ from vsr.errors import DeviceError
 from vsr.evaluation.benchmark.methods import Method
 from vsr.evaluation.meters import Picture
 from vsr.ops.interpolate import interpolated
+from vsr.runtime.memory import keep_freed_memory, peak_resident_bytes
 from vsr.video.pixels import as_uint8
 from vsr.video.probe import probe
 from vsr.video.reading.reader import VideoReader
@@ -115,13 +114,12 @@ def _stream(enlarge: Enlarge, source: Path, output: Path, scale: int) -> Timing:
         frames(), output, source=source_8bit, size=size, settings=settings, overwrite=True
     )
     seconds = time.monotonic() - began
-    return Timing(count, size[0] * size[1], seconds, first[0], _peak_resident(), _cpu())
+    return Timing(count, size[0] * size[1], seconds, first[0], peak_resident_bytes(), _cpu())
 
 
 def _upscale(config: UpscaleConfig, source: Path, output: Path) -> Timing:
     from vsr.jobs.upscale import upscale
     from vsr.runtime.device import choose_device
-    from vsr.runtime.memory import keep_freed_memory
 
     keep_freed_memory()
     device = choose_device(config.device)
@@ -142,18 +140,13 @@ def _upscale(config: UpscaleConfig, source: Path, output: Path) -> Timing:
 def _peak(device: "torch.device") -> int:
     import torch
 
-    return torch.cuda.max_memory_allocated() if device.type == "cuda" else _peak_resident()
+    return torch.cuda.max_memory_allocated() if device.type == "cuda" else peak_resident_bytes()
 
 
 def _machine(device: "torch.device") -> str:
     import torch
 
     return torch.cuda.get_device_name() if device.type == "cuda" else _cpu()
-
-
-def _peak_resident() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def _cpu() -> str:

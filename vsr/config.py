@@ -27,6 +27,7 @@ Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Flow = Literal["auto", "dis", "raft"]
 AttentionBackend = Literal["sdpa", "xformers"]
 Deinterlace = Literal["off", "auto", "on"]
+SeedVRCrop = Literal["official"]
 Codec = Literal["x264", "x265", "av1", "prores", "ffv1", "png", "tiff", "exr", "dpx", "gif", "apng"]
 
 DEFAULT_MODEL, DEFAULT_TEXTURE = "compact", "realesrgan-x4plus"
@@ -316,6 +317,15 @@ class UpscaleConfig:
         ),
     ] = "auto"
     flow_weights: Annotated[str | None, Flag("advanced", "FILE", "weights of RAFT")] = None
+    seedvr_crop: Annotated[
+        SeedVRCrop | None,
+        Flag(
+            "advanced",
+            "MODE",
+            "SeedVR: official crops the output to multiples of 16 as its makers do, to compare"
+            " numbers (default: nothing is cropped)",
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         """Check the ranges that hold for every source and model."""

@@ -1,5 +1,6 @@
 """From file to file with SeedVR: a shot is one stream, at the size that is asked for."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ from tests.seedvr import save_folder
 from tests.upscaling.stopping import Stop, stop_at
 from vsr.cli import main
 from vsr.config import UpscaleConfig
+from vsr.errors import ConfigError
 from vsr.jobs.job import Job
 from vsr.jobs.upscale import upscale
 from vsr.pipelines.seedvr.pipeline import SeedVRPipeline
+from vsr.upscaling.sizes import Size, output_size
 from vsr.video.reading.reader import VideoReader
 
 
@@ -36,6 +39,24 @@ def _config(folder: Path, clip_frames: int | None = 4, **options) -> UpscaleConf
 def test_a_film_comes_out_whole_at_the_size_asked_for(tmp_path, source, folder):
     report = upscale(source, tmp_path / "out.mkv", _config(folder, clip_frames=None))
     assert (report.frames, str(report.size)) == (10, "64x48")
+
+
+def test_the_official_crop_gives_the_frames_of_the_pipeline(tmp_path, source, folder):
+    config = _config(folder, clip_frames=None, seedvr_crop="official", duration=0.1)
+    report = upscale(source, tmp_path / "out.mkv", replace(config, scale=1.4))
+    with VideoReader(source, duration=0.1) as reader:
+        small = np.stack([frame.pixels for frame in reader])
+    pipe = SeedVRPipeline.from_pretrained(folder)
+    expected = pipe(small, size=(34, 44), fit="crop").frames
+    assert str(report.size) == "32x32"
+    assert np.array_equal(pixels(report.output), expected)
+
+
+def test_the_official_crop_is_for_seedvr_and_for_frames_of_16_pixels(source, folder):
+    with pytest.raises(ConfigError, match="compact is another model"):
+        Job.of(source, None, UpscaleConfig(seedvr_crop="official"))
+    with pytest.raises(ConfigError, match="cannot be cropped to multiples of 16"):
+        output_size(Size(10, 40), replace(_config(folder, seedvr_crop="official"), scale=1.2))
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from typing import Any
 from vsr import __version__
 from vsr.checkpoints.find import is_picture_folder, look_ahead, makes_any_size, native_scale
 from vsr.config import NATIVE_SCALE, PICTURE_REACH, UpscaleConfig
-from vsr.errors import InputError
+from vsr.errors import ConfigError, InputError
 from vsr.jobs.model import Model
 from vsr.jobs.resume.identity import Identity, files_identity, options_identity, source_identity
 from vsr.jobs.target import default_output, encoder_settings, with_picture_codec
@@ -63,6 +63,7 @@ class Job:
         small = Size(info.height, info.width)
         _check_pictures(info, config)
         scale = native_scale(config.model)
+        _check_crop(config)
         size = output_size(small, config, native=scale)
         output = output or default_output(source, given, native=scale)
         pixels = (size.width, size.height)
@@ -187,6 +188,15 @@ def _check_pictures(info: VideoInfo, config: UpscaleConfig) -> None:
     if name is not None and is_picture_folder(name):
         seconds = None if info.duration is None else float(info.duration)
         KeyPictures(Path(name)).check_within(frames=info.frame_count, seconds=seconds)
+
+
+def _check_crop(config: UpscaleConfig) -> None:
+    """Raise ConfigError where the crop of SeedVR's makers is asked for with another model."""
+    if config.seedvr_crop is not None and not makes_any_size(config.model):
+        raise ConfigError(
+            f"seedvr_crop = {config.seedvr_crop} is for SeedVR, and {config.model} is another "
+            "model: leave it out"
+        )
 
 
 def _guides_identity(config: UpscaleConfig) -> Identity:

@@ -1,4 +1,4 @@
-"""The length of clips whose frames fit into memory; no torch."""
+"""The length of clips whose frames fit into memory, and the sizes of SeedVR; no torch."""
 
 _CLIP_FRAMES = range(4, 17)
 # A clip's large frames, latents and their copies take about 2.4 kB for each pixel of the source.
@@ -10,6 +10,8 @@ RECURRENT_LOOK_AHEAD = 4
 SEEDVR_LOOK_AHEAD = 11
 """Frames after a clip that SeedVR encodes with it: two latents of four, and the rest of its last.
 """
+SEEDVR_MULTIPLE = 16
+"""The sides of the frames that SeedVR computes are multiples of it."""
 SEEDVR_CLIP_FRAMES = 28
 """Frames of a clip of SeedVR: with those after it its segment has 9 latents."""
 

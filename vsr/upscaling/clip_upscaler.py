@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from io import BytesIO
@@ -143,6 +143,8 @@ class Upscaler:
     texture: KeyframeTexture | None = None
     factor: float | None = 1.0
     """The reduction of frames before they are enlarged; None: as the traits of a shot allow."""
+    uncropped: Callable[[Size], Size] | None = None
+    """The size before `--seedvr-crop`, from that of the source; None: nothing is cropped."""
     _state: CarriedState | None = None
     _keys: KeyframeState | None = None
     _last: Frames | None = None
@@ -288,8 +290,11 @@ class Upscaler:
         return {"ahead": framing.prepare(np.stack([frame.pixels for frame in after]))}
 
     def _size(self, framing: Framing) -> dict[str, Any]:
-        """The argument with the size of the result, if the model makes any."""
+        """The arguments with the size of the result, if the model makes any."""
         size = framing.inner_size
+        if self.uncropped is not None:
+            size = self.uncropped(framing.source)
+            return {"size": (size.height, size.width), "fit": "crop"}
         return {"size": (size.height, size.width)} if self.pipeline.any_size else {}
 
     def _framing_of(self, clip: Clip) -> Framing:

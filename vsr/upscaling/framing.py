@@ -49,7 +49,7 @@ def shot_analysis(
 
     `native` is the scale of the model; None: it computes at the size of the output.
 
-    Published presets are computed as published: whole. So are bars where pictures of whole frames
+    Published presets and crops are computed as published: whole. So are bars where pictures of whole frames
     are given for the texture. Films that are repaired are computed whole too, since the repairs
     count other shots.
     """
@@ -58,6 +58,7 @@ def shot_analysis(
     saves_time = _room(source, size, native) >= _LEAST and not is_interpolation(config.model)
     detail = saves_time and reduces_soft_frames(config, source.height)
     bars = config.preset is None and not is_picture_folder(config.texture_model)
+    bars = bars and config.seedvr_crop is None
     return ShotAnalysis(bars=bars, detail=detail)
 
 

@@ -1,6 +1,7 @@
 """From the options of a run to a loaded pipeline with its settings."""
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from vsr.upscaling.clip_upscaler import Upscaler, dtype_name
 from vsr.upscaling.fallback import as_device_error
 from vsr.upscaling.key_draws import PipelineDraws
 from vsr.upscaling.same_size import SameSize
-from vsr.upscaling.sizes import Size
+from vsr.upscaling.sizes import Size, uncropped_size
 from vsr.video.key_pictures import KeyPictures
 
 _log = logging.getLogger(__name__)
@@ -56,7 +57,10 @@ def load_upscaler(config: UpscaleConfig, size: Size, timer: Timer) -> Upscaler |
     _log.info("%s on %s in %s", name, pipeline.device, dtype_name(pipeline.dtype))
     texture = load_texture(config, pipeline.scale)
     factor = parse_reduction(config.reduce)
-    return Upscaler(pipeline, settings, size, timer, texture=texture, factor=factor)
+    uncropped = None if config.seedvr_crop is None else partial(uncropped_size, config=config)
+    return Upscaler(
+        pipeline, settings, size, timer, texture=texture, factor=factor, uncropped=uncropped
+    )
 
 
 def load_texture(config: UpscaleConfig, scale: int) -> KeyframeTexture | None:

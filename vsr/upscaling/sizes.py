@@ -7,7 +7,11 @@ from vsr.checkpoints.find import makes_any_size
 from vsr.config import NATIVE_SCALE, UpscaleConfig
 from vsr.errors import ConfigError
 from vsr.option_values import parse_size
-from vsr.pipelines.clip_length import SEEDVR_CLIP_FRAMES, fitting_clip_length
+from vsr.pipelines.clip_length import (
+    SEEDVR_CLIP_FRAMES,
+    SEEDVR_MULTIPLE,
+    fitting_clip_length,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -45,8 +49,21 @@ def output_size(source: Size, config: UpscaleConfig, *, native: int = NATIVE_SCA
 
     `native` is the model's own scale. The shorter side is at most `longest_shorter_side`,
     unless the source's is longer. Raises ConfigError where the scale that is asked for is below 1
-    or above `native`.
+    or above `native`, or for frames too small to crop.
     """
+    size = uncropped_size(source, config, native=native)
+    if config.seedvr_crop is None:
+        return size
+    if min(size.height, size.width) < SEEDVR_MULTIPLE:
+        raise ConfigError(
+            f"{size} cannot be cropped to multiples of {SEEDVR_MULTIPLE}: leave out --seedvr-crop, "
+            "or ask for a larger output"
+        )
+    return Size(_multiple(size.height), _multiple(size.width))
+
+
+def uncropped_size(source: Size, config: UpscaleConfig, *, native: int = NATIVE_SCALE) -> Size:
+    """Return `output_size` as it is before `--seedvr-crop`."""
     scale = _capped(_scale(source, config, native), source, config)
     return Size(_even(scale * source.height), _even(scale * source.width))
 
@@ -69,7 +86,8 @@ def log_size(source: Size, config: UpscaleConfig, *, native: int = NATIVE_SCALE)
             *(size, _exact(whole, source), longest_shorter_side(config)),
         )
     elif size != _exact(scale, source):
-        _log.info("%s is rounded to %s", _exact(scale, source), size)
+        done = "rounded" if config.seedvr_crop is None else "cropped"
+        _log.info("%s is %s to %s", _exact(scale, source), done, size)
 
 
 def clip_length(source: Size, config: UpscaleConfig) -> int:
@@ -110,6 +128,10 @@ def _capped(scale: float, source: Size, config: UpscaleConfig) -> float:
 
 def _exact(scale: float, source: Size) -> Size:
     return Size(round(scale * source.height), round(scale * source.width))
+
+
+def _multiple(side: int) -> int:
+    return side // SEEDVR_MULTIPLE * SEEDVR_MULTIPLE
 
 
 def _even(value: float) -> int:

@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vsr.errors import ConfigError
+from vsr.pipelines.clip_length import SEEDVR_MULTIPLE as MULTIPLE
 
-MULTIPLE = 16
 _FITS = ("pad", "crop")
 
 

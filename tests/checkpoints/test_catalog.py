@@ -45,6 +45,10 @@ def test_models_that_are_known_say_how_to_get_them(models):
     assert absent
     assert all(entry.command.startswith("vsr convert") for entry in absent)
     assert all(entry.megabytes is None for entry in absent)
+    assert catalog("seedvr2", machine=MACHINE)[0].fetch == (
+        "--model hf:numz/SeedVR2_comfyUI/seedvr2_ema_3b_fp16.safetensors "
+        "(about 7.3 GB; converted once)"
+    )
 
 
 def test_a_converted_folder_and_an_added_file_are_listed_and_found(models, tiny_model):

@@ -40,6 +40,10 @@ class Traits:
     """Makes the model, where it is not embedded; empty: there is nothing to make."""
     options: str = ""
     """Options that a run with it should have."""
+    hub: str = ""
+    """Its name on the hub, for `--model`."""
+    gigabytes: float | None = None
+    """Size of what is fetched from there; None: told when it is fetched."""
 
 
 def _published(evaluations: float) -> Cost:
@@ -91,21 +95,27 @@ TRAITS: Mapping[str, Traits] = {
         use="generated clips: LaVie's diffusion network, with text",
         cost=_published(133),
         command="vsr convert lavie_vsr.pt --upscaler SD_X4_FOLDER",
+        hub="hf:Vchitect/LaVie",
     ),
     "sd-x4-upscaler": Traits(
         use="Stable Diffusion's image upscaler, made steady, with text",
         cost=_published(200),
         command="vsr convert SD_X4_FOLDER",
+        hub="hf:stabilityai/stable-diffusion-x4-upscaler",
+        gigabytes=3.5,
     ),
     "seedvr2": Traits(
         use="any source, one step: the strongest open weights; a GPU",
         cost=_seedvr(1),
         command="vsr convert SEEDVR2_FOLDER",
+        hub="hf:numz/SeedVR2_comfyUI/seedvr2_ema_3b_fp16.safetensors",
+        gigabytes=7.3,
     ),
     "seedvr": Traits(
         use="any source, 50 steps: the network before SeedVR2; a GPU",
         cost=_seedvr(100),
         command="vsr convert SEEDVR_FOLDER",
+        hub="hf:ByteDance-Seed/SeedVR-3B",
     ),
 }
 _ORIGINS = (UPSCALE_A_VIDEO, LAVIE, X4_UPSCALER, SEEDVR2, SEEDVR)
@@ -128,6 +138,8 @@ class CatalogEntry:
     speed: str
     memory: str
     command: str
+    fetch: str = ""
+    """The option that fetches it, and how much; empty: it is here, or not on the hub."""
 
     def __str__(self) -> str:
         size = "" if self.megabytes is None else f", {self.megabytes:.1f} MB"
@@ -139,6 +151,8 @@ class CatalogEntry:
             "memory": self.memory,
             "try": self.command,
         }
+        if self.fetch:
+            rows["fetch"] = self.fetch
         return "\n".join([self.name, *(f"  {key:<8} {value}" for key, value in rows.items())])
 
 
@@ -180,7 +194,13 @@ def _entry(name: str, place: Place, path: Path | None, machine: Machine) -> Cata
         speed=machine.speed(traits.cost),
         memory=machine.memory(traits.cost),
         command=traits.command if path is None else run,
+        fetch=_fetch(traits) if path is None else "",
     )
+
+
+def _fetch(traits: Traits) -> str:
+    size = "size told first" if traits.gigabytes is None else f"about {traits.gigabytes} GB"
+    return f"--model {traits.hub} ({size}; converted once)" if traits.hub else ""
 
 
 def _licence(name: str, path: Path | None) -> str:

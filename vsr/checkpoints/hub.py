@@ -64,7 +64,8 @@ class _Repository:
         """Returns the place of the first of the files once all are in the cache."""
         from huggingface_hub import hf_hub_download
 
-        return [Path(hf_hub_download(self.name, file)) for file in files][0]
+        places = [Path(hf_hub_download(self.name, file)) for file in files]
+        return places[0]
 
 
 def is_checkpoint(file: str) -> bool:

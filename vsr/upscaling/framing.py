@@ -49,9 +49,9 @@ def shot_analysis(
 
     `native` is the scale of the model; None: it computes at the size of the output.
 
-    Published presets and crops are computed as published: whole. So are bars where pictures of whole frames
-    are given for the texture. Films that are repaired are computed whole too, since the repairs
-    count other shots.
+    Published presets and crops are computed as published: whole. So are bars where pictures of
+    whole frames are given for the texture. Films that are repaired are computed whole too, since
+    the repairs count other shots.
     """
     if config.repairs or config.model == NO_MODEL:
         return NO_ANALYSIS

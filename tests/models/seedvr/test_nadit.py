@@ -5,11 +5,11 @@ from itertools import accumulate
 
 import pytest
 import torch
-import torch.nn.functional as F
 
+from tests.models.seedvr.plain_loop import plain_attention, plain_network
 from tests.seedvr import FOLDER, fixture, published_shapes, small_dit
 from vsr.models.seedvr.nadit import NaDiT
-from vsr.models.seedvr.rope import WindowRope, turned
+from vsr.models.seedvr.rope import WindowRope, as_turns, turned
 from vsr.models.seedvr.windows import token_windows, window_size
 
 WINDOWS = json.loads((FOLDER / "windows.json").read_text())
@@ -79,8 +79,15 @@ def test_attention_equals_a_loop_over_windows(kind):
     video, text = torch.randn(*shape, 64, generator=generator), torch.randn(words, 64)
     groups = token_windows(shape, shifted=True)
     found = attention(video, text, groups)
-    for ours, plain in zip(found, _plain(attention, video, text, groups), strict=True):
+    for ours, plain in zip(found, plain_attention(attention, video, text, groups), strict=True):
         _close(ours, plain, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["3b", "7b"])
+def test_the_network_equals_one_with_a_loop_over_windows(kind):
+    given = fixture(f"dit_{kind}_t1_8x8")
+    found, plain = small_dit(kind), plain_network(small_dit(kind))
+    _close(_velocity(found, given), _velocity(plain, given), atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["integer", "window"])
@@ -91,48 +98,10 @@ def test_rotation_is_a_product_of_complex_numbers_in_float32(kind):
     x = torch.randn(24, 1, 32)
     pairs = torch.view_as_complex(x[..., : 6 * rope.pairs].unflatten(-1, (-1, 2)))
     expected = torch.view_as_real(pairs * torch.exp(1j * angles[:, None])).flatten(-2)
-    _close(turned(x, angles)[..., : 6 * rope.pairs], expected, atol=1e-5)
+    _close(turned(x, as_turns(angles, 32))[..., : 6 * rope.pairs], expected, atol=1e-5)
 
 
 def test_frequencies_stay_exact_in_a_network_of_16_bits():
     rope = small_dit("7b").to(torch.bfloat16).blocks[0].attn.rope
     exact = WindowRope("window", 32).video((1, 2, 3), 0, device=torch.device("cpu"))
     assert torch.equal(rope.video((1, 2, 3), 0, device=torch.device("cpu")), exact)
-
-
-def _plain(attention, video, text, groups):
-    """Windows one by one, as section 3.5 of the paper's network reads."""
-    out, texts = torch.zeros_like(video), []
-    q2, k2, v2 = _heads(attention, text, "text")
-    for t, h, w in _boxes(groups):
-        box = video[t, h, w]
-        size, rope = box.shape[:3], attention.rope
-        angles = rope.video(size, len(text), device=video.device)
-        q, k, v = _heads(attention, box.reshape(-1, 64), "video")
-        angles2 = rope.text(len(text), device=video.device)
-        qs = torch.cat([turned(q, angles), turned(q2, angles2)]).transpose(0, 1)
-        ks = torch.cat([turned(k, angles), turned(k2, angles2)]).transpose(0, 1)
-        vs = torch.cat([v, v2]).transpose(0, 1)
-        logits = qs @ ks.transpose(1, 2) / qs.shape[-1] ** 0.5
-        seen = (logits.softmax(-1) @ vs).transpose(0, 1).flatten(1)
-        out[t, h, w] = seen[: -len(text)].reshape(*size, 64)
-        texts.append(seen[-len(text) :])
-    return attention.proj_out.video(out), attention.proj_out.text(torch.stack(texts).mean(0))
-
-
-def _heads(attention, x, branch):
-    q, k, v = getattr(attention.proj_qkv, branch)(x).reshape(-1, 3, 2, 32).unbind(1)
-
-    def norm(y, layer):
-        return F.rms_norm(y, (32,), getattr(layer, branch).weight, 1e-5)
-
-    return norm(q, attention.norm_q), norm(k, attention.norm_k), v
-
-
-def _boxes(groups):
-    for group in groups:
-        runs = [
-            [slice(r.start + i * r.size, r.start + (i + 1) * r.size) for i in range(r.count)]
-            for r in (group.t, group.h, group.w)
-        ]
-        yield from ((t, h, w) for t in runs[0] for h in runs[1] for w in runs[2])

@@ -3,7 +3,7 @@
 The text joins every window, and its result is the mean over the windows, whatever their size.
 """
 
-from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from einops import rearrange
@@ -11,32 +11,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vsr.models.seedvr.branches import Branches, RmsNorm
-from vsr.models.seedvr.rope import RopeKind, WindowRope, turned
+from vsr.models.seedvr.rope import RopeKind, WindowRope, as_turns, map_turns, turned
 from vsr.ops.attention import attend
-from vsr.ops.windows import Size3, WindowGroup, merge, partition
+from vsr.ops.windows import WindowGroup, merge, partition
 
 _QKV = 3
-
-
-@dataclass(frozen=True, slots=True)
-class _Heads:
-    """Queries, keys and values of tokens, `... heads d` each."""
-
-    q: Tensor
-    k: Tensor
-    v: Tensor
-
-    def turned(self, angles: Tensor | None) -> "_Heads":
-        return _Heads(turned(self.q, angles), turned(self.k, angles), self.v)
-
-    def joined(self, text: "_Heads") -> "_Heads":
-        """These tokens, and behind those of each window the words."""
-        return _Heads(
-            *(
-                torch.cat([x, words.expand(x.shape[0], *words.shape)], dim=1)
-                for x, words in ((self.q, text.q), (self.k, text.k), (self.v, text.v))
-            )
-        )
 
 
 class JointWindowAttention(nn.Module):
@@ -74,36 +53,50 @@ class JointWindowAttention(nn.Module):
         groups: tuple[WindowGroup, ...],
     ) -> tuple[Float[Tensor, "t h w c"], Float[Tensor, "words c"] | None]:
         """Returns the result for the video and, unless nobody reads it, for the text."""
-        words = self._text_heads(text)
-        qkv = rearrange(self.proj_qkv.video(video), "t h w c -> 1 c t h w")
-        boxes: list[Tensor] = []
-        total: Tensor | None = None
-        for group, tokens in zip(groups, partition(qkv, groups), strict=True):
-            result = self._windows(tokens, words, group.size)
-            boxes.append(result[:, : tokens.shape[1]])
-            if self.keeps_text:
-                part = result[:, tokens.shape[1] :].sum(dim=0, dtype=torch.float32)
-                total = part if total is None else total + part
-        merged = rearrange(merge(boxes, groups), "1 c t h w -> t h w c")
-        out = self.proj_out.video(merged)
-        if total is None:
+        angles = self.rope.text(len(text), device=text.device)
+        turns = None if angles is None else as_turns(angles, self.rope.head_dim)
+        words = self._heads(text, "text", turns)
+        turns = map_turns(self.rope, groups, len(text), device=video.device)
+        tokens = self._heads(video, "video", turns)
+        shown, read = self._windows(tokens, words, groups)
+        out = self.proj_out.video(shown)
+        if not self.keeps_text:
             return out, None
-        mean = total / sum(group.count for group in groups)
-        return out, self.proj_out.text(mean.to(out.dtype))
+        return out, self.proj_out.text(read.to(out.dtype))
 
-    def _text_heads(self, text: Tensor) -> _Heads:
-        q, k, v = rearrange(
-            self.proj_qkv.text(text), "n (x heads d) -> x n heads d", x=_QKV, heads=self.heads
+    def _heads(
+        self, x: Tensor, branch: Literal["video", "text"], turns: Tensor | None
+    ) -> Float[Tensor, "*n x heads d"]:
+        """Queries, keys and values of tokens; the first two are normalised and turned."""
+        norm_q, norm_k, qkv = (
+            getattr(layer, branch) for layer in (self.norm_q, self.norm_k, self.proj_qkv)
         )
-        heads = _Heads(self.norm_q.text(q), self.norm_k.text(k), v)
-        return heads.turned(self.rope.text(len(text), device=text.device))
+        q, k, v = qkv(x).unflatten(-1, (_QKV, self.heads, -1)).unbind(-3)
+        return torch.stack([turned(norm_q(q), turns), turned(norm_k(k), turns), v], dim=-3)
 
-    def _windows(self, qkv: Tensor, words: _Heads, size: Size3) -> Float[Tensor, "windows n c"]:
-        """The result of equal windows: that of their tokens, then that of the words."""
-        q, k, v = rearrange(qkv, "b n (x heads d) -> x b n heads d", x=_QKV, heads=self.heads)
-        angles = self.rope.video(size, len(words.q), device=qkv.device)
-        heads = _Heads(self.norm_q.video(q), self.norm_k.video(k), v).turned(angles)
-        joined = heads.joined(words)
-        queries = joined.q if self.keeps_text else heads.q
-        by_head = (x.transpose(1, 2) for x in (queries, joined.k, joined.v))
-        return rearrange(attend(*by_head, backend=self.backend), "b heads n d -> b n (heads d)")
+    def _windows(
+        self, tokens: Tensor, words: Tensor, groups: tuple[WindowGroup, ...]
+    ) -> tuple[Float[Tensor, "t h w c"], Float[Tensor, "words c"]]:
+        """The result of all windows, and the mean of theirs for the words."""
+        boxes: list[Tensor] = []
+        of_words = words.unbind(1)
+        total = torch.zeros_like(of_words[0], dtype=torch.float32).flatten(1)
+        for box in partition(rearrange(tokens, "t h w x heads d -> 1 (x heads d) t h w"), groups):
+            n = box.shape[1]
+            q, k, v = rearrange(box, "b n (x heads d) -> x b n heads d", x=_QKV, heads=self.heads)
+            joined = [_joined(*pair) for pair in zip((q, k, v), of_words, strict=True)]
+            queries = joined[0] if self.keeps_text else q
+            by_head = (x.transpose(1, 2) for x in (queries, *joined[1:]))
+            seen = rearrange(attend(*by_head, backend=self.backend), "b heads n d -> b n (heads d)")
+            boxes.append(seen[:, :n])
+            if self.keeps_text:
+                total += seen[:, n:].sum(dim=0, dtype=torch.float32)
+        shown = rearrange(merge(boxes, groups), "1 c t h w -> t h w c")
+        return shown, total / sum(group.count for group in groups)
+
+
+def _joined(
+    tokens: Float[Tensor, "b n heads d"], words: Float[Tensor, "m heads d"]
+) -> Float[Tensor, "b n2 heads d"]:
+    """The tokens of windows, and behind those of each window the words."""
+    return torch.cat([tokens, words.expand(tokens.shape[0], *words.shape)], dim=1)

@@ -5,16 +5,19 @@ and 8 bits hold them, change the picture.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 from torch import Tensor
 
-from vsr.models.rope import angle_grid, rotary_frequencies, rotate
-from vsr.ops.windows import Size3
+from vsr.models.rope import angle_grid, rotary_frequencies
+from vsr.ops.windows import Size3, WindowGroup, merge
 
 RopeKind = Literal["integer", "window"]
 _AXES = 3
@@ -68,6 +71,30 @@ class WindowRope:
         return math.pi * torch.linspace(1, _HIGHEST, self.pairs)
 
 
-def turned(x: Float[Tensor, "*n heads d"], angles: Float[Tensor, "*p f"] | None) -> Tensor:
+@lru_cache(maxsize=2)  # plain and shifted windows of one size
+def map_turns(
+    rope: WindowRope, groups: Sequence[WindowGroup], text_tokens: int, *, device: torch.device
+) -> Complex[Tensor, "t h w 1 f"]:
+    """Returns the turns of all tokens of a map, each by its place in its window.
+
+    All blocks of a network share them.
+    """
+    parts = [
+        rope.video(group.size, text_tokens, device=device).expand(group.count, -1, -1)
+        for group in groups
+    ]
+    return as_turns(rearrange(merge(parts, groups), "1 f t h w -> t h w f"), rope.head_dim)
+
+
+def as_turns(angles: Float[Tensor, "*n f"], head_dim: int) -> Complex[Tensor, "*n 1 f2"]:
+    """Returns complex numbers by which to multiply the channel pairs of heads; the rest by 1."""
+    angles = F.pad(angles, (0, head_dim // 2 - angles.shape[-1]))
+    return torch.polar(torch.ones_like(angles), angles).unsqueeze(-2)
+
+
+def turned(x: Float[Tensor, "*n heads d"], turns: Complex[Tensor, "*n 1 f"] | None) -> Tensor:
     """Returns `x` rotated in float32 and in its own number format again; None: as it is."""
-    return x if angles is None else rotate(x.float(), angles).to(x.dtype)
+    if turns is None:
+        return x
+    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
+    return torch.view_as_real(pairs * turns).flatten(-2).to(x.dtype)

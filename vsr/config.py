@@ -23,6 +23,7 @@ from vsr.option_values import (
 )
 
 Color = Literal["none", "wavelet", "adain", "lab"]
+Storage = Literal["auto", "fp8"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Flow = Literal["auto", "dis", "raft"]
 AttentionBackend = Literal["sdpa", "xformers"]
@@ -223,6 +224,14 @@ class UpscaleConfig:
             "speed and memory",
             "NAME",
             "precision: auto, float32, bfloat16 or float16 (default: auto: the fastest)",
+        ),
+    ] = "auto"
+    storage: Annotated[
+        Storage,
+        Flag(
+            "speed and memory",
+            "NAME",
+            "weights of SeedVR in memory: fp8, half as large, or auto, as --dtype (default: auto)",
         ),
     ] = "auto"
     attention: Annotated[

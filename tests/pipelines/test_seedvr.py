@@ -212,6 +212,22 @@ def test_the_7b_network_in_float16_is_warned_of(caplog):
     assert "not made for float16" in caplog.text
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_weights_stored_in_8_bits_give_what_casting_them_up_first_gives(dtype):
+    eight, sample, stored, cast = torch.float8_e4m3fn, _frames(6), _pipe(), _pipe()
+    stored.networks.transformer.store(eight)
+    stored.to(dtype)
+    for name, parameter in cast.networks.transformer.named_parameters():
+        if stored.networks.transformer.get_parameter(name).dtype == eight:
+            parameter.data = parameter.data.to(eight).to(dtype)
+    cast.to(dtype)
+    assert torch.equal(stored(sample, size=(16, 16)).latents, cast(sample, size=(16, 16)).latents)
+    blocks = stored.networks.transformer.blocks
+    size = sum(weight.nbytes for weight in blocks.parameters())
+    assert size < 1.05 * sum(weight.numel() for weight in blocks.parameters())
+    assert stored.dtype == dtype
+
+
 def test_a_model_without_text_asks_for_it():
     bare = SeedVRPipeline(Networks(small_dit("3b"), small_vae(), CPU))
     with pytest.raises(ConfigError, match="text_embeds"):

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tests.decoded import pixels
 from tests.seedvr import save_folder
 from tests.upscaling.stopping import Stop, stop_at
+from vsr.checkpoints.load import load
 from vsr.cli import main
 from vsr.config import UpscaleConfig
 from vsr.errors import ConfigError
@@ -100,6 +102,15 @@ def test_options_without_use_are_refused(tmp_path, source, folder, capfd, option
     command = ["upscale", str(source), str(tmp_path / "o.mp4"), "--model", str(folder)]
     assert main([*command, "--device", "cpu", *options]) == 2
     assert says in capfd.readouterr().err
+
+
+def test_weights_can_lie_in_8_bits_and_only_those_of_seedvr(folder):
+    pipe = load(folder, device="cpu", dtype="float32", storage="fp8")
+    assert pipe.networks.transformer.blocks[0].mlp.vid.proj_in.weight.dtype == torch.float8_e4m3fn
+    assert pipe.dtype == torch.float32
+    for other in ("compact", "bicubic"):
+        with pytest.raises(ConfigError, match=f"for SeedVR, not for {other}"):
+            load(other, device="cpu", storage="fp8")
 
 
 def test_info_says_what_it_is(folder, capfd):

@@ -8,8 +8,8 @@ import torch
 from vsr.checkpoints.fetch import HUB
 from vsr.checkpoints.find import find_model, is_interpolation, is_network, models_by_name
 from vsr.checkpoints.index import check_folder, is_seedvr_folder
-from vsr.config import NETWORK_SUFFIXES, Dtype
-from vsr.errors import ModelError
+from vsr.config import NETWORK_SUFFIXES, Dtype, Storage
+from vsr.errors import ConfigError, ModelError
 from vsr.models.blocks import channels_innermost
 from vsr.models.image import ImageNetwork
 from vsr.models.load_network import load_network, quiet_diffusers, reason
@@ -35,24 +35,31 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def load(
-    model: str | Path, *, device: str | torch.device = "auto", dtype: Dtype = "auto"
+    model: str | Path,
+    *,
+    device: str | torch.device = "auto",
+    dtype: Dtype = "auto",
+    storage: Storage = "auto",
 ) -> Pipeline:
     """Returns the pipeline of a model: an embedded or converted one by name, a path, or a hub id.
 
     A path is that of a model folder or a network file. A hub id is `OWNER/NAME`, if there is no
     such path, or `hf:OWNER/NAME`. `device`: auto, cpu, cuda, cuda:N or mps. `dtype`: auto takes a
-    fast number format that device and network compute in. Raises ModelError for a model that is
+    fast number format that device and network compute in. `storage`: "fp8" halves the memory of
+    SeedVR's weights; ConfigError for other models. Raises ModelError for a model that is
     missing, broken or refused, DeviceError for a device that is not there.
 
     "bicubic" and "lanczos" are interpolation without a network.
     """
     if is_interpolation(str(model)):
+        _check_storage(storage, model)
         return InterpolationPipeline(str(model))
     path, place = find_model(_with_hub(model)), choose_device(str(device))
     chosen = choose_dtype(dtype, place)
     if is_seedvr_folder(path):
         check_folder(path)
-        return SeedVRPipeline.from_pretrained(path, dtype=chosen, device=place)
+        return SeedVRPipeline.from_pretrained(path, dtype=chosen, device=place, storage=storage)
+    _check_storage(storage, model)
     if not is_network(path):
         return load_pipeline(path, torch_dtype=chosen, device=place)
     if is_recurrent(path):
@@ -97,6 +104,12 @@ def load_pipeline(
         channels_innermost(network)
     with quiet_diffusers():
         return pipe.to(place, torch_dtype)
+
+
+def _check_storage(storage: Storage, model: str | Path) -> None:
+    """Raise ConfigError for weights in 8 bits of a model that is not SeedVR."""
+    if storage != "auto":
+        raise ConfigError(f"storage = {storage} is for SeedVR, not for {model}: leave it out")
 
 
 def _with_hub(model: str | Path) -> str:

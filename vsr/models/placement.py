@@ -6,6 +6,16 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+EIGHT_BITS = (torch.float8_e4m3fn, torch.float8_e5m2)
+"""Formats in which weights are only stored."""
+
+
+def move(module: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
+    """Move a module to a device and a number format; weights stored in 8 bits stay in theirs."""
+    for tensor in [*module.parameters(), *module.buffers()]:
+        is_stored = tensor.dtype in EIGHT_BITS
+        tensor.data = tensor.data.to(device, tensor.dtype if is_stored else dtype)
+
 
 @contextmanager
 def on_device(module: nn.Module, device: torch.device) -> Generator[None]:

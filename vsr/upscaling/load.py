@@ -41,7 +41,9 @@ def load_upscaler(config: UpscaleConfig, size: Size, timer: Timer) -> Upscaler |
             raise ConfigError(f"presets are for model folders, not for {config.model}")
         read_preset(config.preset)  # an unknown one is named before minutes of loading
     with as_device_error(f"the model {config.model}"):
-        pipeline = load(model or config.model, device=device, dtype=config.dtype)
+        pipeline = load(
+            model or config.model, device=device, dtype=config.dtype, storage=config.storage
+        )
     pipeline.set_attention_backend(config.attention)
     settings = pipeline.configured(sampling_overrides(config), preset=config.preset)
     is_recurrent = isinstance(pipeline, RecurrentUpscalePipeline)

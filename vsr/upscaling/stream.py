@@ -26,7 +26,7 @@ from vsr.video.reading.shots import CutMarker, ShotDetector
 Given = UInt8[np.ndarray, "t h w 3"] | UInt16[np.ndarray, "t h w 3"]
 Finished = UInt8[np.ndarray, "t2 h2 w2 3"] | UInt16[np.ndarray, "t2 h2 w2 3"]
 
-_OF_LOADING = ("model", "preset", "device", "dtype", "attention", "flow", "flow_weights")
+_OF_LOADING = ("model", "preset", "device", "dtype", "storage", "attention", "flow", "flow_weights")
 _OF_TEXTURE = ("texture", "texture_strength", "texture_prompt", "texture_steps", "keyframes")
 _OF_OUTPUT = ("codec", "crf", "lossless", "overwrite", "restart")
 _OF_FILES = (

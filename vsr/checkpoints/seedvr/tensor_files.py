@@ -11,12 +11,12 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from vsr.errors import DependencyError, ModelError, install_extra
+from vsr.models.placement import EIGHT_BITS
 from vsr.models.weight_files import read_state
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".gguf")
 PREFIXES = ("model.diffusion_model.", "module.")
 _GGUF_SHAPE = "comfy.gguf.orig_shape."
-_EIGHT_BITS = (torch.float8_e4m3fn, torch.float8_e5m2)
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -63,7 +63,7 @@ class _SafeTensors:
     def read(self, name: str) -> Tensor:
         with safe_open(self.path, framework="pt") as file:
             value = file.get_tensor(self._names[name])
-        return value.bfloat16() if value.dtype in _EIGHT_BITS else value
+        return value.bfloat16() if value.dtype in EIGHT_BITS else value
 
 
 class _Pickle:

@@ -10,7 +10,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vsr.models.seedvr.branches import Branches, RmsNorm
+from vsr.models.seedvr.branches import Branches, RmsNorm, StoredLinear
 from vsr.models.seedvr.rope import RopeKind, WindowRope, as_turns, map_turns, turned
 from vsr.ops.attention import attend
 from vsr.ops.windows import WindowGroup, merge, partition
@@ -40,9 +40,9 @@ class JointWindowAttention(nn.Module):
         self.backend = "sdpa"
         self.rope = WindowRope(rope, head_dim)
         self.proj_qkv = Branches(
-            lambda: nn.Linear(width, _QKV * width, bias=False), separate=separate
+            lambda: StoredLinear(width, _QKV * width, bias=False), separate=separate
         )
-        self.proj_out = Branches(lambda: nn.Linear(width, width), separate=separate)
+        self.proj_out = Branches(lambda: StoredLinear(width, width), separate=separate)
         self.norm_q = Branches(lambda: RmsNorm(head_dim), separate=separate)
         self.norm_k = Branches(lambda: RmsNorm(head_dim), separate=separate)
 

@@ -45,15 +45,23 @@ class RmsNorm(nn.Module):
         return F.rms_norm(x, self.weight.shape, self.weight, EPS)
 
 
+class StoredLinear(nn.Linear):
+    """A linear layer whose weight may lie in a shorter number format than it computes in."""
+
+    def forward(self, input: Float[Tensor, "*n i"]) -> Float[Tensor, "*n o"]:
+        """Returns the layer's output; its weight is cast for this call."""
+        return F.linear(input, self.weight.to(input.dtype), self.bias)
+
+
 class SwiGlu(nn.Module):
     """A gated feed-forward layer (Shazeer 2020), two thirds as wide, without biases."""
 
     def __init__(self, width: int):
         super().__init__()
         hidden = 256 * -(-(8 * width // 3) // 256)
-        self.proj_in_gate = nn.Linear(width, hidden, bias=False)
-        self.proj_out = nn.Linear(hidden, width, bias=False)
-        self.proj_in = nn.Linear(width, hidden, bias=False)
+        self.proj_in_gate = StoredLinear(width, hidden, bias=False)
+        self.proj_out = StoredLinear(hidden, width, bias=False)
+        self.proj_in = StoredLinear(width, hidden, bias=False)
 
     def forward(self, x: Float[Tensor, "*n w"]) -> Float[Tensor, "*n w"]:
         """Returns proj_out(silu(gate x) * in x)."""
@@ -65,8 +73,8 @@ class GeluMlp(nn.Module):
 
     def __init__(self, width: int):
         super().__init__()
-        self.proj_in = nn.Linear(width, 4 * width)
-        self.proj_out = nn.Linear(4 * width, width)
+        self.proj_in = StoredLinear(width, 4 * width)
+        self.proj_out = StoredLinear(4 * width, width)
 
     def forward(self, x: Float[Tensor, "*n w"]) -> Float[Tensor, "*n w"]:
         """Returns proj_out(gelu(proj_in x))."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from vsr.models.placement import on_device
 from vsr.models.seedvr.block import MlpKind, TransformerBlock
-from vsr.models.seedvr.branches import RmsNorm
+from vsr.models.seedvr.branches import RmsNorm, StoredLinear
 from vsr.models.seedvr.modulation import Modulation, OutputVectors, TimeEmbedding
 from vsr.models.seedvr.rope import RopeKind
 from vsr.models.seedvr.windows import token_windows
@@ -89,6 +89,12 @@ class NaDiT(ModelMixin, ConfigMixin):
         check_backend(backend)
         for block in self._blocks():
             block.attn.backend = backend
+
+    def store(self, dtype: torch.dtype) -> None:
+        """Keep the large weights of the blocks in a shorter format; each call casts its own."""
+        for layer in self.blocks.modules():
+            if isinstance(layer, StoredLinear):
+                layer.weight.data = layer.weight.data.to(dtype)
 
     def forward(
         self,

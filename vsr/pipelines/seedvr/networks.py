@@ -11,8 +11,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vsr.models.load_network import quiet_diffusers
-from vsr.models.placement import on_device
+from vsr.models.placement import move, on_device
 from vsr.models.seedvr.causal_conv import StreamState
 from vsr.models.seedvr.causal_vae import CausalVideoVae
 from vsr.models.seedvr.nadit import NaDiT
@@ -38,7 +37,7 @@ class Networks:
     @property
     def dtype(self) -> torch.dtype:
         """The number format of the networks."""
-        return next(self.transformer.parameters()).dtype
+        return self.transformer.txt_in.weight.dtype
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move the networks to a device and a number format."""
@@ -48,9 +47,8 @@ class Networks:
                 "the 7B network of SeedVR is not made for float16 and may give black or broken "
                 "frames: use bfloat16 or float32"
             )
-        with quiet_diffusers():  # it warns of formats that these networks are meant for
-            for network in self._all():
-                network.to(device="cpu" if self.waits else device, dtype=dtype)
+        for network in self._all():
+            move(network, torch.device("cpu") if self.waits else device, dtype)
 
     def place(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move the networks as `to` does; if they would fill the device, let them wait."""

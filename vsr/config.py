@@ -227,12 +227,7 @@ class UpscaleConfig:
         ),
     ] = "auto"
     storage: Annotated[
-        Storage,
-        Flag(
-            "speed and memory",
-            "NAME",
-            "weights of SeedVR in memory: fp8, half as large, or auto, as --dtype (default: auto)",
-        ),
+        Storage, Flag("speed and memory", "NAME", "weights of SeedVR: fp8, half as large, or auto")
     ] = "auto"
     attention: Annotated[
         AttentionBackend,
@@ -328,12 +323,7 @@ class UpscaleConfig:
     flow_weights: Annotated[str | None, Flag("advanced", "FILE", "weights of RAFT")] = None
     seedvr_crop: Annotated[
         SeedVRCrop | None,
-        Flag(
-            "advanced",
-            "MODE",
-            "SeedVR: official crops the output to multiples of 16 as its makers do, to compare"
-            " numbers (default: nothing is cropped)",
-        ),
+        Flag("advanced", "MODE", "official: crop to multiples of 16, as SeedVR's makers do"),
     ] = None
 
     def __post_init__(self) -> None:

@@ -189,6 +189,7 @@ limits = st.builds(
     smallest_tile=st.none() | st.integers(1, 200),
     tiles_last=st.booleans(),
     offload=st.booleans(),
+    by_rows=st.booleans(),
     dtype=st.sampled_from(["bfloat16", "float16", None]),
 )
 
@@ -201,6 +202,7 @@ def test_each_step_is_smaller_and_the_last_is_the_smallest(limits: Limits) -> No
         assert len(steps) < 40
     last = steps[-1]
     assert last.offload == limits.offload
+    assert last.by_rows == limits.by_rows
     assert last.dtype == limits.dtype
     assert last.clip_frames == (1 if limits.frames > 1 else None)
     if limits.smallest_tile is not None and limits.tile > limits.smallest_tile:

@@ -1,6 +1,7 @@
 """From file to file with SeedVR: a shot is one stream, at the size that is asked for."""
 
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from tests.decoded import pixels
 from tests.seedvr import save_folder
 from tests.upscaling.stopping import Stop, stop_at
+from tests.upscaling.test_fallback import FailingTimer
 from vsr.checkpoints.load import load
 from vsr.cli import main
 from vsr.config import UpscaleConfig
@@ -17,8 +19,12 @@ from vsr.errors import ConfigError
 from vsr.jobs.job import Job
 from vsr.jobs.upscale import upscale
 from vsr.pipelines.seedvr.pipeline import SeedVRPipeline
+from vsr.runtime.timing import NullTimer
+from vsr.upscaling.fallback import Fallback
+from vsr.upscaling.load import load_upscaler
 from vsr.upscaling.sizes import Size, output_size
-from vsr.video.reading.reader import VideoReader
+from vsr.video.reading.clips import Clip
+from vsr.video.reading.reader import Frame, VideoReader
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +117,20 @@ def test_weights_can_lie_in_8_bits_and_only_those_of_seedvr(folder):
     for other in ("compact", "bicubic"):
         with pytest.raises(ConfigError, match=f"for SeedVR, not for {other}"):
             load(other, device="cpu", storage="fp8")
+
+
+def test_memory_that_runs_out_makes_the_autoencoder_work_by_rows(folder, monkeypatch, caplog):
+    monkeypatch.setattr("vsr.pipelines.seedvr.networks.STRIP_BYTES", 10_000)
+    frames = tuple(
+        Frame(np.full((16, 24, 3), 9 * i, np.uint8), i, Fraction(1, 25)) for i in range(6)
+    )
+    made = [
+        load_upscaler(_config(folder), Size(32, 48), timer)(Clip(frames, 0, starts_shot=True))
+        for timer in (NullTimer(), FailingTimer("decode", 1))
+    ]
+    assert made[1].fallback == Fallback(by_rows=True)
+    assert "now with maps in strips of rows" in caplog.text
+    assert np.abs(made[0].pixels.astype(int) - made[1].pixels).max() <= 1
 
 
 def test_info_says_what_it_is(folder, capfd):

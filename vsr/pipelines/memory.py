@@ -15,5 +15,7 @@ class MemoryTraits:
     """The clip itself fills the memory and not the networks, so that tiles hardly help."""
     offloads: bool = False
     """Idle networks can wait on the CPU."""
+    by_rows: bool = False
+    """Maps can pass through its networks in strips of rows, to the same numbers."""
     dtypes: tuple[torch.dtype, ...] = (torch.float32, torch.bfloat16, torch.float16)
     """Number formats in which the networks compute."""

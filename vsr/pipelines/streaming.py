@@ -39,6 +39,9 @@ class StreamingPipeline:
         """Returns the state of a clip whose `to_bytes` gave these bytes."""
         return PropagationState.from_bytes(data, device)
 
+    def work_by_rows(self) -> None:
+        """Let maps pass through the networks in strips of rows, where the memory traits have it."""
+
     def upscale(
         self,
         frames: Iterable[Any],

@@ -6,18 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from io import BytesIO
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from jaxtyping import UInt8, UInt16
 
 from vsr.errors import DeviceError, NumericalError
-from vsr.models.flow_estimators import FlowEstimator
 from vsr.models.load_network import quiet_diffusers
 from vsr.pipelines.keyframes import KeyframeTexture
-from vsr.pipelines.memory import MemoryTraits
 from vsr.pipelines.settings import SamplingConfig
 from vsr.pipelines.streaming import consecutive
 from vsr.propagation.keyframes import KeyframeState
@@ -34,6 +31,7 @@ from vsr.upscaling.fallback import (
     smaller,
 )
 from vsr.upscaling.framing import Framing
+from vsr.upscaling.interface import CarriedState, Frames, UpscalePipeline
 from vsr.upscaling.repairs import with_grain_of
 from vsr.upscaling.sizes import Size
 from vsr.video.key_pictures import FilmFrame
@@ -45,8 +43,6 @@ _BLACK, _SEEN = 2 / 255, 16 / 255
 """An output frame darker than `_BLACK` is a failure if its source is brighter than `_SEEN` (means,
 fractions of white)."""
 
-Frames = UInt8[np.ndarray, "_ _ _ 3"] | UInt16[np.ndarray, "_ _ _ 3"]
-
 
 @dataclass(frozen=True, slots=True)
 class UpscaledClip:
@@ -56,75 +52,6 @@ class UpscaledClip:
     pts: tuple[int, ...]
     fallback: Fallback = AS_ASKED
     """The reductions with which the clip was made, if memory ran out."""
-
-
-class CarriedState(Protocol):
-    """The state that a clip hands to the next one of its shot."""
-
-    def to_bytes(self) -> bytes:
-        """Returns it as bytes, for a file."""
-        ...
-
-
-class UpscaleOutput(Protocol):
-    """The result of a pipeline's call."""
-
-    frames: Any
-    state: Any
-    """A `CarriedState`, or None."""
-
-
-class UpscalePipeline(Protocol):
-    """The interface that the pipelines share."""
-
-    settings: SamplingConfig
-    flow_estimator: FlowEstimator | None
-    look_ahead: int
-    any_size: bool
-
-    @property
-    def scale(self) -> int:
-        """The factor by which frames grow."""
-        ...
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The number format of its networks."""
-        ...
-
-    @property
-    def device(self) -> torch.device:
-        """The device of its networks."""
-        ...
-
-    @property
-    def memory_traits(self) -> MemoryTraits:
-        """The ways in which it can use less memory."""
-        ...
-
-    def read_state(self, data: bytes, device: torch.device) -> CarriedState:
-        """Returns the state of a clip whose `to_bytes` gave these bytes."""
-        ...
-
-    def to(self, dtype: torch.dtype, /) -> object:
-        """Change the number format of its networks."""
-        ...
-
-    def offload_idle_networks(self, device: torch.device) -> None:
-        """Let networks wait on the CPU while they are idle, and compute on `device`."""
-        ...
-
-    def __call__(
-        self,
-        frames: Frames,
-        *,
-        first_frame: int | Sequence[int],
-        state: Any,
-        settings: SamplingConfig,
-        timer: Timer,
-    ) -> UpscaleOutput:
-        """Returns the finished frames of a clip, and the state of the next one."""
-        ...
 
 
 @dataclass(slots=True)
@@ -338,6 +265,8 @@ class Upscaler:
         if self.fallback.offload and self.pipeline.device == self._device:
             with quiet_diffusers():
                 self.pipeline.offload_idle_networks(self._device)
+        if self.fallback.by_rows:
+            self.pipeline.work_by_rows()
         if self.fallback.dtype is not None:
             self._convert(getattr(torch, self.fallback.dtype))
 
@@ -354,6 +283,7 @@ class Upscaler:
             smallest_tile=traits.smallest_tile,
             tiles_last=traits.tiles_last,
             offload=traits.offloads and self._device.type != "cpu",
+            by_rows=traits.by_rows,
             dtype=half,
         )
 

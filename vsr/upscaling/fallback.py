@@ -45,11 +45,14 @@ class Fallback:
     """Size of the spatial tiles, in pixels of the source."""
     offload: bool = False
     """True if idle networks wait in the memory of the CPU."""
+    by_rows: bool = False
+    """True if maps pass through the networks in strips of rows."""
     dtype: HalfDtype | None = None
 
     def __str__(self) -> str:
         words = [
             "idle networks on the CPU" if self.offload else "",
+            "maps in strips of rows" if self.by_rows else "",
             f"clips of {self.clip_frames} frame(s)" if self.clip_frames else "",
             f"tiles of {self.tile} pixels" if self.tile else "",
             self.dtype or "",
@@ -75,6 +78,8 @@ class Limits:
     """True if the clip itself fills the memory and not the networks, so that tiles hardly help."""
     offload: bool = False
     """True if there is an accelerator whose networks can wait on the CPU."""
+    by_rows: bool = False
+    """True if maps can pass through the networks in strips of rows."""
     dtype: HalfDtype | None = None
     """A shorter number format for the networks; None: there is none."""
 
@@ -82,15 +87,17 @@ class Limits:
 def smaller(current: Fallback, limits: Limits) -> Fallback | None:
     """Returns the next reduction to try after `current` was not enough; None if none is left.
 
-    The order is by cost: idle networks on the CPU change no pixel; shorter clips see a little less
-    of the film at their ends; tiles see less of the picture; clips of one or two frames lose their
-    neighbours; a short number format rounds.
+    The order is by cost: idle networks on the CPU and strips of rows change no pixel; shorter clips
+    see a little less of the film at their ends; tiles see less of the picture; clips of one or two
+    frames lose their neighbours; a short number format rounds.
     """
     few = 1 if limits.tiles_last else _FEW_FRAMES
     frames = min(current.clip_frames or limits.frames, limits.frames)
     tile = min(current.tile or limits.tile, limits.tile)
     if limits.offload and not current.offload:
         return replace(current, offload=True)
+    if limits.by_rows and not current.by_rows:
+        return replace(current, by_rows=True)
     if frames > few:
         return replace(current, clip_frames=_half(frames, few))
     if limits.smallest_tile is not None and tile > limits.smallest_tile:

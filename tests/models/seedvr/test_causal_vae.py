@@ -71,6 +71,31 @@ def test_a_state_continues_a_stream_and_may_wait_elsewhere(vae):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("strip_bytes", [1, 20_000, 60_000])
+def test_strips_of_rows_give_the_numbers_of_whole_maps(vae, strip_bytes):
+    generator = torch.Generator().manual_seed(0)
+    frames = torch.randn(1, 3, 9, 40, 24, generator=generator)
+    latents = torch.randn(1, 16, 3, 5, 3, generator=generator)
+    whole, by_rows = StreamState(), StreamState(strip_bytes=strip_bytes)
+    for part in (frames[:, :, :5], frames[:, :, 5:]):
+        expected, found = vae.encode(part, whole), vae.encode(part, by_rows)
+        _close(found.mean, expected.mean, atol=1e-4)
+        _close(found.log_variance, expected.log_variance, atol=1e-4)
+    decoded = torch.cat(list(vae.decode_slices(latents, StreamState(strip_bytes=strip_bytes))), 2)
+    _close(decoded, vae.decode(latents), atol=1e-4)
+
+
+@torch.no_grad()
+def test_a_stream_may_change_to_strips_between_slices(vae):
+    latents = torch.randn(1, 16, 4, 4, 3, generator=torch.Generator().manual_seed(0))
+    state = StreamState(parked=torch.device("cpu"))
+    parts = [*vae.decode_slices(latents[:, :, :3], state)]
+    state.strip_bytes = 20_000
+    parts += vae.decode_slices(latents[:, :, 3:], state)
+    _close(torch.cat(parts, dim=2), vae.decode(latents), atol=1e-4)
+
+
+@torch.no_grad()
 def test_frames_do_not_depend_on_later_ones(vae):
     frames = torch.randn(1, 3, 9, 16, 16, generator=torch.Generator().manual_seed(0))
     other = torch.cat([frames[:, :, :5], -frames[:, :, 5:]], dim=2)

@@ -6,7 +6,6 @@ from itertools import pairwise
 from math import ceil
 
 import torch
-import torch.nn.functional as F
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from jaxtyping import Float
@@ -67,7 +66,7 @@ class VideoEncoder(nn.Module):
         for block in self.down_blocks:
             x = block(x, state)
         x = self.mid_block(x, state)
-        return self.conv_out(F.silu(self.conv_norm_out(x)), state)
+        return self.conv_out(x, state, self.conv_norm_out.activated(x, state))
 
 
 class VideoDecoder(nn.Module):
@@ -99,7 +98,7 @@ class VideoDecoder(nn.Module):
         x = self.mid_block(self.conv_in(latents, state), state)
         for block in self.up_blocks:
             x = block(x, state)
-        return self.conv_out(F.silu(self.conv_norm_out(x)), state)
+        return self.conv_out(x, state, self.conv_norm_out.activated(x, state))
 
 
 class CausalVideoVae(ModelMixin, ConfigMixin):

@@ -1,14 +1,16 @@
 """The blocks of SeedVR's video autoencoder: residual, attention, half and double size."""
 
+import torch
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vsr.models.seedvr.causal_conv import CausalConv3d, StreamState
+from vsr.models.seedvr.causal_conv import CausalConv3d, Enter, StreamState, stacked_rows
 from vsr.ops.attention import attend
 
 EPS = 1e-6
+_GROUPED = "b (g c) t h w -> b g t (c h w)"
 _CUBE = (3, 3, 3)
 _POINT = (1, 1, 1)
 
@@ -23,6 +25,33 @@ class FrameNorm(nn.GroupNorm):
         """Returns the normalised frames."""
         frames = super().forward(rearrange(input, "b c t h w -> (b t) c h w"))
         return rearrange(frames, "(b t) c h w -> b c t h w", b=input.shape[0])
+
+    def activated(self, x: Float[Tensor, "b c t h w"], state: StreamState) -> Enter:
+        """Returns the function that takes rows of `x` to SiLU of the normalised frames."""
+        if state.strip_rows(x) == x.shape[-2]:
+            return lambda rows: F.silu(self(rows))
+        scale, shift = self._affine(x, state.strip_rows(x))
+        return lambda rows: F.silu((rows * scale + shift).to(rows.dtype))
+
+    def _affine(self, x: Tensor, rows: int) -> tuple[Tensor, Tensor]:
+        """Scale and shift `b c t 1 1`, from the moments of strips (Chan et al. 1979)."""
+        strips = x.split(rows, dim=-2)
+        counts = x.new_tensor([strip.shape[-2] for strip in strips], dtype=torch.float32)
+        shares = (counts / counts.sum()).view(-1, 1, 1, 1)
+        moments = [
+            torch.var_mean(rearrange(strip, _GROUPED, g=self.num_groups).float(), -1, correction=0)
+            for strip in strips
+        ]
+        variances, means = (torch.stack(found) for found in zip(*moments, strict=True))
+        mean = (shares * means).sum(0)
+        variance = (shares * (variances + (means - mean) ** 2)).sum(0)
+        width = x.shape[1] // self.num_groups
+        inverse, centre = (
+            found.repeat_interleave(width, 1)[..., None, None]
+            for found in ((variance + self.eps).rsqrt(), mean)
+        )
+        scale = self.weight.view(-1, 1, 1, 1) * inverse
+        return scale, self.bias.view(-1, 1, 1, 1) - centre * scale
 
 
 class ResnetBlock(nn.Module):
@@ -40,8 +69,8 @@ class ResnetBlock(nn.Module):
         self, x: Float[Tensor, "b i t h w"], state: StreamState
     ) -> Float[Tensor, "b o t h w"]:
         """Returns the frames after the block."""
-        y = self.conv1(F.silu(self.norm1(x)), state)
-        y = self.conv2(F.silu(self.norm2(y)), state)
+        y = self.conv1(x, state, self.norm1.activated(x, state))
+        y = self.conv2(y, state, self.norm2.activated(y, state))
         return y + (x if self.conv_shortcut is None else self.conv_shortcut(x, state))
 
 
@@ -111,16 +140,18 @@ class Upsample(nn.Module):
     ) -> Float[Tensor, "b c t2 h2 w2"]:
         """Returns the larger frames."""
         starts = self.conv.name not in state.frames
-        x = rearrange(
-            self.upscale_conv(x, state),
-            "b (y x z c) t h w -> b c (t z) (h y) (w x)",
-            y=2,
-            x=2,
-            z=self.times,
-        )
+        strips = x.split(state.strip_rows(x), dim=-2)
+        parts = (self._shuffled(strip, state) for strip in strips)
+        x = next(parts) if len(strips) == 1 else stacked_rows(parts, 2 * x.shape[-2])
         if starts and self.times == 2:
             x = x[:, :, [0, *range(2, x.shape[2])]]
         return self.conv(x, state)
+
+    def _shuffled(self, rows: Tensor, state: StreamState) -> Tensor:
+        values = self.upscale_conv(rows, state)
+        return rearrange(
+            values, "b (y x z c) t h w -> b c (t z) (h y) (w x)", y=2, x=2, z=self.times
+        )
 
 
 class DownBlock(nn.Module):

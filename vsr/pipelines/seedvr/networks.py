@@ -20,6 +20,8 @@ _log = logging.getLogger(__name__)
 
 _SHARE = 0.6
 """The part of a device's free memory that weights may take; the rest is for maps and streams."""
+STRIP_BYTES = 1 << 27
+"""Bytes of a strip of rows: about 100 rows of the widest maps of 1280x720."""
 
 
 @dataclass(slots=True)
@@ -33,6 +35,8 @@ class Networks:
     vae: CausalVideoVae
     device: torch.device
     waits: bool = False
+    by_rows: bool = False
+    """The autoencoder works in strips of rows."""
 
     @property
     def dtype(self) -> torch.dtype:
@@ -70,7 +74,10 @@ class Networks:
 
     def new_stream(self) -> StreamState:
         """Returns the state of a new stream; its frames wait on the CPU if the networks do."""
-        return StreamState(parked=torch.device("cpu") if self.waits else None)
+        return StreamState(
+            parked=torch.device("cpu") if self.waits else None,
+            strip_bytes=STRIP_BYTES if self.by_rows else None,
+        )
 
     def encode(
         self,

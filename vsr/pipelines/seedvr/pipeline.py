@@ -262,8 +262,8 @@ class SeedVRPipeline(StreamingPipeline):
 
     @property
     def memory_traits(self) -> MemoryTraits:
-        """The ways in which this pipeline can use less memory: idle networks, shorter clips."""
-        return MemoryTraits(smallest_tile=None, offloads=True)
+        """The ways in which this pipeline can use less memory: no tiles, all others."""
+        return MemoryTraits(smallest_tile=None, offloads=True, by_rows=True)
 
     def set_attention_backend(self, backend: str) -> None:
         """Choose the backend of the transformer's attention; ConfigError for an unknown one."""
@@ -273,6 +273,10 @@ class SeedVRPipeline(StreamingPipeline):
         """Let the networks and the frames they carry wait on the CPU while they are idle."""
         self.networks.device = device
         self.networks.wait_on_cpu()
+
+    def work_by_rows(self) -> None:
+        """Let the autoencoder work in strips of rows, in streams that begin from now on."""
+        self.networks.by_rows = True
 
     def read_state(self, data: bytes, device: torch.device) -> ShotState:
         """Returns the state that `ShotState.to_bytes` gave."""

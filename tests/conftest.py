@@ -15,6 +15,7 @@ from diffusers.schedulers.scheduling_flow_match_euler_discrete import (
 )
 from jaxtyping import install_import_hook
 
+import vsr.runtime.executor_ray  # noqa: F401  before the hook: Ray pickles its class by value
 from tests import typecheck
 
 install_import_hook("vsr", f"{typecheck.__name__}.check")

@@ -1,7 +1,7 @@
 """The words of a command before they are parsed: their order, dashes, and names of files."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from jsonargparse import ArgumentParser
 
@@ -13,7 +13,11 @@ PRINT_CONFIG = "--print_config"
 PRINT_COMPLETION = "--print-completion"
 """An option of `vsr` itself, in place of a command."""
 
+CLUSTER = "--cluster"
+"""An option whose value, `auto` or HOST:PORT, may be missing."""
+
 _NUMBER = re.compile(r"-\.?\d")
+_PLACE = re.compile(r"auto|(\w[\w.-]*|\[[0-9a-fA-F:]+\]):\d+")
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
@@ -24,7 +28,7 @@ def option_strings(parser: ArgumentParser, *, switches: bool = False) -> list[st
         flag
         for action in actions
         for flag in action.option_strings
-        if not switches or action.nargs == 0 or flag == PRINT_CONFIG
+        if not switches or action.nargs in (0, "?") or flag == PRINT_CONFIG
         if not flag.endswith("+")
     ]
 
@@ -38,7 +42,7 @@ def positionals_first(args: Sequence[str], parser: ArgumentParser) -> list[str]:
     known, switches = option_strings(parser), option_strings(parser, switches=True)
     names: list[str] = []
     options: list[str] = []
-    rest = iter(args)
+    rest = iter(_with_places(args))
     for arg in rest:
         if arg == "--":
             names += [f"./{name}" if name[:1] == "-" and name != "-" else name for name in rest]
@@ -58,6 +62,23 @@ def positionals_first(args: Sequence[str], parser: ArgumentParser) -> list[str]:
     return [*names, *options]
 
 
+def _with_places(args: Sequence[str]) -> Iterator[str]:
+    """Yield the arguments with the place of a cluster joined to its option, or `auto`."""
+    waits = False
+    for arg in args:
+        if waits and _PLACE.fullmatch(arg):
+            yield f"{CLUSTER}={arg}"
+            waits = False
+            continue
+        if waits:
+            yield f"{CLUSTER}=auto"
+        waits = arg == CLUSTER
+        if not waits:
+            yield arg
+    if waits:
+        yield f"{CLUSTER}=auto"
+
+
 def suggestion(flag: str, known: Sequence[str]) -> str:
     """Return the end of an error about an unknown option: the nearest right one, or the remedy."""
     return unnamed(flag) or nearest(flag, [one for one in known if one.startswith("--")])
@@ -70,7 +91,7 @@ def unnamed(flag: str) -> str:
     if flag in ("--share", "share"):
         return (
             ", which is gone: accelerate launch -m vsr upscale ... (or torchrun) splits films and "
-            "shots among its processes"
+            "shots among its processes, and --cluster among machines"
         )
     return ""
 

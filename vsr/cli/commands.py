@@ -27,6 +27,9 @@ def _upscale(options: Namespace) -> None:
     if options.preview is not None:
         _preview(options)
         return
+    if options.cluster is not None:
+        _upscale_on_cluster(options)
+        return
     from vsr.jobs.batch import upscale_batch
     from vsr.jobs.films import batch_of
     from vsr.jobs.progress import show_progress
@@ -53,6 +56,32 @@ def _upscale(options: Namespace) -> None:
         reported.report.check()
         return
     report = upscale_batch(batch, config, progress=show_progress)
+    print(printable(str(report)))
+    report.check()
+
+
+def _upscale_on_cluster(options: Namespace) -> None:
+    for name in ("report", "restore_report"):
+        if options[name]:
+            option = "--" + name.replace("_", "-")
+            raise InputError(f"{option} is for one process, and --cluster is given: leave one out")
+    from vsr.jobs.cluster.driver import upscale_batch_on, upscale_on
+    from vsr.jobs.films import batch_of
+    from vsr.jobs.progress import show_progress
+    from vsr.runtime.executor import WorkerOptions, open_executor
+
+    source, output, config = _job(options)
+    batch = batch_of(source, output, config)
+    workers = WorkerOptions(
+        cluster=options.cluster,
+        cpus_per_worker=options.cpus_per_worker,
+        gpus=config.device != "cpu",
+    )
+    with open_executor(workers) as executor:
+        if batch is None:
+            print(printable(str(upscale_on(executor, *_film(options), progress=show_progress))))
+            return
+        report = upscale_batch_on(executor, batch, config, progress=show_progress)
     print(printable(str(report)))
     report.check()
 

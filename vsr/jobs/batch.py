@@ -104,9 +104,9 @@ def upscale_batch(
             try:
                 if folder.is_done(film):
                     clean_up(film.output)
-                    done.append(_earlier_report(film))
+                    done.append(earlier_report(film))
                     continue
-                if _is_skipped(film, config):
+                if is_skipped(film, config):
                     skipped.append(film)
                     continue
                 _log.info("film %d of %d: %s", index + 1, len(films), film.source)
@@ -150,7 +150,7 @@ def _this_process(config: UpscaleConfig, model: Model, ranks: Ranks) -> UpscaleF
     return upscale_film
 
 
-def _is_skipped(film: BatchFilm, config: UpscaleConfig) -> bool:
+def is_skipped(film: BatchFilm, config: UpscaleConfig) -> bool:
     """Say in the log that the output of a film exists, if it does and is not to be replaced."""
     if config.overwrite or not film.output.exists() or is_joined(film.output):
         return False
@@ -161,7 +161,8 @@ def _is_skipped(film: BatchFilm, config: UpscaleConfig) -> bool:
     return True
 
 
-def _earlier_report(film: BatchFilm) -> UpscaleReport:
+def earlier_report(film: BatchFilm) -> UpscaleReport:
+    """Return the report of a film that an earlier run of the batch has made."""
     info = probe(film.output)
     return UpscaleReport(film.output, 0, Size(info.height, info.width), 0)
 

@@ -78,11 +78,8 @@ def upscale(
     """
     job = Job.of(source, output, config or UpscaleConfig())
     ranks = ranks or launched_ranks()
-    if not _is_made(job, ranks):
-        job.check_output()
-    elif ranks.world == 1:
-        clean_up(job.output)
-        return UpscaleReport(job.output, 0, job.size, 0)
+    if report := made_before(job, ranks):
+        return report
     model, timer = model or ConfiguredModel(job.config), timer or NullTimer()
     work = WorkFolder(job.output, job.identity(model), ranks=ranks, restart=job.config.restart)
     job.log_size()
@@ -100,16 +97,51 @@ def upscale(
                 work.remove()
             else:
                 work.wait_for_shots(shots)
-                with _way_to_the_film(job, work):
-                    _join(job, work, shots)
+                join(job, work, shots)
     except KeyboardInterrupt as interrupt:
-        raise KeyboardInterrupt(_stored(work)) from interrupt
+        raise KeyboardInterrupt(kept(work)) from interrupt
     if shots is None or ranks.rank:
         return UpscaleReport(job.output, 0, job.size, 0)
     worker.report_savings()
-    _check_damage(job, shots)
+    check_damage(job, shots)
     seconds = time.monotonic() - began - worker.load_seconds
     return UpscaleReport(job.output, shots.frames, job.size, seconds, shots.shots)
+
+
+def made_before(job: Job, ranks: Ranks) -> UpscaleReport | None:
+    """Return the report where an earlier run has left the output whole; None: there is work.
+
+    Raises OutputError for an output that cannot be written.
+    """
+    if not _is_made(job, ranks):
+        job.check_output()
+    elif ranks.world == 1:
+        clean_up(job.output)
+        return UpscaleReport(job.output, 0, job.size, 0)
+    return None
+
+
+def join(job: Job, work: WorkFolder, shots: ShotList) -> None:
+    """Join the parts to the output, and remove the work folder."""
+    with _way_to_the_film(job, work):
+        _join(job, work, shots)
+
+
+def check_damage(job: Job, shots: ShotList) -> None:
+    """Raise InputError for a film that was damaged, unless `config.tolerant`."""
+    if shots.damage and not job.config.tolerant:
+        raise InputError(
+            f"{job.source} is damaged: {shots.damage}; the {shots.frames} frames that decode are "
+            f"in {job.output}, and --tolerant accepts them"
+        )
+
+
+def kept(work: WorkFolder) -> str:
+    """Return the words for an interrupt: what of the work is kept."""
+    finished = work.finished()
+    if not finished:
+        return ""
+    return f"interrupted; {finished} are kept in {work.path}: the same command goes on"
 
 
 def _is_made(job: Job, ranks: Ranks) -> bool:
@@ -123,7 +155,6 @@ def _is_made(job: Job, ranks: Ranks) -> bool:
 
 
 def _join(job: Job, work: WorkFolder, shots: ShotList) -> None:
-    """Join the parts to the output, and remove the work folder."""
     with OutputFile(
         job.output,
         source=job.info,
@@ -154,18 +185,3 @@ def _way_to_the_film(job: Job, work: WorkFolder) -> Generator[None]:
             f"{error}; the finished work is kept: rename {work.path} to {work_path(output)}, and "
             f"run the same command with the output {output}"
         ) from error
-
-
-def _check_damage(job: Job, shots: ShotList) -> None:
-    if shots.damage and not job.config.tolerant:
-        raise InputError(
-            f"{job.source} is damaged: {shots.damage}; the {shots.frames} frames that decode are "
-            f"in {job.output}, and --tolerant accepts them"
-        )
-
-
-def _stored(work: WorkFolder) -> str:
-    finished = work.finished()
-    if not finished:
-        return ""
-    return f"interrupted; {finished} are kept in {work.path}: the same command goes on"

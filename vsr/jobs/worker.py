@@ -62,12 +62,25 @@ class Worker:
 
     def upscale_shots(self, advance: Meter) -> ShotList:
         """Read the whole source, upscale this rank's unfinished shots, and return all shots."""
+        guard = SourceGuard.of(self.job.source)
+        with self.job.reader() as reader:
+            shots, frames = self.upscale_clips(self._decoded(reader), guard, advance)
+        guard.check()
+        found = ShotList(shots, frames, reader.damage)
+        self.work.shots = found
+        return found
+
+    def upscale_clips(
+        self, clips: Iterator[Clip], guard: SourceGuard, advance: Meter
+    ) -> tuple[tuple[int, ...], int]:
+        """Upscale this rank's unfinished shots; return the first frames of all, and their number.
+
+        `clips` begin with a shot, and hold whole shots.
+        """
         shots: list[int] = []
         frames = 0
-        guard = SourceGuard.of(self.job.source)
         with ExitStack() as stack:
-            reader = stack.enter_context(self.job.reader())
-            coming = stack.enter_context(prefetch(self._decoded(reader)))
+            coming = stack.enter_context(prefetch(clips))
             write = stack.enter_context(write_behind(_call))
             shot: ShotWork | None = None
             place = 0
@@ -92,10 +105,7 @@ class Worker:
                 write(partial(self._store, shot, upscaled, upscaler.carried(), guard, advance))
             if shot is not None:
                 write(shot.end)
-        guard.check()
-        found = ShotList(tuple(shots), frames, reader.damage)
-        self.work.shots = found
-        return found
+        return tuple(shots), frames
 
     def report_savings(self) -> None:
         """Log what part of the frames the networks did not have to see in this run."""
@@ -117,7 +127,7 @@ class Worker:
         frames = iter(reader)
         with self.timer("decode"):
             first = next(frames)
-        skipped = _frame_number(first, reader.info)
+        skipped = frame_number(first, reader.info)
         marked = ShotDetector().mark_cuts(chain((first,), frames))
         pictures = self.job.repair_pictures
         if self.job.repairs:
@@ -218,7 +228,7 @@ def _from_frame(clip: Clip, number: int) -> Clip | None:
     )
 
 
-def _frame_number(frame: Frame, info: VideoInfo) -> int:
+def frame_number(frame: Frame, info: VideoInfo) -> int:
     """Return the number of frames that the source shows before `frame`, by its average rate."""
     seconds = frame.seconds - info.start_pts * info.time_base
     return 0 if info.average_rate is None else round(seconds * info.average_rate)

@@ -27,6 +27,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import count
 from typing import Any, Generic, Protocol
 
 from vsr.errors import ConfigError, DeviceError
@@ -38,12 +39,24 @@ from vsr.runtime.executor_worker import (
     Message,
     Ready,
     Result,
+    Run,
     Task,
     Tell,
     Told,
     Work,
+    WorkerBrokenError,
     log_again,
 )
+
+__all__ = [
+    "Done",
+    "Executor",
+    "Tell",
+    "Work",
+    "WorkerBrokenError",
+    "WorkerOptions",
+    "open_executor",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -94,8 +107,8 @@ class Done(Generic[Task, Result]):
 class Worker(Protocol):
     """A started worker."""
 
-    def send(self, task: Any) -> None:
-        """Give it a task; it has none."""
+    def send(self, run: Run[Any, Any], task: Any) -> None:
+        """Give it a task of a run; it has none."""
         ...
 
     def end(self) -> None:
@@ -111,7 +124,7 @@ class Engine(Protocol):
         """The largest number of workers at once."""
         ...
 
-    def start(self, make: MakeWork[Any, Any]) -> Worker:
+    def start(self) -> Worker:
         """Start a worker, whose first message is `Ready`."""
         ...
 
@@ -129,6 +142,8 @@ class Executor:
 
     def __init__(self, engine: Engine | None = None) -> None:
         self._engine = engine
+        self._idle: list[Worker] = []
+        self._runs = count()
 
     @property
     def workers(self) -> int:
@@ -151,7 +166,16 @@ class Executor:
         """Yield the results of tasks as they finish; `make` gives each worker its work."""
         if self._engine is None:
             return _run_here(make, tasks, told)
-        return _Crew(self._engine, make, tasks).run(told)
+        level = logging.getLogger("vsr").getEffectiveLevel()
+        run = Run(next(self._runs), make, level)
+        return _Crew(self._engine, self._idle, run, tasks).results(told)
+
+    def close(self) -> None:
+        """End all workers."""
+        for worker in self._idle:
+            worker.end()
+        if self._engine is not None:
+            self._engine.close()
 
 
 @contextmanager
@@ -161,12 +185,11 @@ def open_executor(options: WorkerOptions) -> Generator[Executor]:
     Raises DependencyError without Ray and DeviceError for a cluster that cannot be reached, or
     without room for a worker.
     """
-    engine = _engine(options)
+    executor = Executor(_engine(options))
     try:
-        yield Executor(engine)
+        yield executor
     finally:
-        if engine is not None:
-            engine.close()
+        executor.close()
 
 
 def _engine(options: WorkerOptions) -> Engine | None:
@@ -210,25 +233,33 @@ class _Try(Generic[Task]):
 
 
 class _Crew(Generic[Task, Result]):
-    """The workers of a run, each of which starts, is idle or has a task."""
+    """The workers of a run, each of which starts, is idle or has a task; idle ones outlive it."""
 
-    def __init__(self, engine: Engine, make: MakeWork[Task, Result], tasks: Iterable[Task]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        idle: list[Worker],
+        run: Run[Task, Result],
+        tasks: Iterable[Task],
+    ) -> None:
         self._engine = engine
-        self._make = make
+        self._idle = idle
+        self._run = run
         self._tasks = iter(tasks)
         self._waiting = deque[_Try[Task]]()
         self._starting = set[Worker]()
-        self._idle: list[Worker] = []
         self._busy: dict[Worker, _Try[Task]] = {}
+        self._failed_starts = 0
 
-    def run(self, told: ShowTold) -> Generator[Done[Task, Result]]:
+    def results(self, told: ShowTold) -> Generator[Done[Task, Result]]:
+        """Yield the results of the tasks."""
         try:
             while self._hand_out():
                 heard = (*self._starting, *self._busy)
                 for worker, message in self._engine.receive(heard):
                     yield from self._hear(worker, message, told)
         finally:
-            for worker in (*self._starting, *self._idle, *self._busy):
+            for worker in (*self._starting, *self._busy):
                 worker.end()
 
     def _hand_out(self) -> bool:
@@ -250,12 +281,12 @@ class _Crew(Generic[Task, Result]):
         """Start a worker for a waiting task, if one more may run."""
         running = len(self._starting) + len(self._busy) + len(self._idle)
         if len(self._starting) < len(self._waiting) and running < self._engine.size:
-            self._starting.add(self._engine.start(self._make))
+            self._starting.add(self._engine.start())
 
     def _give(self, attempt: _Try[Task]) -> None:
         worker = self._idle.pop()
         self._busy[worker] = attempt
-        worker.send(attempt.task)
+        worker.send(self._run, attempt.task)
 
     def _hear(
         self, worker: Worker, message: Message, told: ShowTold
@@ -265,6 +296,7 @@ class _Crew(Generic[Task, Result]):
                 _log.debug("a worker has started: %s", message)
                 self._starting.remove(worker)
                 self._idle.append(worker)
+                self._failed_starts = 0
             case Told(value):
                 told(self._busy[worker].task, value)
             case Logged(record):
@@ -274,26 +306,29 @@ class _Crew(Generic[Task, Result]):
                 yield Done(self._busy.pop(worker).task, result, error)
             case Lost(reason):
                 worker.end()
-                yield from self._replace(worker, reason)
+                if worker in self._busy:
+                    yield from self._try_again(self._busy.pop(worker), reason)
+                else:
+                    self._starting.remove(worker)
+                    self._note_failed_start(reason)
+                self._start_worker()
 
-    def _replace(self, worker: Worker, reason: str) -> Iterator[Done[Task, Result]]:
-        """Start another worker for the task of a lost one, unless it has cost enough of them."""
-        self._starting.discard(worker)
-        attempt = self._busy.pop(worker, None)
-        if attempt is None:
-            raise DeviceError(f"a worker did not start: {reason}")
-        if attempt.number == _MOST_TRIES:
-            yield Done(
-                attempt.task,
-                error=DeviceError(
-                    f"{_MOST_TRIES} workers died at it, the last one because {reason}: look for "
-                    "memory that runs out, or run the same command again"
-                ),
-            )
+    def _try_again(self, attempt: _Try[Task], reason: str) -> Iterator[Done[Task, Result]]:
+        """Let the task of a lost worker wait for another one, unless it has cost enough of them."""
+        if attempt.number < _MOST_TRIES:
+            _log.warning("%s: its task runs again in another one", reason)
+            self._waiting.appendleft(replace(attempt, number=attempt.number + 1))
             return
-        _log.warning("%s: its task runs again in another one", reason)
-        self._waiting.appendleft(replace(attempt, number=attempt.number + 1))
-        self._start_worker()
+        error = DeviceError(
+            f"{_MOST_TRIES} workers died at it; the last: {reason}: look for memory that runs out, "
+            "or run the same command again"
+        )
+        yield Done(attempt.task, error=error)
+
+    def _note_failed_start(self, reason: str) -> None:
+        self._failed_starts += 1
+        if self._failed_starts == _MOST_TRIES:
+            raise DeviceError(f"{_MOST_TRIES} workers did not start; the last: {reason}")
 
 
 class _Nothing:

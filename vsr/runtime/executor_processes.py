@@ -1,6 +1,5 @@
 """The engine of an executor whose workers are processes of this machine."""
 
-import logging
 import multiprocessing
 import os
 import signal
@@ -13,7 +12,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from vsr import __version__
-from vsr.runtime.executor_worker import Lost, MakeWork, Message, Ready, TaskRunner
+from vsr.runtime.executor_worker import Lost, Message, Ready, Run, TaskRunner
 from vsr.runtime.interrupts import signals_held
 
 _SPAWN = multiprocessing.get_context("spawn")  # OpenCV holds locks that a fork would leave locked
@@ -25,9 +24,9 @@ class ProcessEngine:
     def __init__(self, size: int) -> None:
         self.size = size
 
-    def start(self, make: MakeWork[Any, Any]) -> "_ProcessWorker":
+    def start(self) -> "_ProcessWorker":
         """Start a worker; see `Engine`."""
-        return _ProcessWorker(make)
+        return _ProcessWorker()
 
     def receive(
         self, workers: Sequence["_ProcessWorker"]
@@ -43,17 +42,16 @@ class ProcessEngine:
 
 
 class _ProcessWorker:
-    def __init__(self, make: MakeWork[Any, Any]) -> None:
+    def __init__(self) -> None:
         self.pipe, theirs = _SPAWN.Pipe()
-        level = logging.getLogger("vsr").getEffectiveLevel()
-        self._process = _SPAWN.Process(target=_serve, args=(make, theirs, level), daemon=True)
+        self._process = _SPAWN.Process(target=_serve, args=(theirs,), daemon=True)
         with signals_held():
             self._process.start()
         theirs.close()
 
-    def send(self, task: Any) -> None:
+    def send(self, run: Run[Any, Any], task: Any) -> None:
         with suppress(BrokenPipeError):  # it has died, which the next message says
-            self.pipe.send(task)
+            self.pipe.send((run, task))
 
     def receive(self) -> Message:
         try:
@@ -68,12 +66,12 @@ class _ProcessWorker:
         self.pipe.close()
 
 
-def _serve(make: MakeWork[Any, Any], pipe: "Connection[Any, Any]", level: int) -> None:
+def _serve(pipe: "Connection[Any, Any]") -> None:
     """Run the tasks that come, until the pipe ends: then the process ends, whatever it does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C: the executor ends its workers
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
-    lock, tasks = threading.Lock(), SimpleQueue[Any]()
+    lock, tasks = threading.Lock(), SimpleQueue[tuple[Run[Any, Any], Any]]()
 
     def send(message: Message) -> None:
         with lock:
@@ -87,9 +85,9 @@ def _serve(make: MakeWork[Any, Any], pipe: "Connection[Any, Any]", level: int) -
 
     threading.Thread(target=listen, name="tasks", daemon=True).start()
     send(Ready(__version__, socket.gethostname(), os.getpid()))
-    runner = TaskRunner(make, level)
+    runner = TaskRunner()
     while True:
-        runner.run(tasks.get(), send)
+        runner.run(*tasks.get(), send)
 
 
 def _end(code: int | None) -> str:

@@ -13,14 +13,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from vsr import __version__
 from vsr.errors import ConfigError, DependencyError, DeviceError, VsrError, install_extra
-from vsr.runtime.executor_worker import Lost, MakeWork, Message, Ready
+from vsr.runtime.executor_worker import Lost, Message, Ready, Run
 
 _log = logging.getLogger(__name__)
 
@@ -49,9 +49,9 @@ class RayEngine:
             self.close()
             raise
 
-    def start(self, make: MakeWork[Any, Any]) -> "_RayWorker":
+    def start(self) -> "_RayWorker":
         """Start a worker; see `Engine`."""
-        return _RayWorker(self._ray, self._resources, make)
+        return _RayWorker(self._ray, self._resources)
 
     def receive(self, workers: Sequence["_RayWorker"]) -> Iterator[tuple["_RayWorker", Message]]:
         """Wait for messages; see `Engine`."""
@@ -71,24 +71,21 @@ class RayEngine:
 
     def _connect(self, address: str | None) -> None:
         here: dict[str, Any] = {"object_store_memory": _STORE_BYTES, "include_dashboard": False}
-        before = signal.getsignal(signal.SIGTERM)
         try:
-            self._ray.init(
-                address=address or "local",
-                logging_level=logging.ERROR,
-                log_to_driver=False,
-                configure_logging=False,
-                namespace="vsr",
-                **({} if address else here),
-            )
+            with _same_imports(), _own_sigterm():
+                self._ray.init(
+                    address=address or "local",
+                    logging_level=logging.ERROR,
+                    log_to_driver=False,
+                    configure_logging=False,
+                    namespace="vsr",
+                    **({} if address else here),
+                )
         except (OSError, RuntimeError, ValueError, self._ray.exceptions.RayError) as error:
             where = f"the cluster at {address}" if address else "Ray on this machine"
             raise DeviceError(
                 f"{where} cannot be used: {_first_line(error)}; ray status says more"
             ) from error
-        finally:
-            if threading.current_thread() is threading.main_thread():
-                signal.signal(signal.SIGTERM, before)  # Ray takes it
 
     def _room(self, cpus: int, gpus: bool) -> tuple[int, dict[str, float]]:
         """Return how many workers the machines have room for, and what each worker takes."""
@@ -108,7 +105,7 @@ class RayEngine:
 
 
 class _RayWorker:
-    def __init__(self, ray: Any, resources: dict[str, float], make: MakeWork[Any, Any]) -> None:
+    def __init__(self, ray: Any, resources: dict[str, float]) -> None:
         self._ray = ray
         self._began = time.monotonic()
         self._about: Ready | None = None
@@ -117,7 +114,6 @@ class _RayWorker:
             .options(num_cpus=resources["CPU"], num_gpus=resources.get("GPU", 0), max_restarts=0)
             .remote()
         )
-        self._make = ray.put(make)
         self.waitable = self._actor.hello.remote()
 
     @property
@@ -125,10 +121,9 @@ class _RayWorker:
         """The time at which the worker was asked for, if it has not come."""
         return self._began if self._about is None else None
 
-    def send(self, task: Any) -> None:
-        level = logging.getLogger("vsr").getEffectiveLevel()
-        run = self._actor.run.options(num_returns="streaming")
-        self.waitable = run.remote(self._make, level, task)
+    def send(self, run: Run[Any, Any], task: Any) -> None:
+        method = self._actor.run.options(num_returns="streaming")
+        self.waitable = method.remote(run, task)
 
     def receive(self) -> Message:
         try:
@@ -137,9 +132,10 @@ class _RayWorker:
                 _check_version(self._about)
                 return self._about
             return self._ray.get(next(self.waitable))
-        except self._ray.exceptions.RayActorError:
-            about = self._about or "a worker that started"
-            return Lost(f"{about} died or its machine was lost")
+        except self._ray.exceptions.RayTaskError:
+            raise  # a fault of ours
+        except self._ray.exceptions.RayError as error:
+            return Lost(f"{self._about or 'a worker'} was lost ({type(error).__name__})")
 
     def end(self) -> None:
         with suppress(self._ray.exceptions.RayError, ValueError):
@@ -160,7 +156,7 @@ def _actor_class() -> type:
                 version = None
             return version, socket.gethostname(), os.getpid()
 
-        def run(self, make: Any, level: int, task: Any) -> Iterator[Any]:
+        def run(self, run: Any, task: Any) -> Iterator[Any]:
             """Yield messages; the work has a thread of its own, always the same."""
             from concurrent.futures import ThreadPoolExecutor
             from queue import SimpleQueue
@@ -168,9 +164,9 @@ def _actor_class() -> type:
             from vsr.runtime.executor_worker import Ended, Lost, TaskRunner
 
             if not hasattr(self, "runner"):
-                self.runner, self.pool = TaskRunner(make, level), ThreadPoolExecutor(1)
+                self.runner, self.pool = TaskRunner(), ThreadPoolExecutor(1)
             messages = SimpleQueue[Any]()
-            self.pool.submit(self.runner.run, task, messages.put)
+            self.pool.submit(self.runner.run, run, task, messages.put)
             while True:
                 message = messages.get()
                 yield message
@@ -237,6 +233,30 @@ def _close_to_others() -> None:
     os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     if os.environ.setdefault("RAY_AUTH_MODE", "token") == "token":
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+
+
+@contextmanager
+def _same_imports() -> Generator[None]:
+    """Let processes that are started here import what this one does."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
+    try:
+        yield
+    finally:
+        os.environ.pop("PYTHONPATH")
+        if before is not None:
+            os.environ["PYTHONPATH"] = before
+
+
+@contextmanager
+def _own_sigterm() -> Generator[None]:
+    """Keep our own handler of SIGTERM, which Ray would replace."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def _check_version(about: Ready) -> None:

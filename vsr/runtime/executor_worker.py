@@ -69,22 +69,31 @@ Message = Ready | Told | Logged | Ended | Lost
 Send = Callable[[Message], None]
 
 
-class TaskRunner(Generic[Task, Result]):
-    """Runs tasks one after the other; the log of this process is sent too, from `level` on."""
+@dataclass(frozen=True, slots=True)
+class Run(Generic[Task, Result]):
+    """The work of a run of tasks, and the level of its log; runs of an executor are numbered."""
 
-    def __init__(self, make: MakeWork[Task, Result], level: int) -> None:
-        self._make = make
-        self._level = level
-        self._work: Work[Task, Result] | None = None
+    number: int
+    make: MakeWork[Task, Result]
+    log_level: int
 
-    def run(self, task: Task, send: Send) -> None:
-        """Run a task; the last message says how it ended."""
+
+class TaskRunner:
+    """Runs tasks one after the other, and makes the work of a run at its first task."""
+
+    def __init__(self) -> None:
+        self._number: int | None = None
+        self._work: Work[Any, Any] | None = None
+
+    def run(self, run: Run[Any, Any], task: Any, send: Send) -> None:
+        """Run a task; the last message says how it ended. The log of this process is sent too."""
         handler, logger = SentLog(lambda record: send(Logged(record))), logging.getLogger()
-        logger.setLevel(self._level)
+        logger.setLevel(run.log_level)
         logger.addHandler(handler)
         try:
-            if self._work is None:
-                self._work = self._make()
+            if self._work is None or run.number != self._number:
+                self._work = None  # before the next one needs its memory
+                self._work, self._number = run.make(), run.number
             ended = Ended(self._work(task, lambda value: send(Told(value))))
         except WorkerBrokenError as error:
             ended = Lost(str(error))

@@ -107,6 +107,11 @@ class RunFolder(ABC):
             lock.release()
 
     @property
+    def token(self) -> str:
+        """The name of this run, by which its workers know that it still goes on."""
+        return self._token
+
+    @property
     def is_gone(self) -> bool:
         """Return whether another rank has removed the folder, since the output is complete."""
         return self._lock is None or not self._lock.is_in_place()
@@ -195,7 +200,7 @@ class RunFolder(ABC):
         deadline = time.monotonic() + 2 * _START_SECONDS
         leader, seen, strange = self._lock_path(0), False, 0
         while not self.is_gone:
-            if self._token in (self.read(_ADMITTED) or {}).get("tokens", ()):
+            if self._is_admitted():
                 self._compare()
                 return
             owner = lock_owner(leader)
@@ -207,6 +212,9 @@ class RunFolder(ABC):
             elif seen or time.monotonic() > deadline:
                 self.check_rank(0, "the work began")
             time.sleep(_POLL_SECONDS)
+
+    def _is_admitted(self) -> bool:
+        return self._token in (self.read(_ADMITTED) or {}).get("tokens", ())
 
     def _is_of_launch(self, owner: Mapping[str, Any]) -> bool:
         return (owner.get("launch"), owner.get("world")) == (self.ranks.launch, self.ranks.world)

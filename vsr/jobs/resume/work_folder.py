@@ -1,13 +1,19 @@
 """`OUT.vsr`: the folder beside an output that keeps its finished work until it is complete."""
 
+import json
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
-from vsr.errors import OutputError
+from vsr.errors import ConfigError, OutputError
+from vsr.jobs.resume.identity import Identity, differences
 from vsr.jobs.resume.journal import Journal, PartFact, StoredFile, read_lines, write_error
 from vsr.jobs.resume.own_files import (
+    IDENTITY,
     JOINED,
     delete_entry,
     delete_work,
@@ -17,10 +23,12 @@ from vsr.jobs.resume.own_files import (
 )
 from vsr.jobs.resume.run_folder import RunFolder
 from vsr.jobs.resume.shot_store import ShotProgress, ShotWork, read_progress
+from vsr.runtime.files import append_lines, flush_entries
+from vsr.runtime.launcher import ALONE
 from vsr.video.suffixes import ending
 from vsr.video.writing.encoding import Encoding
 
-_SHOTS = "shots.json"
+_SHOTS, _SPANS = "shots.json", "spans.jsonl"
 _POLL_SECONDS = 0.5
 
 
@@ -35,6 +43,17 @@ class ShotList:
     def __post_init__(self) -> None:
         if not all(type(number) is int for number in (*self.shots, self.frames)):
             raise ValueError("the frames of a list of shots are not all numbers")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The frames `first` to `end` (exclusive) between two cuts, counted as the source is read.
+
+    They are one shot, or several where its black bars or its detail change.
+    """
+
+    first: int
+    end: int
 
 
 class WorkFolder(RunFolder):
@@ -104,6 +123,30 @@ class WorkFolder(RunFolder):
             self.check_in_place()
             self.write(_SHOTS, asdict(shots))
 
+    def note_span(self, span: Span, shots: tuple[int, ...]) -> None:
+        """Note that the shots of a span, by their first frames, are finished."""
+        self.check_in_place()
+        path = self.path / _SPANS
+        try:
+            if not path.exists():
+                path.touch()
+                flush_entries(path.parent)
+            append_lines(path, json.dumps({**asdict(span), "shots": shots}))
+        except OSError as error:
+            raise write_error(path, error) from error
+
+    def finished_spans(self) -> dict[Span, tuple[int, ...]]:
+        """Return the shots of the spans that are finished, as far as they were noted."""
+        found = dict[Span, tuple[int, ...]]()
+        for line in read_lines(self.path / _SPANS):
+            match line:
+                case {"first": int(first), "end": int(end), "shots": [*shots]}:
+                    if all(type(shot) is int and self.progress(shot).ended for shot in shots):
+                        found[Span(first, end)] = tuple(shots)
+                case _:  # of another program: found anew
+                    pass
+        return found
+
     def wait_for_shots(self, shots: ShotList) -> None:
         """Wait until the other ranks have finished their shots; OutputError if one has ended."""
         for number, first in enumerate(shots.shots):
@@ -145,6 +188,45 @@ class WorkFolder(RunFolder):
 
     def _journal(self, first: int) -> Path:
         return self.path / f"{first:08d}.jsonl"
+
+
+class GuestFolder(WorkFolder):
+    """The work folder of a run that another process, maybe on another machine, leads and locks.
+
+    Entering raises OutputError where the folder, with the leader's token, is not seen from here,
+    and ConfigError where this machine would make other bytes.
+    """
+
+    def __init__(self, output: Path, identity: Identity, token: str) -> None:
+        super().__init__(output, identity, ranks=ALONE)
+        self._token = token
+
+    def __enter__(self) -> Self:
+        here = socket.gethostname()
+        if not self._is_admitted():
+            raise OutputError(
+                f"the worker on {here} does not see {self.path}: source and output must lie on a "
+                "disk that all machines share, under the same path"
+            )
+        if changes := differences(self.read(IDENTITY) or {}, self._identity):
+            raise ConfigError(
+                f"the worker on {here} would make other bytes: {', '.join(changes)}; bring all "
+                "machines of the cluster to the same files and versions"
+            )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave the folder to its leader."""
+
+    def check_in_place(self) -> None:
+        """Raise OutputError if the run that has made this worker does not go on."""
+        if not self._is_admitted():
+            raise OutputError(f"{self.path} belongs to another run now: this worker stops")
 
 
 def is_joined(output: Path) -> bool:

@@ -1,0 +1,231 @@
+"""The worker's side of films on an executor: shots of films, upscaled into their work folders."""
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from vsr.config import UpscaleConfig
+from vsr.errors import InputError
+from vsr.jobs.clip_ticks import ClipTicks
+from vsr.jobs.films import BatchFilm
+from vsr.jobs.job import Job
+from vsr.jobs.model import Model
+from vsr.jobs.progress import Meter
+from vsr.jobs.resume.identity import Identity, SourceGuard
+from vsr.jobs.resume.work_folder import GuestFolder, Span
+from vsr.jobs.worker import Worker, frame_number
+from vsr.restoration.stage import Restorer
+from vsr.runtime.executor import Tell, WorkerBrokenError
+from vsr.runtime.timing import NullTimer
+from vsr.video.reading.clips import Clip, gathered
+from vsr.video.reading.reader import Frame, VideoReader
+
+LoadModel = Callable[[UpscaleConfig], Model]
+_GPU_FAILURES = ("CUDA error", "CUDA driver", "cuDNN error", "NCCL error")
+
+
+@dataclass(frozen=True, slots=True)
+class ShotTask:
+    """The shots of a span of a film; `cuts` are the first frames of the spans up to it.
+
+    `token` names the run that leads the work folder of the film.
+    """
+
+    film: BatchFilm
+    token: str
+    span: Span
+    cuts: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """Frames of a task that are done; see `Meter`."""
+
+    frames: int
+    is_new: bool
+
+
+class ShotWorker:
+    """Upscales the shots of tasks, with a model that is loaded once."""
+
+    def __init__(self, config: UpscaleConfig, load_model: LoadModel) -> None:
+        self._config = config
+        self._model = load_model(config)
+        self._film: _OpenFilm | None = None
+
+    def __call__(self, task: ShotTask, tell: Tell) -> tuple[int, ...]:
+        """Return the first frames of the shots of a task, which are finished and stored.
+
+        Raises WorkerBrokenError if the GPU of this process does not work any more.
+        """
+        try:
+            return self._opened(task).upscale(task, _ToldMeter(tell))
+        except RuntimeError as error:
+            if any(words in str(error) for words in _GPU_FAILURES):
+                raise WorkerBrokenError(
+                    f"the GPU of a worker on {socket.gethostname()} failed ({_first_line(error)})"
+                ) from error
+            raise
+
+    def _opened(self, task: ShotTask) -> "_OpenFilm":
+        if self._film is None or (self._film.film, self._film.token) != (task.film, task.token):
+            if self._film is not None:
+                self._film.close()
+            self._film = None
+            self._film = _OpenFilm(task.film, task.token, self._config, self._model)
+        return self._film
+
+
+def load_shot_worker(config: UpscaleConfig, load_model: LoadModel) -> ShotWorker:
+    """Return the work of a worker."""
+    return ShotWorker(config, load_model)
+
+
+def model_identity(load_model: LoadModel, config: UpscaleConfig) -> Identity:
+    """Return the identity of the model on the machine of a worker, whose device it names."""
+    return load_model(config).identity()
+
+
+class _OpenFilm:
+    """A film of which this worker has made shots, and its reader."""
+
+    def __init__(self, film: BatchFilm, token: str, config: UpscaleConfig, model: Model) -> None:
+        self.film, self.token = film, token
+        _check_seen(film.source)
+        job = Job.of(film.source, film.output, config)
+        work = GuestFolder(job.output, job.identity(model), token)
+        timer = NullTimer()
+        ticks = ClipTicks(timer)
+        self._worker = Worker(job, work, lambda: model.load(job.size, ticks), timer, ticks)
+        self._guard = SourceGuard.of(film.source)
+        self._reader = _SpanReader(job)
+        with work:  # checks that it is seen
+            pass
+
+    def upscale(self, task: ShotTask, advance: Meter) -> tuple[int, ...]:
+        clips = self._reader.clips(task.span, task.cuts)
+        shots, _ = self._worker.upscale_clips(clips, self._guard, advance)
+        self._guard.check()
+        return shots
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+class _SpanReader:
+    """The clips of spans of a film, which is read on from one to the next.
+
+    It begins again for a span that lies before its place, or after one that was not read to its
+    end. Frames are the same as when the whole film is read.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._open = ExitStack()
+        self._reader: VideoReader | None = None
+        self._restorer: Restorer | None = None
+        self._place = self._skipped = self._wanted = 0
+        self._first: Frame | None = None
+        self._is_within = False
+
+    def close(self) -> None:
+        self._open.close()
+        self._reader = None
+
+    def clips(self, span: Span, cuts: tuple[int, ...]) -> Iterator[Clip]:
+        """Yield the clips of a span, numbered as in the whole source."""
+        if self._reader is None or self._is_within or span.first < self._place:
+            self._begin()
+        self._is_within = True
+        place, self._place = self._place, span.end
+        self._wanted = self._skipped + span.first
+        found = gathered(
+            self._marked(range(place, span.end), span.first, frozenset(cuts)),
+            max_frames=self._job.clip_frames,
+            look_ahead=self._job.look_ahead,
+            analysis=self._job.analysis,
+            share_repeats=self._job.reuses_repeats,
+        )
+        for clip in found:
+            yield replace(clip, first_frame_index=self._wanted + clip.first_frame_index)
+        self._is_within = False
+
+    def _begin(self) -> None:
+        self.close()
+        self._reader = self._open.enter_context(self._job.reader())
+        self._first = next(self._reader)
+        self._skipped, self._place = frame_number(self._first, self._reader.info), 0
+        self._restorer = None
+        if self._job.repairs:
+            self._restorer = Restorer(
+                self._job.repairs,
+                first_frame=self._skipped,
+                first_needed=self._first_needed,
+                pictures=self._job.repair_pictures,
+            )
+
+    def _marked(
+        self, places: range, first: int, cuts: frozenset[int]
+    ) -> Iterator[tuple[Frame, bool]]:
+        """Yield the frames from `first` on, repaired; those at `cuts` start a shot."""
+        done = places.start
+        for number in places:
+            frame, starts_shot = self._next(), number in cuts
+            if self._restorer is None:
+                ready = [(frame, starts_shot)]
+            else:
+                ready = self._restorer.push(frame, starts_shot=starts_shot)
+            for one in ready:
+                if done >= first:
+                    yield one
+                done += 1
+        if self._restorer is not None:
+            yield from self._restorer.flush()
+
+    def _next(self) -> Frame:
+        """Return the next frame of the source."""
+        assert self._reader is not None
+        first, self._first = self._first, None
+        frame = first or next(self._reader, None)
+        if frame is None:
+            raise InputError(
+                f"{self._job.source} ends earlier on {socket.gethostname()} than where its shots "
+                "were found: run the same command again when all machines see the same file"
+            )
+        return frame
+
+    def _first_needed(self, number: int, first: int) -> int | None:
+        """Return the first frame of the shot that is repaired; see `Restorer`."""
+        del number
+        return first if first >= self._wanted else None
+
+
+class _ToldMeter(Meter):
+    """Tells the driver of frames, and counts nothing."""
+
+    __slots__ = ("_tell",)
+
+    def __init__(self, tell: Tell) -> None:
+        super().__init__(None)
+        self._tell = tell
+
+    def __call__(self, frames: int, *, is_new: bool = True) -> None:
+        """Tell frames; see Meter."""
+        self._tell(Advanced(frames, is_new))
+
+    def reach(self, frames: float) -> None:
+        """Tell nothing: clips of other workers end meanwhile."""
+
+
+def _check_seen(source: Path) -> None:
+    if not source.exists():
+        raise InputError(
+            f"the worker on {socket.gethostname()} does not see {source}: put it on a disk that "
+            "all machines share, under the same path"
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

@@ -8,8 +8,8 @@ from typing import Any, Literal, Union, get_args, get_type_hints
 from jsonargparse import ArgumentParser
 
 from vsr import __version__
-from vsr.cli.arguments import CLUSTER, PRINT_COMPLETION, PRINT_CONFIG
-from vsr.cli.new_parser import add_common, new_parser
+from vsr.cli.arguments import PRINT_COMPLETION, PRINT_CONFIG
+from vsr.cli.new_parser import add_cluster, add_common, new_parser
 from vsr.cli.page_parsers import comfyui_parser, ui_parser
 from vsr.config import Dtype, UpscaleConfig
 from vsr.option_values import FILM, GROUPS, Flag, parse_time
@@ -117,22 +117,7 @@ def _add_films(parser: ArgumentParser, suffix: str, verb: str) -> None:
     group.add_argument(
         "--dry-run", action="store_true", help="only say what would be made, as vsr plan does"
     )
-    group.add_argument(
-        CLUSTER,
-        type=str,
-        nargs="?",
-        const="auto",
-        metavar="ADDRESS",
-        help=f"{verb} on the workers of a Ray cluster at HOST:PORT, or auto: the one of this"
-        " machine, which is started if there is none (default: auto)",
-    )
-    group.add_argument(
-        "--cpus-per-worker",
-        type=int,
-        default=4,
-        metavar="N",
-        help="CPUs of each worker of --cluster; each gets one GPU if there are any (default: 4)",
-    )
+    add_cluster(group, verb)
 
 
 def _plan_parser() -> ArgumentParser:

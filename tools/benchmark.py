@@ -28,7 +28,7 @@ from savings import Savings, flat, rows, table
 
 from vsr.config import UpscaleConfig
 from vsr.jobs.upscale import UpscaleReport, upscale
-from vsr.runtime.device import choose_device, choose_dtype
+from vsr.runtime.device import choose_device, choose_dtype, threads_in_words
 from vsr.runtime.memory import keep_freed_memory, peak_resident_bytes
 from vsr.runtime.timing import StageTimer
 from vsr.video.probe import probe
@@ -146,7 +146,7 @@ def _run(source: Path, output: Path, config: UpscaleConfig) -> Benchmark:
         torch.cuda.reset_peak_memory_stats()
     report = upscale(source, output, config, timer=timer)
     dtype = str(choose_dtype(config.dtype, device)).removeprefix("torch.")
-    name = torch.cuda.get_device_name() if on_cuda else f"{torch.get_num_threads()} threads"
+    name = torch.cuda.get_device_name() if on_cuda else threads_in_words()
     machine = f"{device.type} ({name}), {dtype}, torch {torch.__version__}, {platform.machine()}"
     peak = torch.cuda.max_memory_allocated() if on_cuda else peak_resident_bytes()
     return Benchmark(machine, report, timer.seconds, peak / 1e9)

@@ -16,6 +16,7 @@ from einops import rearrange
 from random_model import drawn, published_unet
 
 from vsr.models.blocks import channels_innermost
+from vsr.runtime.device import threads_in_words
 from vsr.runtime.memory import keep_freed_memory
 
 _TEXTS, _WORDS, _TIMESTEP, _LEVEL = 2, 77, 500, 120
@@ -38,7 +39,7 @@ def main() -> None:
         for name, run in runs.items():
             best[name] = tuple(map(min, best[name], _timed(run)))
     base = best["diffusers, float32"]
-    print(f"{options.frames} frames {options.size}, 2 texts, {torch.get_num_threads()} threads")
+    print(f"{options.frames} frames {options.size}, 2 texts, {threads_in_words()}")
     for name, own in best.items():
         wall, cpu = (a / b for a, b in zip(own, base, strict=True))
         print(f"{name:20} {own[0]:8.2f} s {wall:6.2f} times {own[1]:8.2f} CPU s {cpu:6.2f} times")

@@ -28,6 +28,7 @@ from vsr.ops.noise import frame_noise
 from vsr.pipelines.presets import read_preset
 from vsr.pipelines.settings import SamplingConfig
 from vsr.pipelines.video import VideoUpscalePipeline
+from vsr.runtime.device import threads_in_words
 
 _SHAPES = 128
 """Limit of recompilations, above the number of different block sizes in a U-Net."""
@@ -275,7 +276,7 @@ def table(results: Mapping[str, Result], savings: Savings) -> Table:
     """Return the results as a table, with the speed of each row relative to the exact run."""
     _, _, frames, h, w = savings.low_res.shape
     cuda = savings.device.type == "cuda"
-    machine = torch.cuda.get_device_name() if cuda else f"{torch.get_num_threads()} threads"
+    machine = torch.cuda.get_device_name() if cuda else threads_in_words()
     dtype = str(savings.base).removeprefix("torch.")
     found = Table(
         "run",

@@ -9,9 +9,10 @@ import pytest
 from vsr.cli.parsers import make_parsers
 from vsr.config import UpscaleConfig
 from vsr.errors import ConfigError
-from vsr.option_values import OF_FILM
+from vsr.option_values import OF_FILM, REPAIRS
 from vsr.ui.settings import Settings, command_line
 
+BY_PICTURES = ("colour", "holes")
 SETTINGS = [
     Settings(),
     Settings(model="realesrgan-x4plus", size="2x", repairs=["dust"]),
@@ -69,3 +70,10 @@ def test_settings_that_no_run_can_have_are_one_line(settings: Settings) -> None:
 
 def test_values_and_settings_turn_into_each_other() -> None:
     assert all(Settings.of(one.values()) == one for one in SETTINGS)
+
+
+def test_the_page_has_all_repairs_but_those_by_pictures_of_frames():
+    pytest.importorskip("gradio")
+    from vsr.ui.page import REPAIR_LABELS
+
+    assert tuple(REPAIR_LABELS) == tuple(name for name in REPAIRS if name not in BY_PICTURES)

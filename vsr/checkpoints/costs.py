@@ -10,7 +10,7 @@ import torch
 from vsr.config import Dtype
 from vsr.pipelines.clip_length import fitting_clip_length
 from vsr.runtime.convolution_speed import convolution_seconds
-from vsr.runtime.device import choose_device, choose_dtype
+from vsr.runtime.device import choose_device, choose_dtype, threads_in_words
 
 Speed = Literal["fast", "medium", "slow", "very slow"]
 _SLOWEST: tuple[tuple[float, Speed], ...] = ((0.5, "fast"), (2.0, "medium"), (30.0, "slow"))
@@ -63,7 +63,7 @@ class Machine:
         place = choose_device(device)
         number = choose_dtype(dtype, place)
         total = psutil.virtual_memory().total
-        kind = f"this CPU ({torch.get_num_threads()} threads)"
+        kind = f"this CPU ({threads_in_words()})"
         if place.type == "cuda":
             total = torch.cuda.get_device_properties(place).total_memory
             kind = torch.cuda.get_device_name(place)

@@ -58,6 +58,12 @@ def place_and_format(
     return device, dtype
 
 
+def threads_in_words() -> str:
+    """Return the number of threads that PyTorch computes with on a CPU, as in "2 threads"."""
+    count = torch.get_num_threads()
+    return "1 thread" if count == 1 else f"{count} threads"
+
+
 def smaller_dtype(device: torch.device) -> HalfDtype | None:
     """Return the number format with half the memory of float32 at no loss of speed, or None."""
     if _computes_bfloat16(device):

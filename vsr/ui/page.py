@@ -12,7 +12,6 @@ import gradio as gr
 
 from vsr.config import DEFAULT_MODEL, Deinterlace
 from vsr.errors import VsrError
-from vsr.option_values import REPAIRS
 from vsr.ui.films import Film, FilmStore, Task
 from vsr.ui.rows import film_rows, model_facts, progress_bar, result
 from vsr.ui.settings import SIZES, Settings, command_line
@@ -22,14 +21,15 @@ _HERE = Path(__file__).parent
 _CODECS = ("x264", "x265", "av1", "prores", "ffv1")
 _TASKS: tuple[Task, ...] = ("preview", "plan", "film")
 _SECONDS_BETWEEN = 1.0
-_REPAIR_LABELS = {
+REPAIR_LABELS = {
     "weave": "weave: the picture moves in the gate",
     "flicker": "flicker: the brightness pulses",
     "dust": "dust: specks of one frame",
     "grain": "grain: taken out before, given back after",
-    "fading": "fading: colours that have gone",
     "scratches": "scratches: vertical lines that stay",
+    "fading": "fading: colours that have gone",
 }
+"""The repairs on the page; those by pictures of single frames are of the command line alone."""
 STYLE = (_HERE / "page.css").read_text(encoding="utf-8")
 THEME = gr.themes.Default(
     font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "Consolas", "monospace"]
@@ -187,7 +187,7 @@ def _settings(page: Page) -> list[Any]:
         )
     with gr.Group():
         repairs = gr.CheckboxGroup(
-            [(_REPAIR_LABELS.get(name, name), name) for name in REPAIRS],
+            [(label, name) for name, label in REPAIR_LABELS.items()],
             label="Repairs of old films",
         )
         only = gr.Checkbox(label="Only repair, and keep the size")

@@ -151,7 +151,7 @@ def _machine(device: "torch.device") -> str:
 
 def _cpu() -> str:
     """The processor and the number of threads that PyTorch takes."""
-    import torch
+    from vsr.runtime.device import threads_in_words
 
     name = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
@@ -159,5 +159,4 @@ def _cpu() -> str:
         lines = cpuinfo.read_text(errors="replace").splitlines()
         names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
         name = names[0] if names else name
-    count = torch.get_num_threads()
-    return f"{name}, 1 thread" if count == 1 else f"{name}, {count} threads"
+    return f"{name}, {threads_in_words()}"

@@ -112,6 +112,9 @@ class UpscaleConfig:
         bool,
         Flag("input and output", "", "let a playlist (.m3u8) read the local files that it names"),
     ] = False
+    lora: Annotated[
+        str | None, Flag("model", "FILE", "LoRA of the model (peft), as FILE or FILE=0.8")
+    ] = None
     preset: Annotated[
         str | None,
         Flag(
@@ -244,11 +247,7 @@ class UpscaleConfig:
     ] = None
     max_clip_frames: Annotated[
         int | None,
-        Flag(
-            "speed and memory",
-            "N",
-            "frames in memory at once (default: 16, fewer for large frames)",
-        ),
+        Flag("speed and memory", "N", "frames in memory at once (default: 16, fewer if large)"),
     ] = None
     codec: Annotated[
         Codec | None,
@@ -328,7 +327,7 @@ class UpscaleConfig:
 
     def __post_init__(self) -> None:
         """Check the ranges that hold for every source and model."""
-        for name in ("model", "device", "preset", "flow_weights", "texture"):
+        for name in ("model", "device", "preset", "flow_weights", "texture", "lora"):
             if getattr(self, name) == "":
                 raise ConfigError(f"{name} is empty; leave it out, or give a name")
         in_range("scale", self.scale, 1)

@@ -264,6 +264,20 @@ def _guide(part: str, value: str) -> GuideChoice:
     return GuideChoice(name, Path(path) if path else None, weight)
 
 
+def parse_lora(value: str) -> tuple[Path, float]:
+    """Return file and weight of `FILE` or `FILE=WEIGHT`; raises ConfigError for no weight."""
+    before, equals, number = value.rpartition("=")
+    if not equals or Path(value).exists():
+        return Path(value), 1.0
+    try:
+        weight = float(number)
+    except ValueError:
+        weight = math.nan
+    if not before or not math.isfinite(weight):
+        raise ConfigError(f"lora = {value}: the weight can be a number, as {before or 'FILE'}=0.8")
+    return Path(before), weight
+
+
 def parse_time(value: str | float, *, name: str) -> float:
     """Return the seconds of `90`, `2.5`, `2s`, `0:10` or `1:02:03.5`, the value of option `name`.
 

@@ -6,6 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 
 from tests.parity import published_config
 
@@ -76,3 +80,30 @@ def change_content(path: Path, change: Callable[[dict[str, Any]], object]) -> No
     content = json.loads(path.read_text()) if json_file else torch.load(path, weights_only=True)
     change(content)
     write_content(path, content)
+
+
+def x4_upscaler(folder: Path, vae_channels: tuple[int, ...] = (32, 64)) -> Path:
+    """A folder of Stable Diffusion's x4 upscaler as diffusers saves it, with few channels."""
+    torch.manual_seed(0)
+    UNet2DConditionModel(
+        in_channels=7,
+        out_channels=4,
+        block_out_channels=(32, 64, 64, 128),
+        down_block_types=("DownBlock2D", *["CrossAttnDownBlock2D"] * 3),
+        up_block_types=(*["CrossAttnUpBlock2D"] * 3, "UpBlock2D"),
+        only_cross_attention=[True, True, True, False],
+        attention_head_dim=2,
+        cross_attention_dim=64,
+        use_linear_projection=True,
+        num_class_embeds=1000,
+    ).save_pretrained(folder / "unet")
+    AutoencoderKL(
+        block_out_channels=vae_channels,
+        down_block_types=("DownEncoderBlock2D",) * len(vae_channels),
+        up_block_types=("UpDecoderBlock2D",) * len(vae_channels),
+        layers_per_block=1,
+        norm_num_groups=32,
+    ).save_pretrained(folder / "vae")
+    DDIMScheduler(**DDIM | {"beta_end": 0.015}).save_pretrained(folder / "scheduler")
+    DDPMScheduler(**NOISE).save_pretrained(folder / "low_res_scheduler")
+    return folder

@@ -8,6 +8,7 @@ import torch
 from vsr.checkpoints.fetch import HUB
 from vsr.checkpoints.find import find_model, is_interpolation, is_network, models_by_name
 from vsr.checkpoints.index import check_folder, is_seedvr_folder
+from vsr.checkpoints.lora import merge_lora, read_lora
 from vsr.config import NETWORK_SUFFIXES, Dtype, Storage
 from vsr.errors import ConfigError, ModelError
 from vsr.models.blocks import channels_innermost
@@ -16,6 +17,7 @@ from vsr.models.load_network import load_network, quiet_diffusers, reason
 from vsr.models.network_kind import is_recurrent
 from vsr.models.unet import UNetVideoModel
 from vsr.models.vae import AutoencoderKLVideo
+from vsr.option_values import parse_lora
 from vsr.pipelines.image import ImageUpscalePipeline
 from vsr.pipelines.interpolation import InterpolationPipeline
 from vsr.pipelines.recurrent import RecurrentUpscalePipeline
@@ -40,17 +42,25 @@ def load(
     device: str | torch.device = "auto",
     dtype: Dtype = "auto",
     storage: Storage = "auto",
+    lora: str | None = None,
 ) -> Pipeline:
     """Returns the pipeline of a model: an embedded or converted one by name, a path, or a hub id.
 
     A path is that of a model folder or a network file. A hub id is `OWNER/NAME`, if there is no
     such path, or `hf:OWNER/NAME`. `device`: auto, cpu, cuda, cuda:N or mps. `dtype`: auto takes a
     fast number format that device and network compute in. `storage`: "fp8" halves the memory of
-    SeedVR's weights; ConfigError for other models. Raises ModelError for a model that is
-    missing, broken or refused, DeviceError for a device that is not there.
+    SeedVR's weights; ConfigError for other models. `lora`: FILE or FILE=WEIGHT of peft, merged into
+    the model; ConfigError for a model without a diffusion network. Raises ModelError for a model or
+    a LoRA that is missing, broken or refused, DeviceError for a device that is not there.
 
     "bicubic" and "lanczos" are interpolation without a network.
     """
+    if lora is not None:
+        if storage == "fp8":
+            raise ConfigError("a LoRA is lost in weights of 8 bits: leave out storage or lora")
+        pipeline = load(model, device=device, dtype=dtype, storage=storage)
+        _add_lora(pipeline, lora, str(model))
+        return pipeline
     if is_interpolation(str(model)):
         _check_storage(storage, model)
         return InterpolationPipeline(str(model))
@@ -68,6 +78,19 @@ def load(
     if dtype == "auto" and chosen not in network.dtypes:
         chosen = torch.float32
     return ImageUpscalePipeline(network.to(place, chosen))
+
+
+def _add_lora(pipeline: Pipeline, lora: str, model: str) -> None:
+    path, weight = parse_lora(lora)
+    if isinstance(pipeline, VideoUpscalePipeline):
+        network = pipeline.unet
+    elif isinstance(pipeline, SeedVRPipeline):
+        network = pipeline.networks.transformer
+    else:
+        raise ConfigError(
+            f"lora is for model folders with a diffusion network, and {model} has none"
+        )
+    merge_lora(network, read_lora(path), weight)
 
 
 def load_pipeline(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from vsr.checkpoints.find import find_model, is_interpolation, is_picture_folder
 from vsr.config import NO_MODEL, UpscaleConfig
 from vsr.jobs.resume.identity import Identity, files_identity
+from vsr.option_values import parse_lora
 from vsr.pipelines.presets import read_preset
 from vsr.runtime.timing import Timer
 from vsr.upscaling.sizes import Size
@@ -68,6 +69,7 @@ class ConfiguredModel:
             **files_identity("the model", _path_of(config.model)),
             **files_identity("the texture", _path_of(config.texture_model)),
             **files_identity("the flow weights", weights),
+            **_lora_identity(config.lora),
             "values of the preset": read_preset(config.preset) if config.preset else None,
             "kind of device": device.type,
             "number format": str(choose_dtype(config.dtype, device)),
@@ -84,6 +86,21 @@ class ConfiguredModel:
         if self._upscaler.texture is not None:
             self._upscaler.texture.begin_film()
         return self._upscaler
+
+
+def _lora_identity(lora: str | None) -> Identity:
+    """Return the content of a LoRA and its weight; empty where there is none."""
+    if lora is None:
+        return {}
+    from vsr.checkpoints.lora import lora_files
+
+    path, weight = parse_lora(lora)
+    weights, settings = lora_files(path)
+    return {
+        **files_identity("the LoRA", weights),
+        **files_identity("the LoRA's settings", settings),
+        "weight of the LoRA": weight,
+    }
 
 
 def _path_of(name: str | None) -> Path | None:

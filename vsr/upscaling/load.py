@@ -42,7 +42,11 @@ def load_upscaler(config: UpscaleConfig, size: Size, timer: Timer) -> Upscaler |
         read_preset(config.preset)  # an unknown one is named before minutes of loading
     with as_device_error(f"the model {config.model}"):
         pipeline = load(
-            model or config.model, device=device, dtype=config.dtype, storage=config.storage
+            model or config.model,
+            device=device,
+            dtype=config.dtype,
+            storage=config.storage,
+            lora=config.lora,
         )
     pipeline.set_attention_backend(config.attention)
     settings = pipeline.configured(sampling_overrides(config), preset=config.preset)

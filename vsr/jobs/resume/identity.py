@@ -30,7 +30,7 @@ _LIBRARIES = ("av", "numpy", "opencv-python-headless", "torch", "torchvision")
 """Packages whose versions decide the bytes: decoders, encoders, optical flow, kernels."""
 _BY_CONTENT = (
     *("model", "texture", "preset", "flow_weights", "device", "dtype"),
-    *("colour_references", "masks"),
+    *("colour_references", "masks", "lora"),
 )
 """Options that are names: the content of what they name is in the identity instead."""
 

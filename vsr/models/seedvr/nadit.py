@@ -11,6 +11,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from vsr.models.blocks import CheckpointMixin
 from vsr.models.placement import on_device
 from vsr.models.seedvr.block import MlpKind, TransformerBlock
 from vsr.models.seedvr.branches import RmsNorm, StoredLinear
@@ -36,7 +37,7 @@ class _Projection(nn.Module):
         return self.proj(x)
 
 
-class NaDiT(ModelMixin, ConfigMixin):
+class NaDiT(CheckpointMixin, ModelMixin, ConfigMixin):
     """Predicts the velocity, noise minus clean latents, of one clip of any length and even size.
 
     The defaults are the published 3B network; 7B has width 3072, 24 heads, 36 layers, all separate,
@@ -45,7 +46,13 @@ class NaDiT(ModelMixin, ConfigMixin):
     each block is there only while it computes; None: blocks stay where they are.
     """
 
+    _supports_gradient_checkpointing = True
     _no_split_modules: ClassVar[list[str]] = ["NaDiT", "TransformerBlock"]
+    lora_targets: ClassVar[tuple[str, ...]] = (
+        *("proj_qkv.vid", "proj_qkv.txt", "proj_qkv.all"),
+        *("proj_out.vid", "proj_out.txt", "proj_out.all"),
+    )
+    """The projections of attention."""
 
     @register_to_config
     def __init__(
@@ -117,7 +124,7 @@ class NaDiT(ModelMixin, ConfigMixin):
         groups = [token_windows(shape, shifted=shifted) for shifted in (False, True)]
         for i, block in enumerate(self._blocks()):
             with nullcontext() if device is None else on_device(block, device):
-                video, words = block(video, words, time, groups[i % 2])
+                video, words = self.checkpointed(block)(video, words, time, groups[i % 2])
         return self._output(video, time)
 
     def _output(self, video: Tensor, time: Modulation) -> Tensor:

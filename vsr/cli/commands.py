@@ -250,7 +250,8 @@ def _train(options: Namespace) -> None:
 def _export(options: Namespace) -> None:
     from vsr.training.export import export
 
-    used = export(Path(options.run), Path(options.folder), best=options.best)
+    folder = Path(options.folder)
+    used = export(Path(options.run), folder, best=options.best, merge=options.merge)
     print(f"{options.folder} is written: the model of {used}")
 
 

@@ -203,6 +203,21 @@ class OptimizerConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class LoraConfig:
+    """LoRA (extra `lora`): only changes of low rank to linear layers of `init` train."""
+
+    rank: int = 16
+    alpha: float = 16.0
+    """The changes are multiplied by `alpha` / `rank`."""
+    targets: tuple[str, ...] = ()
+    """The ends of the names of the layers that change, as to_q; empty: the attention layers."""
+
+    def __post_init__(self) -> None:
+        _require(self.rank >= 1, "lora.rank", "at least 1", self)
+        _require(self.alpha > 0, "lora.alpha", "above 0", self)
+
+
+@dataclass(frozen=True, slots=True)
 class ValidationConfig:
     """Fixed held-out samples, scored and drawn."""
 
@@ -220,7 +235,7 @@ class TrainConfig:
     """A whole run: a recipe, its networks, its material and its stages."""
 
     stages: tuple[StageConfig, ...]
-    recipe: Literal["compact", "temporal", "vae_decoder", "distill", "join"] = "compact"
+    recipe: Literal["compact", "temporal", "vae_decoder", "distill", "join", "seedvr"] = "compact"
     run: str = "runs/compact"
     seed: int = 0
     device: Literal["auto", "cpu"] = "auto"
@@ -247,6 +262,8 @@ class TrainConfig:
     data: DataConfig = field(default_factory=DataConfig)
     noise: NoiseConfig = field(default_factory=NoiseConfig)
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
+    lora: LoraConfig | None = None
+    """Train adapters instead of whole weights; null: no."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
@@ -260,6 +277,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         _require(len(self.stages) > 0, "stages", "a list of at least one stage", self)
+        _require(self.lora is None or bool(self.init), "init", "a model: LoRA changes one", self)
         allowed = self.data.latents is None or self.recipe == "temporal"
         _require(allowed, "data.latents", f"null: the recipe {self.recipe} needs pixels", self)
         for name in ("log_every", "save_every", "keep"):

@@ -1,25 +1,32 @@
 """The networks of a training run as a model folder."""
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from diffusers.schedulers.scheduling_flow_match_euler_discrete import (
     FlowMatchEulerDiscreteScheduler,
 )
 
 from vsr.checkpoints.load import load_pipeline
+from vsr.checkpoints.lora import Lora, merge_lora, write_lora
 from vsr.errors import ConfigError
+from vsr.models.load_network import load_network
+from vsr.models.seedvr.nadit import NaDiT
 from vsr.models.unet import UNetVideoModel
 from vsr.models.vae import AutoencoderKLVideo
 from vsr.pipelines.video import VideoUpscalePipeline
-from vsr.training.config import NoiseConfig, TrainConfig
+from vsr.training.config import LoraConfig, NoiseConfig, TrainConfig
 from vsr.training.config_file import build_train_config
-from vsr.training.engine.checkpoint import BEST, find_checkpoint, load_checkpoint
+from vsr.training.engine.adapters import adapters_of
+from vsr.training.engine.checkpoint import BEST, Checkpoint, find_checkpoint, load_checkpoint
 from vsr.training.recipes.distill import student_pipeline, teacher_folder
 from vsr.training.recipes.networks import load_networks, model_folder_of, named_path
+from vsr.training.recipes.seedvr import seedvr_folder
 from vsr.training.recipes.temporal import fresh_pipeline
 
 ONE_STEP_SAMPLING: Mapping[str, Any] = {
@@ -46,19 +53,56 @@ ONE_STEP_SAMPLING: Mapping[str, Any] = {
 """Sampling settings of an exported `compact` model, besides its `start_strength`."""
 
 
-def export(run: Path, target: Path, *, best: bool = False) -> Path:
-    """Write the model folder of a run; returns the checkpoint that was used.
+def export(run: Path, target: Path, *, best: bool = False, merge: bool = False) -> Path:
+    """Write the model folder of a run, or its LoRA; returns the checkpoint that was used.
 
     The averaged weights of the newest checkpoint (or of the best one) are written as float16
     safetensors; networks that the run did not train come from the model folder that it started
-    from. Other files in the target, such as a model card, are kept. Raises `InputError` for a run
-    without a checkpoint, `ConfigError` if the recipe needs a model folder as `init` and has none.
+    from. Of a LoRA run, only the LoRA is written, in peft's format, unless `merge` asks for the
+    whole model. Other files in the target, such as a model card, are kept. Raises `InputError` for
+    a run without a checkpoint, `ConfigError` if the recipe needs a model folder as `init` and has
+    none.
     """
     folder = find_checkpoint(run / "checkpoints" / BEST if best else run)
-    config = build_train_config(load_checkpoint(folder).config)
+    checkpoint = load_checkpoint(folder)
+    config = build_train_config(checkpoint.config)
+    if config.lora is not None and not merge:
+        write_lora(_adapters(checkpoint, config.lora, run), target)
+        return folder
+    if merge and config.lora is None:
+        raise ConfigError(f"{run} trained no LoRA, so there is nothing to merge: leave out --merge")
+    if config.recipe == "seedvr":
+        _export_seedvr(checkpoint, config, target)
+        return folder
     unet, vae = load_networks(folder)
     trained_pipeline(config, unet.half(), vae.half()).save_pretrained(target)
     return folder
+
+
+def _adapters(checkpoint: Checkpoint, config: LoraConfig, run: Path) -> Lora:
+    """The adapters of the one network that has them."""
+    weights = {**checkpoint.model, **checkpoint.ema}
+    parts = sorted({name.partition(".")[0] for name in weights})
+    if len(parts) != 1:
+        raise ConfigError(f"the LoRA of {run} changes {' and '.join(parts)}: give --merge")
+    return adapters_of(weights, parts[0], config, str(run))
+
+
+def _export_seedvr(checkpoint: Checkpoint, config: TrainConfig, target: Path) -> None:
+    """Write the folder that the run began with, with the trained transformer."""
+    source = seedvr_folder(config)
+    transformer = load_network(NaDiT, source / "transformer", torch_dtype=torch.float32)
+    weights = {**checkpoint.model, **checkpoint.ema}
+    if config.lora is not None:
+        merge_lora(transformer, adapters_of(weights, "transformer", config.lora, str(source)))
+    else:
+        transformer.load_state_dict(
+            {name.removeprefix("transformer."): weight for name, weight in weights.items()}
+        )
+    shutil.copytree(
+        source, target, ignore=shutil.ignore_patterns("transformer"), dirs_exist_ok=True
+    )
+    transformer.half().save_pretrained(target / "transformer")
 
 
 def trained_pipeline(

@@ -41,6 +41,11 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
             "DeepSpeed moves the weights by itself, so that no step can be skipped and no run "
             "resumes to the bit; FSDP version 2 spreads as much (see docs/training.md)"
         )
+    if kind == DistributedType.FSDP and config.recipe == "vae_decoder":
+        raise ConfigError(
+            "the recipe vae_decoder encodes outside of its forward pass, which FSDP cannot gather; "
+            "leave FSDP out: its autoencoder fits on one GPU"
+        )
     if kind == DistributedType.FSDP and not accelerator.is_fsdp2:
         raise ConfigError(
             "FSDP version 1 flattens parameters, and stages choose them by name; set fsdp_version: "

@@ -10,7 +10,7 @@ from vsr.training.engine.checkpoint import Checkpoint
 
 logger = logging.getLogger(__name__)
 
-FIXED = ("model.", "recipe", "seed")
+FIXED = ("model.", "recipe", "seed", "lora")
 """Fields that give a checkpoint's tensors their meaning; a dot at the end includes all below."""
 FREE = (
     "compile",

@@ -11,14 +11,16 @@ from torch import nn
 
 from vsr.errors import ConfigError, DependencyError, install_extra
 from vsr.training.config import OptimizerConfig, StageConfig
+from vsr.training.engine.adapters import is_adapter
 
 
 def names_that_train(model: nn.Module, stage: StageConfig) -> set[str]:
-    """The names of the parameters that train in a stage.
+    """The names of the parameters that train in a stage: of a model with adapters, those alone.
 
     Raises `ConfigError` for a pattern that matches no parameter, and if nothing trains.
     """
     names = [name for name, _ in model.named_parameters()]
+    names = [name for name in names if is_adapter(name)] or names
     for pattern in (*stage.train, *stage.freeze, *stage.lr_scales):
         if not any(fnmatchcase(name, pattern) for name in names):
             some = ", ".join(sorted({".".join(name.split(".")[:2]) for name in names})[:8])

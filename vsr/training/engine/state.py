@@ -8,10 +8,11 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 from diffusers.models.modeling_utils import ModelMixin
-from torch import nn
+from torch import Tensor, nn
 
 from vsr.training.config import StageConfig, TrainConfig
 from vsr.training.config_file import config_to_dict
+from vsr.training.engine.adapters import add_adapters, is_adapter
 from vsr.training.engine.checkpoint import (
     Checkpoint,
     TrainingProgress,
@@ -39,7 +40,10 @@ class TrainingState:
     def __init__(self, config: TrainConfig, recipe: Recipe, accelerator: Accelerator) -> None:
         self.config, self.accelerator = config, accelerator
         self.run = Path(config.run)
-        self.model = recipe.model.to(accelerator.device)
+        self.model = recipe.model
+        if config.lora is not None:
+            add_adapters(self.model, config.lora)
+        self.model = self.model.to(accelerator.device)
         if config.gradient_checkpointing:
             enable_gradient_checkpointing(self.model)
         self._sharded = shard(self.model, accelerator) if accelerator.is_fsdp2 else None
@@ -99,7 +103,7 @@ class TrainingState:
         critic, scaler, optimizer = self.critic, self.accelerator.scaler, self.optimizer
         moving = None if critic is None or optimizer is None else critic.optimizer
         checkpoint = Checkpoint(
-            model=dict(self.model.state_dict()),
+            model=self._saved_weights(),
             ema=self.ema.shadow,
             optimizer=None if optimizer is None else self._optimizer_state(optimizer),
             rng=gather_object([self._generators()]),
@@ -114,6 +118,13 @@ class TrainingState:
             folder = save_checkpoint(self.run, checkpoint, keep=self.config.keep, is_main=main)
         self.accelerator.wait_for_everyone()
         return folder if main else self.run
+
+    def _saved_weights(self) -> dict[str, Tensor]:
+        """The model's tensors; of a run with adapters, which does not change others, those."""
+        weights = dict(self.model.state_dict())
+        if self.config.lora is None:
+            return weights
+        return {name: weight for name, weight in weights.items() if is_adapter(name)}
 
     def _optimizer_state(self, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
         if self._sharded is None:
@@ -137,7 +148,7 @@ class TrainingState:
         return True
 
     def _restore(self, checkpoint: Checkpoint) -> None:
-        load_tensors(self.model, checkpoint.model)
+        load_tensors(self.model, checkpoint.model, strict=self.config.lora is None)
         self.ema.load(checkpoint.ema, checkpoint.progress.ema_updates)
         if self.critic is not None and checkpoint.critic is not None:
             self.critic.load(checkpoint.critic)

@@ -12,7 +12,7 @@ def completed(config: TrainConfig) -> TrainConfig:
 
     Fields that are already complete are kept.
     """
-    if config.recipe == "join":
+    if config.recipe in ("join", "seedvr"):
         return config
     if config.recipe == "vae_decoder":
         from vsr.training.recipes.vae_decoder import with_wider_decoder
@@ -36,6 +36,10 @@ def make_recipe(config: TrainConfig, device: torch.device) -> Recipe:
             from vsr.training.recipes.distill import DistillRecipe
 
             return DistillRecipe(config, device)
+        case "seedvr":
+            from vsr.training.recipes.seedvr import SeedVRRecipe
+
+            return SeedVRRecipe(config, device)
         case "join":
             from vsr.training.recipes.join import JoinRecipe
 

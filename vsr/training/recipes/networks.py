@@ -13,12 +13,14 @@ from torch import nn
 from vsr.checkpoints.compact import compact_unet, compact_vae, init_from_srvgg
 from vsr.checkpoints.find import embedded_models
 from vsr.checkpoints.index import INDEX
+from vsr.checkpoints.lora import merge_lora
 from vsr.errors import ConfigError, ModelError
 from vsr.models.load_network import load_network
 from vsr.models.unet import UNetVideoModel
 from vsr.models.vae import AutoencoderKLVideo
 from vsr.training.config import ModelConfig, TrainConfig
 from vsr.training.config_file import build_train_config, differing_fields
+from vsr.training.engine.adapters import adapters_of
 from vsr.training.engine.checkpoint import find_checkpoint, load_checkpoint
 
 Networks = tuple[UNetVideoModel, AutoencoderKLVideo]
@@ -74,7 +76,8 @@ def build_networks(config: ModelConfig) -> Networks:
 def load_networks(source: Path) -> Networks:
     """U-Net and autoencoder, in float32, of a model folder, a run or a checkpoint.
 
-    A network that a run did not train has the weights with which that run began.
+    A network that a run did not train has the weights with which that run began; adapters are
+    merged.
     """
     if (source / INDEX).is_file():
         unet, vae = (load_network(kind, source / name) for name, kind in _KINDS.items())
@@ -82,12 +85,23 @@ def load_networks(source: Path) -> Networks:
     checkpoint = load_checkpoint(find_checkpoint(source))
     config = build_train_config(checkpoint.config)
     weights = {**checkpoint.model, **checkpoint.ema}
+    if config.lora is not None:
+        return _with_adapters(config, weights, source)
     unet, vae = build_networks(config.model)
     for name, network in (("unet", unet), ("vae", vae)):
         prefix = f"{name}."
         part = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
         part = part or _at_start(config)[name].state_dict()
         _load_weights(network, part, source)
+    return unet, vae
+
+
+def _with_adapters(config: TrainConfig, weights: Mapping[str, Any], source: Path) -> Networks:
+    """The networks that a run of adapters began with, changed by these."""
+    assert config.lora is not None, "a run of adapters"
+    unet, vae = initial_networks(config)
+    for name, network in (("unet", unet), ("vae", vae)):
+        merge_lora(network, adapters_of(weights, name, config.lora, str(source)))
     return unet, vae
 
 

@@ -13,7 +13,7 @@ from vsr.errors import ConfigError, InputError
 from vsr.models.vae import AutoencoderKLVideo
 from vsr.training.data.clip_row import ClipRow
 from vsr.training.data.latent_clips import LatentClips, encoder_fingerprint, read_index
-from vsr.training.data.manifest import Manifest, write_manifest
+from vsr.training.data.manifest import Manifest, read_manifest, write_manifest, write_part
 from vsr.training.data.samples import TrainingClips, TrainingClipsConfig
 from vsr.training.preparation.latents import write_latents, write_prompts
 
@@ -45,7 +45,7 @@ def small_vae(seed: int = 0) -> AutoencoderKLVideo:
 @pytest.fixture(scope="module")
 def shards(clips: TrainingClips, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("latents")
-    write_latents(clips, small_vae(), folder, samples=7, shard_samples=3)
+    write_latents(clips.config, small_vae(), folder, samples=7, shard_samples=3)
     return folder
 
 
@@ -92,9 +92,9 @@ def test_an_epoch_gives_every_sample_once_with_its_small_frames_unchanged(
 def test_work_that_was_broken_off_goes_on_and_more_is_added(
     clips: TrainingClips, shards: Path, tmp_path: Path
 ) -> None:
-    write_latents(clips, small_vae(), tmp_path, samples=4, shard_samples=3)
+    write_latents(clips.config, small_vae(), tmp_path, samples=4, shard_samples=3)
     first = (tmp_path / "shard_00000.safetensors").stat().st_mtime_ns
-    write_latents(clips, small_vae(), tmp_path, samples=7, shard_samples=3)
+    write_latents(clips.config, small_vae(), tmp_path, samples=7, shard_samples=3)
     assert (tmp_path / "shard_00000.safetensors").stat().st_mtime_ns == first
     for one, other in zip(stored(tmp_path), stored(shards), strict=True):
         assert all(torch.equal(one[name], other[name]) for name in one)
@@ -102,9 +102,9 @@ def test_work_that_was_broken_off_goes_on_and_more_is_added(
 
 def test_shards_of_other_settings_are_not_mixed(clips: TrainingClips, shards: Path) -> None:
     with pytest.raises(InputError, match="latents of another encoder; take another folder"):
-        write_latents(clips, small_vae(1), shards, samples=7, shard_samples=3)
+        write_latents(clips.config, small_vae(1), shards, samples=7, shard_samples=3)
     with pytest.raises(InputError, match="another shard_samples"):
-        write_latents(clips, small_vae(), shards, samples=7, shard_samples=4)
+        write_latents(clips.config, small_vae(), shards, samples=7, shard_samples=4)
 
 
 def test_a_stage_of_another_shape_or_model_is_told(shards: Path) -> None:
@@ -132,10 +132,27 @@ def test_a_missing_shard_and_a_folder_without_any_are_input_errors(
 ) -> None:
     with pytest.raises(InputError, match=r"has no index\.json"):
         LatentClips(tmp_path, crop=16, frames=2)
-    write_latents(clips, small_vae(), tmp_path, samples=2, shard_samples=2)
+    write_latents(clips.config, small_vae(), tmp_path, samples=2, shard_samples=2)
     (tmp_path / "shard_00000.safetensors").write_bytes(b"broken")
     with pytest.raises(InputError, match=r"shard_00000.*run vsr data precompute again"):
         LatentClips(tmp_path, crop=16, frames=2)[0]
+
+
+def test_shards_of_a_manifest_in_parts_are_drawn_from_one_part_each(
+    clips: TrainingClips, tmp_path: Path
+) -> None:
+    path = clips.config.manifest
+    assert path is not None
+    rows = read_manifest(path).rows
+    (path.parent / "parts").mkdir(exist_ok=True)
+    for number, some in enumerate((rows[:1], (), rows[1:])):
+        write_part(path.parent / "parts", number, some, root=path.parent)
+    config = dataclasses.replace(clips.config, manifest=path.parent / "parts")
+    index = write_latents(config, small_vae(), tmp_path, samples=5, shard_samples=2)
+    texts = [index.captions[int(row["prompt"])] for row in stored(tmp_path)]
+    assert index.captions == ("", "a hill", "a lake")
+    assert texts[:2] == texts[4:] * 2 == ["a hill"] * 2
+    assert set(texts[2:4]) <= {"", "a lake"}
 
 
 class Letters:
@@ -160,7 +177,7 @@ class Embedding(torch.nn.Embedding):
 def test_samples_bring_the_embedding_of_their_caption(
     clips: TrainingClips, shards: Path, tmp_path: Path
 ) -> None:
-    write_latents(clips, small_vae(), tmp_path, samples=7, shard_samples=4)
+    write_latents(clips.config, small_vae(), tmp_path, samples=7, shard_samples=4)
     torch.manual_seed(0)
     encoder = Embedding(128, 4)
     assert clips.captions == ("", "a hill", "a lake")

@@ -7,7 +7,7 @@ import pytest
 
 from vsr.errors import InputError
 from vsr.runtime.executor import WorkerOptions
-from vsr.training.preparation.work import Task, finished, work_through
+from vsr.training.preparation.work import Task, finished, results, work_through
 
 ITEMS = [Task(f"item {n}", n) for n in range(6)]
 TWO = WorkerOptions(processes=2)
@@ -75,6 +75,20 @@ def test_a_failure_is_named_and_tried_again(
 def test_processes_give_the_same_results_in_the_same_order(journal: Path) -> None:
     found = work_through(ITEMS, operator.neg, journal=journal, settings={}, workers=TWO)
     assert list(found.items()) == [(task.key, -task.item) for task in ITEMS]
+
+
+def test_a_folder_that_a_worker_does_not_see_ends_the_run_and_names_the_machine(
+    journal: Path,
+) -> None:
+    with pytest.raises(InputError, match=r"none is not there for the worker on .*: videos, mod"):
+        list(results(ITEMS, Squares(), root=journal.parent / "none"))
+
+
+def test_a_file_that_has_gone_is_skipped(journal: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        found = list(results([Task("gone", journal)], Path.stat))
+    assert found == [(Task("gone", journal), None)]
+    assert "gone: skipped (1 skipped)" in caplog.text
 
 
 def test_a_damaged_journal_is_an_error_that_names_it(journal: Path) -> None:

@@ -150,7 +150,7 @@ def part_path(folder: Path, number: int) -> Path:
     return folder / f"part-{number:05d}{FILE_SUFFIX}"
 
 
-def require_rows(rows: Sequence[ClipRow], path: Path, what: str) -> None:
+def require_rows(rows: Sequence[object], path: Path, what: str) -> None:
     """Raise ConfigError where there are no rows to train on, and say what the manifest has."""
     if not rows:
         raise ConfigError(

@@ -20,7 +20,7 @@ from vsr.errors import ConfigError, InputError
 from vsr.training.data.motion import MovingClip, detail_map, moving_clip
 from vsr.training.data.photos import PhotoLibrary
 from vsr.training.data.samples_config import TrainingClipsConfig
-from vsr.training.data.selection import select_sources
+from vsr.training.data.selection import select_captions, select_sources
 from vsr.training.data.videos import VideoLibrary
 
 _log = logging.getLogger(__name__)
@@ -52,8 +52,7 @@ class TrainingClips(Dataset[dict[str, Tensor]]):
             min_frames=config.frames + config.lead_in_frames,
             access=config.video_access,
         )
-        texts = {*self._photo_captions.values(), *self.videos.captions} - {""}
-        self.captions: tuple[str, ...] = ("", *sorted(texts)) if texts else ()
+        self.captions = select_captions(config)
         self._check_material()
 
     @property

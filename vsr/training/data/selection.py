@@ -6,7 +6,13 @@ from pathlib import Path
 
 from vsr.errors import ConfigError
 from vsr.training.data.clip_row import ClipRow
-from vsr.training.data.manifest import Manifest, read_manifest, require_rows
+from vsr.training.data.manifest import (
+    Manifest,
+    open_manifest,
+    read_manifest,
+    require_rows,
+    select,
+)
 from vsr.training.data.parts import Shot, VideoSource
 from vsr.training.data.photos import PHOTO_SUFFIXES
 from vsr.training.data.samples_config import TrainingClipsConfig
@@ -23,6 +29,18 @@ def select_sources(config: TrainingClipsConfig) -> tuple[Captions, list[VideoSou
         {path: text for path, text in photos.items() if not _matches(path, config.exclude)},
         [video for video in videos if not _matches(video.path, config.exclude)],
     )
+
+
+def select_captions(config: TrainingClipsConfig) -> tuple[str, ...]:
+    """The captions of a manifest's clips in order, after the empty one; none without captions."""
+    if config.manifest is None:
+        return ()
+    texts = {
+        row.caption
+        for row in select(open_manifest(config.manifest), split=config.split)
+        if row.caption and not _matches(Path(row.source), config.exclude)
+    }
+    return ("", *sorted(texts)) if texts else ()
 
 
 def _of_folders(config: TrainingClipsConfig) -> tuple[Captions, list[VideoSource]]:

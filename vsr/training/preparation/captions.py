@@ -93,7 +93,7 @@ def caption_clips(
     }
     captioned = work_on_rows(
         (RowTask(row.key, (row,), row if _is_silent(row) else None) for row in manifest),
-        _Describe(config, manifest.root),
+        _Describe(dataclasses.replace(config, model=config.model.absolute()), manifest.root),
         folder=work_folder(out),
         root=manifest.root,
         settings=settings,

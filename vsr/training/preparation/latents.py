@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from vsr.errors import InputError, OutputError
 from vsr.models.text import embed_prompt
 from vsr.models.vae import AutoencoderKLVideo
+from vsr.runtime.executor import WorkerOptions
 from vsr.runtime.files import atomic_file
 from vsr.training.data.latent_clips import (
     EMPTY_PROMPT,
@@ -26,42 +27,90 @@ from vsr.training.data.latent_clips import (
     encoder_fingerprint,
     read_index,
 )
+from vsr.training.data.manifest import open_manifest, require_rows, select
 from vsr.training.data.samples import TrainingClips
+from vsr.training.data.samples_config import TrainingClipsConfig
+from vsr.training.data.selection import select_captions
+from vsr.training.preparation.work import Task, results
 
 _log = logging.getLogger(__name__)
 
 
 def write_latents(
-    clips: TrainingClips,
+    config: TrainingClipsConfig,
     vae: AutoencoderKLVideo,
     folder: Path,
     *,
     samples: int,
     shard_samples: int = 64,
-    workers: int = 0,
+    loader_workers: int = 0,
+    load: Callable[[], AutoencoderKLVideo] | None = None,
+    workers: WorkerOptions | None = None,
 ) -> LatentIndex:
-    """Writes the samples 0 to `samples` of `clips` as shards, on the device of `vae`.
+    """Writes the samples 0 to `samples` of the clips of a config as shards.
 
-    Existing shards are kept, so an interrupted run resumes, and more samples of the same
-    settings are added. Raises InputError if the folder holds shards of other settings.
+    In this process `loader_workers` more make the samples, and `vae` encodes them. If there are
+    `workers`, each writes whole shards with what `load` gives it: the same autoencoder, on its
+    device. Of a manifest in parts, shard n is drawn from part n, and again from the first after
+    the last, so that no process holds the clips of all. Existing shards are kept, so an
+    interrupted run resumes, and more samples of the same settings are added. Raises InputError if
+    the folder holds shards of other settings, or where a shard could not be made.
     """
     index = LatentIndex(
         samples=samples,
         shard_samples=shard_samples,
-        crop=clips.config.crop,
-        frames=clips.config.frames,
+        crop=config.crop,
+        frames=config.frames,
         encoder=encoder_fingerprint(vae),
-        data=plain_config(clips),
-        captions=clips.captions,
+        data=plain_config(config),
+        captions=select_captions(config),
     )
     missing = _begin(folder, index)
-    for done, number in enumerate(missing):
-        first = number * shard_samples
-        numbers = range(first, min(first + shard_samples, samples))
-        _write_shard(folder / index.shard(number), _encoded(clips, vae, numbers, workers))
-        _log.info("shard %d of %d is written", done + 1, len(missing))
+    write = _ShardWriter(config, index, folder.absolute(), load or (lambda: vae), loader_workers)
+    # Shards of one part follow each other: a process reads its clips once.
+    tasks = [Task(index.shard(n), n) for n in sorted(missing, key=lambda n: n % len(write.parts))]
+    for done, (task, _) in enumerate(results(tasks, write, workers=workers, root=folder)):
+        _log.info("%s is done, %d of %d", task.key, done + 1, len(missing))
+    if left := [n for n in missing if not (folder / index.shard(n)).is_file()]:
+        raise InputError(
+            f"{folder / index.shard(left[0])} could not be made, one of {len(left)}: the log says "
+            "why; run the same command again, which keeps the others"
+        )
     index.write(folder)
     return index
+
+
+class _ShardWriter:
+    """Writes shards by number; the process that first needs it loads the autoencoder."""
+
+    def __init__(
+        self,
+        config: TrainingClipsConfig,
+        index: LatentIndex,
+        folder: Path,
+        load: Callable[[], AutoencoderKLVideo],
+        loader_workers: int,
+    ) -> None:
+        self.parts = _parts(config)
+        self._vae: AutoencoderKLVideo | None = None
+        self._index, self._folder = index, folder
+        self._load, self._loader_workers = load, loader_workers
+        self._open: tuple[TrainingClipsConfig, TrainingClips] | None = None
+
+    def __call__(self, number: int) -> str:
+        path = self._folder / self._index.shard(number)
+        first = number * self._index.shard_samples
+        numbers = range(first, min(first + self._index.shard_samples, self._index.samples))
+        clips = self._clips(self.parts[number % len(self.parts)])
+        if self._vae is None:
+            self._vae = self._load()
+        _write_shard(path, _encoded(clips, self._vae, numbers, self._loader_workers), self._index)
+        return path.name
+
+    def _clips(self, config: TrainingClipsConfig) -> TrainingClips:
+        if self._open is None or self._open[0] != config:
+            self._open = config, TrainingClips(config)
+        return self._open[1]
 
 
 @torch.no_grad()
@@ -79,12 +128,11 @@ def write_prompts(
 
 @torch.no_grad()
 def encode_sample(sample: dict[str, Tensor], vae: AutoencoderKLVideo) -> dict[str, Tensor]:
-    """The tensors that a shard stores of one sample."""
+    """The tensors that a shard stores of one sample, but for the number of its prompt."""
     hr = sample["hr"][None].to(vae.device)
     return {
         "hq_latents": vae.encode_scaled(hr)[0].half().cpu(),
         "lr": stored_frames(sample["lr"]),
-        "prompt": sample.get("caption", torch.tensor(0)),
     }
 
 
@@ -94,9 +142,9 @@ def stored_frames(lr: Float[Tensor, "3 t h w"]) -> UInt8[Tensor, "t h w 3"]:
     return rearrange(pixels, "c t h w -> t h w c").contiguous()
 
 
-def plain_config(clips: TrainingClips) -> dict[str, Any]:
+def plain_config(config: TrainingClipsConfig) -> dict[str, Any]:
     """The config of the samples in plain JSON, without the fields that do not change them."""
-    values = dataclasses.asdict(clips.config)
+    values = dataclasses.asdict(config)
     for name in ("cache", "photo_memory", "length"):
         values.pop(name)
     return json.loads(json.dumps(values, default=str))
@@ -125,9 +173,23 @@ def _check_same(folder: Path, index: LatentIndex) -> None:
         )
 
 
+def _parts(config: TrainingClipsConfig) -> list[TrainingClipsConfig]:
+    """The config of each part of its manifest that has clips; the config itself without parts."""
+    if config.manifest is None:
+        return [config]
+    manifest = config.manifest.absolute()
+    cache = config.cache.expanduser().absolute()
+    config = dataclasses.replace(config, manifest=manifest, cache=cache)
+    files = sorted({group.path for group in open_manifest(manifest).groups})
+    used = [path for path in files if any(select(open_manifest(path), split=config.split))]
+    require_rows(used, manifest, f"of the split {config.split!r}")
+    return [dataclasses.replace(config, manifest=path) for path in used]
+
+
 def _encoded(
     clips: TrainingClips, vae: AutoencoderKLVideo, numbers: range, workers: int
-) -> Iterator[dict[str, Tensor]]:
+) -> Iterator[tuple[dict[str, Tensor], str]]:
+    """The encoded samples with their captions."""
     loader = DataLoader(
         clips,
         batch_size=None,
@@ -136,11 +198,15 @@ def _encoded(
         multiprocessing_context="spawn" if workers else None,
     )
     for sample in loader:
-        yield encode_sample(sample, vae)
+        caption = clips.captions[int(sample["caption"])] if "caption" in sample else ""
+        yield encode_sample(sample, vae), caption
 
 
-def _write_shard(path: Path, samples: Iterator[dict[str, Tensor]]) -> None:
-    rows = list(samples)
+def _write_shard(
+    path: Path, samples: Iterator[tuple[dict[str, Tensor], str]], index: LatentIndex
+) -> None:
+    prompts = {text: number for number, text in enumerate(index.captions)}
+    rows = [row | {"prompt": torch.tensor(prompts.get(caption, 0))} for row, caption in samples]
     _save({name: torch.stack([row[name] for row in rows]) for name in rows[0]}, path)
 
 

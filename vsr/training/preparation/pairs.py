@@ -60,7 +60,7 @@ def write_pairs(
     known = _existing_pairs(folder, settings)
     done = {pair["clip"] for pair in known.values()}
     work = partial(
-        _write_pair, root=manifest.root, folder=folder, degradation=degradation,
+        _write_pair, root=manifest.root, folder=folder.absolute(), degradation=degradation,
         frames=frames, max_side=max_side, seed=seed,
     )  # fmt: skip
     rows = select(manifest, split=split)
@@ -68,7 +68,9 @@ def write_pairs(
     require_rows(first, manifest.root, f"of the split {split!r}" if split else "at all")
     missing = (Task(row.key, row) for row in chain(first, rows) if row.key not in done)
     journal = folder / ".pairs.journal"
-    found = work_through(missing, work, journal=journal, settings=settings, workers=workers)
+    found = work_through(
+        missing, work, journal=journal, settings=settings, workers=workers, root=manifest.root
+    )
     pairs = known | {pair.pop("name"): pair for pair in found.values()}
     index = {"settings": settings, "pairs": dict(sorted(pairs.items()))}
     write_atomically(folder / INDEX, json.dumps(index, indent=1).encode())

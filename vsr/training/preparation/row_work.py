@@ -54,7 +54,7 @@ def work_on_rows(
         if journal.done:
             _log.info("%d parts of %d clips were done before", len(journal.done), PART_TASKS)
         parts = _Parts(folder, root, journal, stack.enter_context(show_progress(total)))
-        for task, result in results(parts.tasks(tasks), work, workers=workers):
+        for task, result in results(parts.tasks(tasks), work, workers=workers, root=root):
             parts.add(task, result)
     parts.remove_others()
     return open_manifest(folder)

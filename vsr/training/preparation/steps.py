@@ -48,7 +48,7 @@ def probe_folder(
         )
     probed = work_on_rows(
         chain([first], tasks),
-        partial(_probed, root=root, shares=shares),
+        partial(_probed, root=root.absolute(), shares=shares),
         folder=work_folder(out),
         root=root,
         settings={"step": "probe", "root": str(root.absolute()), "shares": shares},
@@ -135,7 +135,7 @@ def _probe_tasks(root: Path, known: Iterable[ClipRow]) -> Iterator[RowTask]:
         if found and _is_unchanged(path, found[0]):
             yield RowTask(str(path), found)
         else:
-            yield RowTask(str(path), (), path)
+            yield RowTask(str(path), (), path.absolute())
 
 
 def _measure_task(row: ClipRow) -> RowTask:

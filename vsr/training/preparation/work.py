@@ -2,6 +2,7 @@
 
 import json
 import logging
+import socket
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from vsr.errors import DependencyError, InputError, ModelError, VsrError
+from vsr.errors import DependencyError, InputError, ModelError, VsrError, in_one_line
 from vsr.runtime.executor import Done, WorkerOptions, open_executor
 from vsr.runtime.files import write_atomically
 
@@ -31,6 +32,10 @@ class Task(NamedTuple):
     key: str
     item: Any
     part: int = 0
+
+
+class UnseenFolderError(InputError):
+    """A worker on another machine does not see a folder that all need."""
 
 
 class Journal:
@@ -76,6 +81,7 @@ def work_through(
     journal: Path,
     settings: Mapping[str, Any],
     workers: WorkerOptions | None = None,
+    root: Path | None = None,
 ) -> dict[str, Result]:
     """The results of `work` by the tasks' keys, in the order of the tasks; failures are left out.
 
@@ -95,7 +101,7 @@ def work_through(
                 if task.key not in found.done:
                     yield task
 
-        for task, result in results(left(), work, workers=workers):
+        for task, result in results(left(), work, workers=workers, root=root):
             if result is not None:
                 found.add(task.key, result)
             advance(1)
@@ -108,12 +114,17 @@ def finished(journal: Path) -> None:
 
 
 def results(
-    tasks: Iterable[Task], work: Callable[[Item], Result], *, workers: WorkerOptions | None = None
+    tasks: Iterable[Task],
+    work: Callable[[Item], Result],
+    *,
+    workers: WorkerOptions | None = None,
+    root: Path | None = None,
 ) -> Iterator[tuple[Task, Result]]:
     """The tasks with the results of `work` on their items as they finish; tasks may be endless.
 
     An item that raises a VsrError is named in the log, and its result is None. Errors that all
-    items would raise are raised: a missing package, a model that does not load.
+    items would raise are raised: a missing package, a model that does not load, and a worker that
+    does not see the folder `root`.
     """
     tasks = iter(tasks)
     if (first := next(tasks, None)) is None:
@@ -121,9 +132,10 @@ def results(
     workers = workers or WorkerOptions()
     # Workers are as many as there are CPUs; each of them computes on one.
     one_thread = bool(workers.processes or workers.cluster)
+    call = partial(_call, work, one_thread=one_thread, root=root and root.absolute())
     failed = 0
     with open_executor(workers) as executor:
-        for done in executor.map(partial(_call, work, one_thread), chain([first], tasks)):
+        for done in executor.map(call, chain([first], tasks)):
             result, error = _outcome(done)
             if error:
                 failed += 1
@@ -147,19 +159,29 @@ def show_progress(total: int | None) -> Generator[Callable[[int], None]]:
         yield lambda count: bar.advance(task, count)
 
 
-def _call(work: Callable[[Item], Result], one_thread: bool, task: Task) -> Result:
+def _call(
+    work: Callable[[Item], Result], task: Task, *, one_thread: bool, root: Path | None
+) -> Result:
     if one_thread:
         import cv2
 
         cv2.setNumThreads(0)
-    return work(task.item)
+    if root is not None and not root.is_dir():
+        raise UnseenFolderError(
+            f"{root} is not there for the worker on {socket.gethostname()}: videos, models and "
+            "outputs must have the same path on all machines, as on NFS"
+        )
+    try:
+        return work(task.item)
+    except OSError as error:  # such as a file that was removed meanwhile
+        raise InputError(in_one_line(error)) from error
 
 
 def _outcome(done: Done[Task, Result]) -> tuple[Result, str]:
     """The result of a task, or None and its error."""
     try:
         return done.value(), ""
-    except (DependencyError, ModelError):
+    except (DependencyError, ModelError, UnseenFolderError):
         raise
     except VsrError as error:
         return None, str(error)

@@ -17,9 +17,11 @@ from vsr.training.preparation.command import make_parser, run, worker_options
 def main(argv: Sequence[str] | None = None, *, prog: str | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = make_parser(__doc__, prog=prog)
-    parser.add_argument("manifest", type=Path, metavar="MANIFEST", help="parquet file to read")
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="manifest to write (default: MANIFEST)"
+        "manifest", type=Path, metavar="MANIFEST", help="parquet file or folder of parts"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="PATH", help="manifest to write (default: MANIFEST)"
     )
     parser.add_argument("--model", type=Path, required=True, metavar="FOLDER", help="model folder")
     parser.add_argument(

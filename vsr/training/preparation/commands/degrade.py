@@ -26,7 +26,9 @@ from vsr.video.images import encode_png
 def main(argv: Sequence[str] | None = None, *, prog: str | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = make_parser(__doc__, prog=prog)
-    parser.add_argument("manifest", type=Path, metavar="MANIFEST", help="parquet file to read")
+    parser.add_argument(
+        "manifest", type=Path, metavar="MANIFEST", help="parquet file or folder of parts"
+    )
     parser.add_argument(
         "pairs", type=Path, nargs="?", metavar="PAIRS", help="folder to write the pairs to"
     )

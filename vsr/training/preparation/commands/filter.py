@@ -24,9 +24,11 @@ from vsr.training.preparation.steps import filter_clips, summary
 def main(argv: Sequence[str] | None = None, *, prog: str | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = make_parser(__doc__, prog=prog)
-    parser.add_argument("manifest", type=Path, metavar="MANIFEST", help="parquet file to read")
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="manifest to write (default: MANIFEST)"
+        "manifest", type=Path, metavar="MANIFEST", help="parquet file or folder of parts"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="PATH", help="manifest to write (default: MANIFEST)"
     )
     add_fields(parser, FilterConfig)
     return run(parser, _filter, argv)

@@ -20,7 +20,9 @@ def main(argv: Sequence[str] | None = None, *, prog: str | None = None) -> int:
     parser.add_argument(
         "folder", type=Path, metavar="FOLDER", help="folder of videos and pictures, searched deeply"
     )
-    parser.add_argument("manifest", type=Path, metavar="MANIFEST", help="parquet file to write")
+    parser.add_argument(
+        "manifest", type=Path, metavar="MANIFEST", help="parquet file, or folder of parts, to write"
+    )
     parser.add_argument(
         "--validation",
         type=float,

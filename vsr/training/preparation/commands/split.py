@@ -22,9 +22,11 @@ from vsr.training.preparation.work import Task, results, show_progress
 def main(argv: Sequence[str] | None = None, *, prog: str | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = make_parser(__doc__, prog=prog)
-    parser.add_argument("manifest", type=Path, metavar="MANIFEST", help="parquet file to read")
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="manifest to write (default: MANIFEST)"
+        "manifest", type=Path, metavar="MANIFEST", help="parquet file or folder of parts"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="PATH", help="manifest to write (default: MANIFEST)"
     )
     parser.add_argument(
         "--write", type=Path, metavar="FOLDER", help="also write one file for each shot"
@@ -54,7 +56,7 @@ def _write_shots(manifest: StoredManifest, options: Namespace) -> str:
     work = partial(
         write_shot,
         root=manifest.root,
-        folder=options.write,
+        folder=options.write.absolute(),
         crf=options.crf,
         max_side=options.max_side,
     )
@@ -70,9 +72,9 @@ def _write_shots(manifest: StoredManifest, options: Namespace) -> str:
             else:
                 yield Task(row.key, row)
 
-    written = 0
+    written, workers = 0, worker_options(options)
     with show_progress(None) as advance:
-        for _, path in results(missing(), work, workers=worker_options(options)):
+        for _, path in results(missing(), work, workers=workers, root=manifest.root):
             written += path is not None
             advance(1)
     return f"{written} files written to {options.write}, {existed} existed already"

@@ -56,6 +56,23 @@ def test_xformers_refuses_a_cpu_tensor(monkeypatch: pytest.MonkeyPatch):
         attend(*_qkv(), backend="xformers")
 
 
+@pytest.mark.parametrize("tokens", [64, 200])
+def test_attention_in_bfloat16_on_a_cpu_is_the_formula_within_its_rounding(tokens):
+    generator = torch.Generator().manual_seed(0)
+    heads_inside = torch.randn(3, 70, tokens, 3, 8, generator=generator).bfloat16()
+    q, k, v = heads_inside.transpose(2, 3)  # more heads than are computed at once, with strides
+    exact = torch.softmax(q.double() @ k.double().mT / 8**0.5, dim=-1) @ v.double()
+    # scores of up to 6 are rounded to 8 bits: 1 % of each share, less in their sums
+    torch.testing.assert_close(attend(q, k, v).double(), exact, atol=0.02, rtol=0.02)
+
+
+def test_attention_in_bfloat16_on_a_cpu_has_gradients():
+    q = torch.randn(2, 1, 64, 8, generator=torch.Generator().manual_seed(0)).bfloat16()
+    q.requires_grad_()
+    attend(q, q, q).sum().backward()
+    assert q.grad is not None
+
+
 DEVICES = [
     "cpu",
     pytest.param(

@@ -17,6 +17,11 @@ BACKENDS: tuple[str, ...] = get_args(AttentionBackend)
 # CUDA kernels put the batch on a grid axis of 16 bits; temporal attention has one entry per pixel.
 _MAX_BATCH = 65535
 
+_FEWEST_SCORES, _MOST_SCORES = 64 * 64, 1024 * 1024
+"""Scores of one head, queries times keys, for which `_by_products` was found faster."""
+_SCORES_AT_ONCE = 1 << 21
+"""Scores of several heads that are computed together: 4 MB in bfloat16, for a CPU's cache."""
+
 
 def attend(
     q: Float[Tensor, "b heads n d"],
@@ -41,6 +46,8 @@ def attend(
         )
     if backend == "xformers":
         return _xformers(q, k, v, scale, bias)
+    if bias is None and _suits_products(q, k, v):
+        return _by_products(q, k, v, q.shape[-1] ** -0.5 if scale is None else scale)
     mask = None if bias is None else bias.to(q.dtype)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
 
@@ -74,6 +81,42 @@ def _xformers(q: Tensor, k: Tensor, v: Tensor, scale: float | None, bias: Tensor
         b, n, heads, _ = q.shape
         bias = bias.to(q.dtype).expand(b, heads, n, k.shape[1])
     return ops.memory_efficient_attention(q, k, v, attn_bias=bias, scale=scale).transpose(1, 2)
+
+
+def _suits_products(q: Tensor, k: Tensor, v: Tensor) -> bool:
+    """True for windows of some hundred tokens in bfloat16 on a CPU, in inference."""
+    if q.device.type != "cpu" or q.dtype != torch.bfloat16 or _multiplies_tiles():
+        return False
+    if torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, v)):
+        return False
+    return _FEWEST_SCORES <= q.shape[-2] * k.shape[-2] <= _MOST_SCORES
+
+
+def _multiplies_tiles() -> bool:
+    """True for a CPU with AMX, on which PyTorch's fused attention has fast products."""
+    return torch.cpu._is_amx_tile_supported()  # pyright: ignore[reportPrivateUsage]
+
+
+def _by_products(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
+    """Attention as two matrix products and a softmax, a few heads at a time.
+
+    PyTorch's fused attention takes twice as long there, since it multiplies smaller blocks: 198
+    against 103 ms for 99 windows of 512 tokens, 4 heads and 32 channels on one AVX-512 core. Here
+    scores are rounded to bfloat16.
+    """
+    b, heads, n, _ = q.shape
+    m = k.shape[-2]
+    queries, keys, values = (x.flatten(0, 1) for x in (q, k, v))
+    out = q.new_empty(b * heads, n, v.shape[-1])
+    step = max(1, _SCORES_AT_ONCE // (n * m))
+    buffer = q.new_empty(min(step, b * heads), n, m)
+    for part in zip(*(x.split(step) for x in (queries, keys.mT, values, out)), strict=True):
+        some_queries, some_keys, some_values, some_out = part
+        scores = buffer[: len(some_queries)]
+        torch.baddbmm(scores, some_queries, some_keys, beta=0, alpha=scale, out=scores)
+        torch.softmax(scores, dim=-1, out=scores)
+        torch.bmm(scores, some_values, out=some_out)
+    return out.unflatten(0, (b, heads))
 
 
 def _split_bias(bias: Tensor | None, batch: int) -> tuple[Tensor | None, ...]:

@@ -10,6 +10,7 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from diffusers.models.modeling_utils import ModelMixin
 from diffusers.utils.accelerate_utils import apply_forward_hook
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -251,12 +252,12 @@ class AutoencoderKLVideo(ModelMixin, ConfigMixin):
 
 def pack(frames: Float[Tensor, "b c t h4 w4"]) -> Float[Tensor, "b c16 t h w"]:
     """Each 4x4 block of pixels as the channels of one latent, colour slowest."""
-    return unfold_time(F.pixel_unshuffle(fold_time(frames), PATCH), frames.shape[2])
+    return rearrange(frames, "b c t (h i) (w j) -> b (c i j) t h w", i=PATCH, j=PATCH)
 
 
 def unpack(latents: Float[Tensor, "b c16 t h w"]) -> Float[Tensor, "b c t h4 w4"]:
     """The inverse of `pack`."""
-    return unfold_time(F.pixel_shuffle(fold_time(latents), PATCH), latents.shape[2])
+    return rearrange(latents, "b (c i j) t h w -> b c t (h i) (w j)", i=PATCH, j=PATCH)
 
 
 def enlarged_latents(low_res: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b 48 t h w"]:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
@@ -31,11 +32,20 @@ def smooth(
 def _along(x: Tensor, half: Sequence[float], dilation: int, *, dim: int) -> Tensor:
     radius = (len(half) - 1) * dilation
     size = x.shape[dim]
-    border = (radius, radius) if dim == -1 else (0, 0, radius, radius)
-    padded = F.pad(x, border, mode="replicate")
+    padded = _padded_columns(x, radius) if dim == -1 else _padded_rows(x, radius)
     out = padded.narrow(dim, radius, size) * half[0]
     for i, weight in enumerate(half[1:], start=1):
         # two additions in place: a sum of both views would be one more map to allocate
         out.add_(padded.narrow(dim, radius - i * dilation, size), alpha=weight)
         out.add_(padded.narrow(dim, radius + i * dilation, size), alpha=weight)
     return out
+
+
+def _padded_rows(x: Tensor, radius: int) -> Tensor:
+    return F.pad(x, (0, 0, radius, radius), mode="replicate")
+
+
+def _padded_columns(x: Tensor, radius: int) -> Tensor:
+    """Like `_padded_rows`, for columns, where `F.pad` takes six times as long on a CPU."""
+    left, right = (x[..., i : i + 1].expand(*x.shape[:-1], radius) for i in (0, x.shape[-1] - 1))
+    return torch.cat([left, x, right], dim=-1)

@@ -185,10 +185,16 @@ def _finite(groups: Iterable[Tensor]) -> Iterator[Tensor]:
     done = 0
     bad: list[int] = []
     for group in groups:
-        spoilt = torch.nonzero(~group.isfinite().all(dim=(0, 1, 3, 4)))
-        bad += [done + int(i) for i in spoilt]
+        bad += [done + i for i in _spoilt(group)]
         done += group.shape[2]
         if not bad:  # after the first one, the others are only looked for, to be named
             yield group
     if bad:
         raise NumericalError("the networks make values that are not finite", tuple(bad))
+
+
+def _spoilt(group: Tensor) -> list[int]:
+    """The frames of a group with values that are not finite; their sum is not finite either."""
+    if group.sum().isfinite():
+        return []
+    return torch.nonzero(~group.isfinite().all(dim=(0, 1, 3, 4))).flatten().tolist()

@@ -269,6 +269,15 @@ def test_a_channel_of_the_base_may_stand_for_several() -> None:
     assert torch.equal(starting_latents(change, base=base, strength=0.5), expected)
 
 
+def test_x0_can_be_kept_in_another_number_format_than_it_is_computed_in() -> None:
+    base, residual = torch.rand(1, 1, 1, 2, 2), torch.rand(1, 3, 1, 2, 2).bfloat16()
+    mixture = Mixture(signal=0.0, noise=1.0)
+    options = {"mixture": mixture, "prediction": "residual", "base": base}
+    exact = clean_latents(residual, residual, **options)
+    kept = clean_latents(residual, residual, kept=torch.float16, **options)
+    assert torch.equal(kept, exact.half())
+
+
 def test_the_straight_path_goes_from_clean_to_start():
     assert torch.equal(mix(X0, START, 0.0), X0)
     assert torch.equal(mix(X0, START, 1.0), START)

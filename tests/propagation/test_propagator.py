@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from vsr.errors import ConfigError, InputError
 from vsr.ops.flow import Flows, consistent
+from vsr.propagation import fusion
 from vsr.propagation.detail import restore_high_band as restore_frame
 from vsr.propagation.fusion import PropagationConfig, propagate_frames
 from vsr.propagation.propagator import PropagationState, Propagator
@@ -329,3 +330,15 @@ def _blurred(x: torch.Tensor, sigma: float) -> torch.Tensor:
     kernel = torch.outer(taps, taps) / taps.sum() ** 2
     padded = F.pad(x, (radius,) * 4, mode="replicate")
     return F.conv2d(padded.transpose(0, 1), kernel[None, None]).transpose(0, 1)
+
+
+@pytest.mark.parametrize("rows", [16, 21])
+def test_large_frames_are_fused_in_strips_to_the_same_values(monkeypatch, rows):
+    generator = torch.Generator().manual_seed(0)
+    own, other = torch.randn(2, 1, 3, rows, 12, generator=generator)
+    flow = 3 * torch.randn(1, 2, rows, 12, generator=generator)
+    link = fusion.Link(flow, torch.rand(1, 1, rows, 12, generator=generator))
+    config = PropagationConfig(mode="bicubic", padding="border")
+    whole = fusion.fuse(own, other, link, config=config)
+    monkeypatch.setattr(fusion, "_LARGEST_AT_ONCE", 1)
+    assert torch.equal(fusion.fuse(own, other, link, config=config), whole)

@@ -27,6 +27,7 @@ def denoise(
     propagation_steps: Collection[int] = (),
     guides: Callable[[Tensor], Tensor] | None = None,
     on_step: OnStep | None = None,
+    kept: torch.dtype | None = None,
 ) -> Float[Tensor, "b c t h w"]:
     """Returns a clip's clean latents; all segments step together (Zhou et al. 2024, section 3).
 
@@ -35,6 +36,8 @@ def denoise(
     into x0; the noise stays that of the original prediction. At every step, `guides(x0)` replaces
     what is predicted by then in the same way (PGDiff, Yang et al. 2023). Second-order steps look
     back at the replaced x0, so that the jump between the two is not taken for the path's slope.
+
+    `kept`: the number format of x0 of a residual; None: that in which it is computed.
 
     Raises ConfigError for a prediction from which flow matching cannot tell x0 at its start, where
     the latents are all noise.
@@ -45,7 +48,9 @@ def denoise(
     for i, timestep in enumerate(schedule.timesteps):
         now, after = schedule.mixtures[i], schedule.mixtures[i + 1]
         output = predict(latents, timestep)
-        x0 = clean_latents(output, latents, mixture=now, prediction=prediction, base=base)
+        x0 = clean_latents(
+            output, latents, mixture=now, prediction=prediction, base=base, kept=kept
+        )
         fuse = _in_turn(propagate if i in propagation_steps else None, guides)
         if after.noise == 0:
             del output, latents, base  # each as large as what propagation makes
@@ -83,10 +88,12 @@ def clean_latents(
     mixture: Mixture,
     prediction: Prediction,
     base: Float[Tensor, "b _ t h w"] | None = None,
+    kept: torch.dtype | None = None,
 ) -> Float[Tensor, "b c t h w"]:
     """Returns x0 from the network's output at `latents` = signal * x0 + noise * n.
 
     The channels of `base` may be fewer: each then stands for several that follow one another.
+    `kept`: see `denoise`.
 
     "epsilon": the output is n; "v_prediction": signal * n - noise * x0 (Salimans & Ho 2022), for
     mixtures whose squares sum to one; "sample": x0; "residual": x0 - `base`, where `base` are the
@@ -98,7 +105,7 @@ def clean_latents(
         return mixture.signal * latents - mixture.noise * output
     if prediction == "residual":
         assert base is not None, "a residual is one above the latents of the LR frames"
-        return _above(base, output)
+        return _above(base, output, kept)
     return output
 
 
@@ -144,12 +151,12 @@ def noise_low_res(
     return torch.where((levels > 0).to(low_res.device).view(-1, 1, 1, 1, 1), noisy, low_res)
 
 
-def _above(base: Tensor, change: Tensor) -> Tensor:
+def _above(base: Tensor, change: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     """Returns base + change, with each channel of the base for several of the change."""
+    dtype = dtype or torch.promote_types(base.dtype, change.dtype)
     if base.shape[1] == change.shape[1]:
-        return base + change
+        return (base + change).to(dtype)
     parts = change.unflatten(1, (base.shape[1], -1))
-    dtype = torch.promote_types(base.dtype, change.dtype)
     out = torch.empty(parts.shape, dtype=dtype, device=change.device)
     return torch.add(base.unsqueeze(2), parts, out=out).flatten(1, 2)
 

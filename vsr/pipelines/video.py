@@ -37,6 +37,8 @@ from vsr.runtime.timing import NullTimer, Timer, timed
 
 _DIRECT: tuple[Prediction, ...] = ("sample", "residual")
 """The predictions that give clean latents without those with noise."""
+_PIXELS_KEPT = torch.float16
+"""Half the bytes of float32, at a sixteenth of an 8-bit step."""
 _TEXT_KEYS = ("prompt", "negative_prompt", "guidance_scale")
 
 
@@ -139,6 +141,7 @@ class VideoUpscalePipeline(DiffusersSwitches, StreamingPipeline, DiffusionPipeli
             propagation_steps=settings.propagation_steps,
             guides=clip_guides(parse_guides(settings.guide), self.vae, low_res),
             on_step=self._on_step(callback_on_step_end, seen, steps=steps),
+            kept=self._kept_dtype(low_res, settings),
         )
         large = timed(self._decode(clean, low_res, settings), timer, "VAE")
         large = self._matched(large, low_res, settings, timer)
@@ -311,6 +314,11 @@ class VideoUpscalePipeline(DiffusersSwitches, StreamingPipeline, DiffusionPipeli
         is_one = settings.num_inference_steps == 1 and settings.prediction in _DIRECT
         parts = len(settings.segments(low_res.shape[2])) * len(settings.tiles(h, w))
         return self.unet.dtype if is_one and parts == 1 else torch.float32
+
+    def _kept_dtype(self, low_res: Tensor, settings: SamplingConfig) -> torch.dtype | None:
+        """The number format of clean latents that are pixels, after one step in half precision."""
+        is_half = self._start_dtype(low_res, settings) != torch.float32
+        return _PIXELS_KEPT if is_half and self.vae.packed and not settings.guide else None
 
     def _schedule(self, settings: SamplingConfig) -> Schedule:
         steps, device = settings.num_inference_steps, self._execution_device

@@ -30,12 +30,17 @@ def restore_high_band(
     """
     fine = gaussian_half(sigma)
     coarse = gaussian_half(energy_sigma / _ENERGY_REDUCTION)
-    detail, target = fused - smooth(fused, fine), original - smooth(original, fine)
-    h, w = detail.shape[-2:]
+    h, w = fused.shape[-2:]
     size = (-(-h // _ENERGY_REDUCTION), -(-w // _ENERGY_REDUCTION))
-    wanted, found = (local_energy(x, size, coarse) + _NO_ENERGY for x in (target, detail))
-    gain = torch.sqrt(wanted / found).clamp(1, max_gain)
-    gain = F.interpolate(gain, detail.shape[-2:], mode="bilinear", align_corners=False)
+    found, wanted = (fused.new_zeros(fused.shape[0], 1, *size) for _ in range(2))
+    detail = torch.empty_like(fused)
+    for i in range(fused.shape[1]):  # one colour at a time, to save memory
+        own, other = (x[:, i : i + 1] for x in (fused, original))
+        detail[:, i : i + 1] = own - smooth(own, fine)
+        found += local_energy(detail[:, i : i + 1], size, coarse)
+        wanted += local_energy(other - smooth(other, fine), size, coarse)
+    gain = torch.sqrt((wanted + _NO_ENERGY) / (found + _NO_ENERGY)).clamp(1, max_gain)
+    gain = F.interpolate(gain, (h, w), mode="bilinear", align_corners=False)
     return torch.addcmul(fused, gain - 1, detail)
 
 

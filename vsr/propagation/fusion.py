@@ -11,6 +11,10 @@ from torch import Tensor
 from vsr.errors import ConfigError
 from vsr.ops.flow import WarpMode, WarpPadding, warp
 
+_LARGEST_AT_ONCE = 1 << 21
+_STRIPS = 8
+"""Frames of more places are warped in so many strips."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PropagationConfig:
@@ -95,6 +99,20 @@ def fuse(
     *,
     config: PropagationConfig,
 ) -> Float[Tensor, "b c h w"]:
-    """Returns `own` mixed with the warped neighbour by the neighbour's share."""
-    moved = warp(neighbour, link.flow, mode=config.mode, padding=config.padding)
-    return torch.lerp(own, moved.to(own.dtype), link.share.to(own.dtype))
+    """Returns `own` mixed with the warped neighbour by the neighbour's share.
+
+    Large frames are warped in strips of rows, since the places where a whole one is read would
+    take as much memory as the frame.
+    """
+    rows = own.shape[2]
+    height = rows if own[0, 0].numel() <= _LARGEST_AT_ONCE else -(-rows // _STRIPS)
+    out = torch.empty_like(own)
+    neighbour = neighbour.float()
+    for top in range(0, rows, height):
+        strip = slice(top, top + height)
+        flow, share = link.flow[:, :, strip], link.share[:, :, strip].to(own.dtype)
+        moved = warp(neighbour, flow, mode=config.mode, padding=config.padding, origin=(top, 0)).to(
+            own.dtype
+        )
+        out[:, :, strip] = torch.lerp(own[:, :, strip], moved, share)
+    return out

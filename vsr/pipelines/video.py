@@ -144,8 +144,7 @@ class VideoUpscalePipeline(DiffusersSwitches, StreamingPipeline, DiffusionPipeli
             kept=self._kept_dtype(low_res, settings),
         )
         large = timed(self._decode(clean, low_res, settings), timer, "VAE")
-        large = self._matched(large, low_res, settings, timer)
-        images = collect(large, form, like=frames)
+        images = collect(self._matched(large, low_res, settings, timer), form, like=frames)
         self.maybe_free_model_hooks()
         carried = None if propagator is None or self.interrupt else propagator.state()
         return VideoUpscaleOutput(images, clean, carried)

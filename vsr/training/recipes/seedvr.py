@@ -1,6 +1,7 @@
 """The recipe that trains SeedVR's transformer, at the steps that its sampler takes."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -62,8 +63,8 @@ class SeedVRRecipe(ClipRecipe):
             raise ConfigError(f"init: {config.init} has no text embeddings: convert it again")
         model = Velocities(found.transformer)
         super().__init__(config, model, device, critic_channels=LATENT_CHANNELS)
-        vae = found.vae.requires_grad_(False).eval().to(device)
-        self.networks = Networks(found.transformer, vae, device)
+        frozen: Any = found.vae.requires_grad_(False).eval()
+        self.networks = Networks(found.transformer, frozen.to(device), device)
         self.words = found.positive.float().to(device)
         self.steps = int(
             found.sampling.get("num_inference_steps", SEEDVR_SAMPLING.num_inference_steps)

@@ -16,6 +16,7 @@ from vsr.errors import ConfigError, InputError
 from vsr.jobs.films import batch_of
 from vsr.jobs.job import Job
 from vsr.jobs.model import ConfiguredModel
+from vsr.jobs.planning.plan import plan
 from vsr.jobs.restore_report import upscale_with_restore_report
 from vsr.jobs.target import default_output
 from vsr.jobs.upscale import upscale
@@ -127,6 +128,13 @@ def test_the_report_shows_the_wear_and_the_worst_frames(tmp_path: Path, film: Pa
     page = (tmp_path / "out.restore.html").read_text()
     for part in ("dust in", "repaired pixels", "Temporal profile", "before"):
         assert part in page
+
+
+def test_the_plan_names_a_repair_that_is_needed_and_not_asked_for(film: Path) -> None:
+    found = str(plan(film, config=replace(CONFIG, restore="dust,weave")))
+    assert "there is work for dust" in found
+    assert "flicker" in found.partition("; the others")[2]
+    assert "must be asked for by name" in found
 
 
 def test_a_report_of_no_repair_is_refused(tmp_path: Path, film: Path) -> None:

@@ -52,3 +52,24 @@ def test_a_film_without_scratches_is_not_touched() -> None:
 def test_a_pole_stays_in_a_still_scene_and_in_a_pan() -> None:
     for clip in (with_pole(still(9), 0), with_pole(pan(9), 1.5)):
         assert np.abs(repaired(clip, scratches=1) - clip).max() <= 2 / 255
+
+
+def with_facade(clip: np.ndarray, speed: float) -> np.ndarray:
+    """The clip with rows of thin columns, as a facade has, that go with the scene."""
+    columns = np.arange(WIDTH)
+    for number, frame in enumerate(clip := clip.copy()):
+        distance = np.abs((columns + speed * number + 6) % 12 - 6)
+        frame += 0.2 * np.clip(1.5 - distance, 0, 1)[None, :, None].astype(np.float32)
+    return np.clip(clip, 0, 1)
+
+
+def test_the_columns_of_a_facade_stay_in_a_still_scene_and_in_a_pan() -> None:
+    for clip in (with_facade(still(5), 0), with_facade(pan(6), 1.5)):
+        assert (np.abs(repaired(clip, scratches=1) - clip).max(-1) > 2 / 255).mean() < 0.0005
+
+
+def test_the_first_and_the_last_frame_of_a_shot_are_repaired_too() -> None:
+    clip = pan(7)
+    worn = scratched(clip)
+    found = np.abs(repaired(worn, scratches=1) - worn).max((1, 2, 3))
+    assert min(found[0], found[-1]) > 0.05

@@ -85,11 +85,8 @@ def reach(monkeypatch: pytest.MonkeyPatch) -> int:
 
 
 def test_large_frames_wait_for_fewer_others() -> None:
-    assert [ALL.reach(w * h * 3) for w, h in ((640, 480), (1280, 720), (3840, 2160))] == [
-        74,
-        50,
-        26,
-    ]
+    sizes = ((640, 480), (1280, 720), (3840, 2160))
+    assert [ALL.reach(3 * w * h) for w, h in sizes] == [82, 58, 34]
 
 
 def test_a_frame_depends_on_no_frame_beyond_the_reach(reach: int) -> None:

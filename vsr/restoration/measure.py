@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import pairwise
 from math import log10
 
@@ -9,13 +10,15 @@ import cv2
 import numpy as np
 
 from vsr.restoration.dust import dust_of
+from vsr.restoration.fading import measure_tones
 from vsr.restoration.flicker import brightness_image, change_between
 from vsr.restoration.images import Luma, as_image, luma_of, sampled
 from vsr.restoration.motion import Motion, motion_between, tracking_image
 from vsr.restoration.neighbours import Flow, flows_between
 from vsr.restoration.paths import noise_of
-from vsr.restoration.scratches import lines_of, tracked
+from vsr.restoration.scratch_shot import ShotScratches
 from vsr.video.pixels import Pixels
+from vsr.video.reading.reader import Frame
 
 _SEEN_FLICKER, _SEEN_WEAVE = 0.4, 0.1
 """Percent and pixels below which a film is steady."""
@@ -38,6 +41,8 @@ class Wear:
     """Deviation of the picture from its smooth path, in pixels."""
     grain: float | None
     """White over the deviation of what differs between neighbouring frames, in dB."""
+    fading: float | None
+    """Certainty that the film is faded, 0 to 1; None where its tones tell nothing."""
 
     @property
     def repairs(self) -> tuple[str, ...]:
@@ -47,6 +52,7 @@ class Wear:
             "flicker": self.flicker >= _SEEN_FLICKER,
             "dust": self.dusty_share > 0,
             "scratches": bool(self.scratches),
+            "fading": bool(self.fading),
         }
         return tuple(name for name, is_needed in needed.items() if is_needed)
 
@@ -59,6 +65,7 @@ class Wear:
                 f"flicker {self.flicker:.1f} %",
                 f"weave {self.weave:.2f} pixels",
                 "grain unknown" if self.grain is None else f"grain {self.grain:.0f} dB below white",
+                _faded(self.fading),
             ]
         )
 
@@ -74,11 +81,23 @@ def measure(pictures: Sequence[Pixels]) -> Wear:
         frames=len(lumas),
         dusty_share=float(np.mean(np.array(specks) > 0)) if specks else 0.0,
         specks=float(np.mean(specks)) if specks else 0.0,
-        scratches=_scratches(lumas, motions),
+        scratches=_scratches(pictures),
         flicker=100 * _flicker(lumas),
         weave=_weave(motions),
         grain=_grain(lumas, flows),
+        fading=_fading(pictures),
     )
+
+
+def _faded(fading: float | None) -> str:
+    if fading is None:
+        return "fading unknown: too dark or too even to tell"
+    return f"faded with a certainty of {fading:.0%}" if fading else "not faded"
+
+
+def _fading(pictures: Sequence[Pixels]) -> float | None:
+    tones = measure_tones(pictures[::3])
+    return None if tones is None else tones.fading
 
 
 def _specks(lumas: Sequence[Luma], flows: Sequence[tuple[Flow, Flow]]) -> list[int]:
@@ -91,12 +110,11 @@ def _specks(lumas: Sequence[Luma], flows: Sequence[tuple[Flow, Flow]]) -> list[i
     return counts
 
 
-def _scratches(lumas: Sequence[Luma], motions: Sequence[Motion]) -> tuple[int, ...]:
-    centre = len(lumas) // 2
-    moved = np.concatenate([[0.0], np.cumsum([motion.x for motion in motions])])
-    lines = [lines_of(luma) for luma in lumas]
-    found = tracked(lines, list(moved - moved[centre]), centre)
-    return tuple(sorted(round(line.x) for line in found))
+def _scratches(pictures: Sequence[Pixels]) -> tuple[int, ...]:
+    shot = ShotScratches(needed_from=None)
+    for number, pixels in enumerate(pictures):
+        shot.push(Frame(pixels, number, Fraction(1)))
+    return tuple(sorted(round(line.x) for line, _ in shot.scratches(len(pictures) // 2)))
 
 
 def _flicker(lumas: Sequence[Luma]) -> float:

@@ -11,6 +11,8 @@ _HELD_BYTES = 128 << 20
 """Memory for the frames that wait for their path."""
 TRACK_REACH = 4
 """Frames to either side over which scratches are tracked."""
+COMPARED = 4
+"""Frames to either side that may show what is under a scratch."""
 NEIGHBOURS = 2
 """Frames to either side that are aligned with a frame."""
 STATISTICS = 12
@@ -72,10 +74,10 @@ class RepairPlan:
     def reach(self, frame_bytes: int) -> int:
         """Return the number of later frames on which the repair of a frame of this size depends."""
         paths = path_reach(frame_bytes) if self.flicker or self.weave else 0
-        tracks = TRACK_REACH if self.scratches else 0
+        tracks = COMPARED + TRACK_REACH if self.scratches else 0
         statistics = STATISTICS if self.grain or self.fading else 0
         neighbours = NEIGHBOURS * (bool(self.dust) + bool(self.grain))
-        return max(max(paths, tracks) + neighbours, statistics)
+        return tracks + max(paths + neighbours, statistics)
 
     def values(self) -> dict[str, float]:
         """Return the strengths by name, for an identity."""

@@ -25,11 +25,9 @@ from vsr.restoration.plan import (
     NEIGHBOURS,
     PATH_PAST,
     STATISTICS,
-    TRACK_REACH,
     RepairPlan,
     path_reach,
 )
-from vsr.restoration.scratches import Line, lines_of, tracked, without_lines
 from vsr.restoration.weave import moved_back, weave_at
 from vsr.video.grain import Grain
 from vsr.video.reading.reader import Frame
@@ -76,13 +74,11 @@ class ShotRepair:
         """Find the facts of a new frame that others ask for later, when it may be gone."""
         if self.needed_from is None or number < self.needed_from - PATH_PAST - _KEPT:
             return
-        if self.plan.scratches:
-            self._known("lines", number, self._lines)
         if number == 0:
             return
         if self.plan.flicker:
             self._known("change", number - 1, self._change)
-        if self.plan.weave or self.plan.scratches:
+        if self.plan.weave:
             self._known("motion", number - 1, self._motion)
 
     def _repaired(self, until: int) -> list[Frame]:
@@ -141,7 +137,6 @@ class ShotRepair:
         oldest = {
             "change": path,
             "motion": path,
-            "lines": self._done - TRACK_REACH - _KEPT,
             "brightness": last,
             "corners": last,
         }
@@ -155,20 +150,15 @@ class ShotRepair:
             self._facts[name, number] = find(number)
         return self._facts[name, number]  # type: ignore[return-value]
 
-    def _around(self, number: int, reach: int) -> range:
-        return range(max(0, number - reach), min(self._count, number + reach + 1))
-
     def _image(self, number: int) -> Image:
         return as_image(self._frames[number].pixels)
 
     def _steady(self, number: int) -> Image:
-        """Return a frame without its scratches, flicker and weave, which take no other pixels."""
+        """Return a frame without its flicker and weave, which take no other pixels."""
         return self._known("steady", number, self._made_steady)
 
     def _made_steady(self, number: int) -> Image:
         plan, image = self.plan, self._image(number)
-        if plan.scratches:
-            image = without_lines(image, self._tracked(number), strength=plan.scratches)
         first = max(0, number - PATH_PAST)
         last = number + path_reach(self._frames[number].pixels.nbytes)
         pairs = range(first, min(self._count - 1, last))
@@ -231,17 +221,3 @@ class ShotRepair:
 
     def _corners(self, number: int) -> NDArray[np.uint8]:
         return tracking_image(luma_of(self._image(number)))
-
-    def _lines(self, number: int) -> list[Line]:
-        return lines_of(luma_of(self._image(number)))
-
-    def _tracked(self, number: int) -> list[Line]:
-        """Return the scratches of a frame."""
-        window = self._around(number, TRACK_REACH)
-        if not self._known("lines", number, self._lines):
-            return []
-        lines = [self._known("lines", other, self._lines) for other in window]
-        steps = [self._known("motion", pair, self._motion).x for pair in window[:-1]]
-        moved = np.concatenate([[0.0], np.cumsum(steps)])
-        centre = number - window.start
-        return tracked(lines, list(moved - moved[centre]), centre)

@@ -1,13 +1,14 @@
 """The repairs as a stage on a stream of frames: between finding the cuts and gathering clips."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from vsr.restoration.fading import Curve
 from vsr.restoration.hole_shot import ShotHoles
-from vsr.restoration.plan import RepairPlan
+from vsr.restoration.plan import NEIGHBOURS, PATH_PAST, RepairPlan
 from vsr.restoration.repair_pictures import RepairPictures
+from vsr.restoration.scratch_shot import ShotScratches
 from vsr.restoration.shot import ShotRepair
 from vsr.video.reading.reader import Frame
 
@@ -74,6 +75,7 @@ class Restorer:
         self._place = first_frame
         self._shots = 0
         self._shot: ShotRepair | None = None
+        self._scratches: ShotScratches | None = None
         self._stages = ShotStages([])
         self._starts_shot = False
         self._curve: Curve | None = None
@@ -94,8 +96,9 @@ class Restorer:
             return []
         ready = self._marked(self._stages.flush())
         self._curve = self._shot.curve
-        self._seen += self._shot.seen
-        self._changed += self._shot.changed
+        looked = [self._shot, *([self._scratches] if self._scratches else [])]
+        self._seen += max(one.seen for one in looked)
+        self._changed += sum(one.changed for one in looked)
         self._shot = None
         return ready
 
@@ -119,10 +122,19 @@ class Restorer:
         colour = self._colouring(needed)
         if colour and needed:
             needed = 0  # colours follow the flow from their reference on, which may be the first
-        filling = self._filling(needed)
-        shot = ShotRepair(self._plan, needed, self._curve)
-        self._stages = ShotStages([*filling, shot, *colour])
+        before = [*self._filling(needed), *self._unscratching(needed)]
+        shot = ShotRepair(replace(self._plan, scratches=0.0), needed, self._curve)
+        self._stages = ShotStages([*before, shot, *colour])
         return shot
+
+    def _unscratching(self, needed: int | None) -> list[ShotStage]:
+        if not self._plan.scratches:
+            self._scratches = None
+            return []
+        # paths and neighbours of the first frame that is needed are looked at without scratches
+        first = None if needed is None else max(0, needed - PATH_PAST - 2 * NEIGHBOURS)
+        self._scratches = ShotScratches(self._plan.scratches, first)
+        return [self._scratches]
 
     def _filling(self, needed: int | None) -> list[ShotStage]:
         masks, strength = self._pictures.masks, self._plan.holes

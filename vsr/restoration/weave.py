@@ -12,14 +12,17 @@ from vsr.restoration.paths import noise_of, smooth_at
 
 _LARGEST = 4.0
 """Largest weave in pixels, for frames of 640 pixels; what is larger is the camera's."""
-_STEADY, _UNSTEADY = 0.015, 0.03
+_STEADY, _UNSTEADY = 0.05, 0.1
 """Pixels of independent noise in the path: below the first a film does not weave."""
 _WHITE = 1.5
 """Residuals of a line are weave of single frames up to this many times the independent noise."""
 _BOUNDED, _LONG = 1.7, 45
 """Weave that changes over some frames stays near its line: over windows of so many frames it is at
 most this many times as far from it as from a short mean. A camera goes ever farther."""
+_SLACK = 0.015
 _SHORT = 13
+_LEAST = 9
+"""Frames of the shortest window that tells weave from a camera."""
 _REACHES = (72, 48, 36, 24, 16, 10, 6, 4)
 
 Shift = Float[np.ndarray, "3"]
@@ -42,7 +45,7 @@ def weave_at(motions: Sequence[Motion], centre: int, width: int) -> Shift:
     for reach in _REACHES:
         first = max(0, centre - reach)
         part = path[first : centre + reach + 1]
-        if len(part) < 5:
+        if len(part) < _LEAST:
             break
         if not _is_weave(part[:, :2], largest):
             continue
@@ -85,7 +88,7 @@ def _is_bounded(path: Float[np.ndarray, "t 2"], residuals: Float[np.ndarray, "t 
     means = np.stack([np.convolve(c, np.full(_SHORT, 1 / _SHORT), "valid") for c in path.T], 1)
     near = np.sqrt(((path[half:-half] - means) ** 2).mean(0))
     far = np.sqrt((residuals[half:-half] ** 2).mean(0))
-    return bool((far <= _BOUNDED * near + _STEADY).all())
+    return bool((far <= _BOUNDED * near + _SLACK).all())
 
 
 def _lines(path: Float[np.ndarray, "t n"]) -> Float[np.ndarray, "t n"]:

@@ -216,11 +216,18 @@ class Plan:
         return f", of which {share} repeat the one before and are not computed again"
 
     def _effect(self, wear: Wear) -> str:
-        """Say what the repairs will find to do, by the wear."""
-        chosen = [name for name in wear.repairs if name in self.repairs]
-        if not chosen:
-            return "the film is clean as far as was looked, and stays as it is"
-        return f"there is work for {', '.join(chosen)}; the others leave the film as it is"
+        """Say what the repairs will find to do, and what they leave, by the wear."""
+        asked = {part.partition("=")[0] for part in self.repairs.split(", ")}
+        chosen = [name for name in wear.repairs if name in asked]
+        left = [name for name in wear.repairs if name not in asked]
+        effect = "the film is clean as far as was looked, and stays as it is"
+        if chosen:
+            effect = f"there is work for {', '.join(chosen)}; the others leave the film as it is"
+        elif left:
+            effect = "they find nothing to do, and the film stays as it is"
+        if left:
+            effect += f"; {' and '.join(left)} would find work too, and must be asked for by name"
+        return effect
 
 
 def plan(

@@ -19,7 +19,7 @@ _GROWN = 0.35
 """A blob grows to where the difference is this share of the threshold."""
 _AGREE = 0.5
 """The neighbours differ from each other by at most this share of the difference."""
-_RING = 0.3
+_RING = 0.2
 """Around a blob the neighbours fit the frame to this share of the difference."""
 _SMALLEST = 4
 """Pixels of the smallest blob."""

@@ -14,12 +14,14 @@ from vsr.option_values import parse_reduction
 from vsr.pipelines.keyframes import KeyframeTexture
 from vsr.pipelines.presets import read_preset
 from vsr.pipelines.recurrent import RecurrentUpscalePipeline
+from vsr.pipelines.seedvr.pipeline import SeedVRPipeline
 from vsr.propagation.keyframes import KeyframeConfig
 from vsr.runtime.device import choose_device
 from vsr.runtime.memory import keep_freed_memory
 from vsr.runtime.timing import Timer
 from vsr.upscaling.clip_upscaler import Upscaler, dtype_name
 from vsr.upscaling.fallback import as_device_error
+from vsr.upscaling.first_fallback import first_fallback
 from vsr.upscaling.key_draws import PipelineDraws
 from vsr.upscaling.same_size import SameSize
 from vsr.upscaling.sizes import Size, uncropped_size
@@ -64,9 +66,12 @@ def load_upscaler(config: UpscaleConfig, size: Size, timer: Timer) -> Upscaler |
     texture = load_texture(config, pipeline.scale)
     factor = parse_reduction(config.reduce)
     uncropped = None if config.seedvr_crop is None else partial(uncropped_size, config=config)
-    return Upscaler(
+    upscaler = Upscaler(
         pipeline, settings, size, timer, texture=texture, factor=factor, uncropped=uncropped
     )
+    if isinstance(pipeline, SeedVRPipeline):
+        upscaler.fallback = first_fallback(pipeline.networks, size)
+    return upscaler
 
 
 def load_texture(config: UpscaleConfig, scale: int) -> KeyframeTexture | None:

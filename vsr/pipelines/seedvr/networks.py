@@ -11,7 +11,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vsr.models.placement import move, on_device
+from vsr.models.placement import EIGHT_BITS, move, on_device
 from vsr.models.seedvr.causal_conv import StreamState
 from vsr.models.seedvr.causal_vae import CausalVideoVae
 from vsr.models.seedvr.nadit import NaDiT
@@ -42,6 +42,11 @@ class Networks:
     def dtype(self) -> torch.dtype:
         """The number format of the networks."""
         return self.transformer.txt_in.weight.dtype
+
+    @property
+    def is_stored(self) -> bool:
+        """True if weights of the transformer lie in 8 bits."""
+        return any(weight.dtype in EIGHT_BITS for weight in self.transformer.parameters())
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move the networks to a device and a number format."""

@@ -38,7 +38,7 @@ class MemoryNeed:
     row_maps: float
     """The same in strips of rows."""
     tokens: float
-    """What the transformer computes with in a segment."""
+    """Maps of the transformer for the tokens of a segment."""
 
     @classmethod
     def of(cls, networks: Networks, height: int, width: int) -> Self:

@@ -37,6 +37,12 @@ def pixels(given: list[tuple[Frame, bool]]) -> np.ndarray:
     return np.stack([frame.pixels for frame, _ in given])
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("side", [5, 8, 24, 40])
+def test_small_frames_come_out_of_every_repair(side: int) -> None:
+    assert len(list(Restorer(EVERYTHING).frames(marked(worn(6, 0, side, side))))) == 6
+
+
 def test_all_frames_come_out_in_order_with_their_times_and_marks() -> None:
     given = marked(worn(7, 0), worn(3, 1))
     found = list(Restorer(ALL).frames(given))

@@ -127,7 +127,7 @@ def _without_planes(blocks: Blocks) -> Blocks:
     line = np.linspace(-1, 1, BLOCK)
     plane = np.stack([np.ones((BLOCK, BLOCK)), *np.meshgrid(line, line)]).reshape(3, -1)
     base = np.linalg.qr(plane.T)[0].astype(np.float32)
-    flat = blocks.reshape(len(blocks), -1, 3)
+    flat = blocks.reshape(len(blocks), BLOCK**2, 3)
     return (flat - base @ (base.T @ flat)).reshape(blocks.shape)
 
 

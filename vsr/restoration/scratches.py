@@ -54,7 +54,12 @@ class Line:
 
 
 def lines_of(luma: Luma, *, least: float = _LEAST_MEAN) -> list[Line]:
-    """Return the thin lines of a mean strength along a picture, those most clearly seen first."""
+    """Return the thin lines of a mean strength along a picture, those most clearly seen first.
+
+    A picture of fewer rows than strips has none.
+    """
+    if len(luma) < STRIPS:
+        return []
     shown = profiles(luma)
     noise = np.maximum(LEAST_SEEN, 2 * np.median(np.abs(shown), 1, keepdims=True))
     height, width = luma.shape

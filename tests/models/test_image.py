@@ -42,6 +42,12 @@ def test_it_computes_what_spandrel_computes(tmp_path: Path, make: Callable[[], n
     assert torch.allclose(ImageNetwork.load(path)(picture(16, 24)), expected, atol=1e-6)
 
 
+def test_networks_of_convolutions_keep_channels_innermost(tmp_path: Path) -> None:
+    network = ImageNetwork.load(saved(compact(), tmp_path / "net.safetensors"))
+    kernels = [p for p in network.descriptor.model.parameters() if p.ndim == 4]
+    assert kernels and all(p.is_contiguous(memory_format=torch.channels_last) for p in kernels)
+
+
 @pytest.mark.parametrize(("h", "w"), [(1, 1), (7, 9), (17, 33), (16, 16)])
 @pytest.mark.parametrize(
     ("make", "scale"),

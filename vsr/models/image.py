@@ -13,10 +13,13 @@ from torch.nn import functional as F
 
 from vsr.config import NETWORK_SUFFIXES
 from vsr.errors import ConfigError, ModelError, NumericalError
+from vsr.models.blocks import channels_innermost
 from vsr.models.weight_files import read_content
 from vsr.ops.color import luma
 
 _RGB, _GREY = 3, 1
+_CONVOLUTIONAL = ("Compact", "ESRGAN")
+"""Architectures of spandrel that hold nothing but convolutions."""
 
 Tiling = Literal["free", "on request", "never"]
 
@@ -76,6 +79,8 @@ class ImageNetwork:
                 "(RGB) or 1 and 1 (grey)"
             )
         found.eval().model.requires_grad_(False)
+        if found.architecture.id in _CONVOLUTIONAL:
+            channels_innermost(found.model)
         return cls(path.name, found)
 
     @property

@@ -56,6 +56,30 @@ def test_in_this_process_the_work_is_made_once_and_tells() -> None:
     assert told == [("a", "a begins"), ("b", "b begins")]
 
 
+@slow
+@needs_ray
+def test_a_cluster_started_here_listens_on_the_loopback_address_alone() -> None:
+    with open_executor(ENGINES["ray"]) as executor:
+        list(executor.map(square, range(4)))
+        for process in psutil.Process().children(recursive=True):
+            for place in process.net_connections("tcp"):
+                if place.status == psutil.CONN_LISTEN:
+                    assert place.laddr.ip in ("127.0.0.1", "::1", "::ffff:127.0.0.1"), (
+                        process.name()
+                    )
+
+
+@slow
+@needs_ray
+def test_workers_of_another_version_are_refused_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vsr.runtime.executor_ray.__version__", "0.0.1")
+    with (
+        pytest.raises(DependencyError, match=f"worker on {socket.gethostname()} has vsr .* 0.0.1"),
+        open_executor(WorkerOptions(cluster="auto")) as executor,
+    ):
+        list(executor.map(square, [1]))
+
+
 def test_workers_give_the_same_results_and_errors(executor: Executor) -> None:
     done = {one.task: one for one in executor.map(square, [2, -1, 3, 4, 5])}
     assert {task: one.value() for task, one in done.items() if task > 0} == {
@@ -164,19 +188,6 @@ def is_running(number: int) -> bool:
         return False
 
 
-@slow
-@needs_ray
-def test_a_cluster_started_here_listens_on_the_loopback_address_alone() -> None:
-    with open_executor(ENGINES["ray"]) as executor:
-        list(executor.map(square, range(4)))
-        for process in psutil.Process().children(recursive=True):
-            for place in process.net_connections("tcp"):
-                if place.status == psutil.CONN_LISTEN:
-                    assert place.laddr.ip in ("127.0.0.1", "::1", "::ffff:127.0.0.1"), (
-                        process.name()
-                    )
-
-
 def test_a_missing_ray_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with (
@@ -204,14 +215,3 @@ def test_an_address_that_is_none_is_refused(address: str) -> None:
         open_executor(WorkerOptions(cluster=address)),
     ):
         pass
-
-
-@slow
-@needs_ray
-def test_workers_of_another_version_are_refused_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vsr.runtime.executor_ray.__version__", "0.0.1")
-    with (
-        pytest.raises(DependencyError, match=f"worker on {socket.gethostname()} has vsr .* 0.0.1"),
-        open_executor(WorkerOptions(cluster="auto")) as executor,
-    ):
-        list(executor.map(square, [1]))

@@ -230,7 +230,8 @@ class UpscaleConfig:
         ),
     ] = "auto"
     storage: Annotated[
-        Storage, Flag("speed and memory", "NAME", "weights of SeedVR: fp8, half as large, or auto")
+        Storage,
+        Flag("speed and memory", "NAME", "SeedVR's weights: fp8, or as --dtype (default: auto)"),
     ] = "auto"
     attention: Annotated[
         AttentionBackend,

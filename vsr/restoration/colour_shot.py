@@ -14,6 +14,7 @@ from vsr.restoration.chroma import chroma_of, coloured
 from vsr.restoration.colour import Reference, Way, carried, small_frame
 from vsr.restoration.images import as_image, as_pixels, luma_of
 from vsr.restoration.references import ColourReferences
+from vsr.restoration.shot_window import ShotWindow, drop_before
 from vsr.video.reading.reader import Frame
 
 _log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ def reach_of(frame: Frame) -> int:
 
 
 @dataclass(slots=True)
-class ShotColour:
+class ShotColour(ShotWindow):
     """Colours the frames of one shot as they come; None for `needed_from` wants none of them.
 
     A reference is carried on to the next one, and back to the one before, at most `reach_of`
@@ -44,10 +45,7 @@ class ShotColour:
     """The number of its first frame in the film."""
     strength: float = 1.0
     needed_from: int | None = 0
-    _frames: dict[int, Frame] = field(default_factory=dict)
     _references: dict[int, Reference] = field(default_factory=dict)
-    _count: int = 0
-    _done: int = 0
     _flow: DisFlow = field(default_factory=DisFlow)
     _onward: FarFlow | None = None
     _last: Tensor | None = None
@@ -56,24 +54,14 @@ class ShotColour:
     """The ways to the next reference, of the frames before it."""
     _lost: dict[int, float] = field(default_factory=dict)
 
-    def push(self, frame: Frame) -> list[Frame]:
-        """Add the next frame, and return those that are coloured by now."""
-        if self._count:
-            self._look_up(self._count - 1, frame)
-        self._frames[self._count] = frame
-        self._count += 1
-        return self._coloured(self._count - 1 - reach_of(frame))
-
     def flush(self) -> list[Frame]:
         """Return the remaining frames, and log which of the shot want a reference."""
-        if self._count:
-            self._look_up(self._count - 1, None)
-        ready = self._coloured(self._count)
+        ready = ShotWindow.flush(self)
         for line in wanting(self._lost, self.first_frame):
             _log.info("%s", line)
         return ready
 
-    def _look_up(self, number: int, following: Frame | None) -> None:
+    def _look(self, number: int, following: Frame | None) -> None:
         """Read the reference of a frame, if it has one; a time is that of the frame shown then."""
         frame = self._frames[number]
         chroma = self.references.chroma(frame, self.first_frame + number, following)
@@ -81,16 +69,14 @@ class ShotColour:
             luma = luma_of(as_image(frame.pixels))
             self._references[number] = Reference.of(number, luma, chroma)
 
-    @torch.no_grad()
-    def _coloured(self, until: int) -> list[Frame]:
-        ready: list[Frame] = []
-        while self._done < until:
-            ready.append(self._next(self._done))
-            del self._frames[self._done]
-            self._done += 1
-        return ready
+    def _reach(self, frame: Frame) -> int:
+        return 1 + reach_of(frame)
 
-    def _next(self, number: int) -> Frame:
+    def _forget(self) -> None:
+        drop_before(self._done, self._frames)
+
+    @torch.no_grad()
+    def _changed(self, number: int) -> Frame:
         frame = self._frames[number]
         if self._is_skipped(number):
             return frame

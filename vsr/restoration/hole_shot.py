@@ -9,6 +9,7 @@ from vsr.restoration.holes import REACH, Mask, completed_flow, without_holes
 from vsr.restoration.images import Image, as_image, as_pixels
 from vsr.restoration.neighbours import Flow
 from vsr.restoration.references import HoleMasks
+from vsr.restoration.shot_window import ShotWindow, drop_before
 from vsr.video.reading.reader import Frame
 
 _log = logging.getLogger(__name__)
@@ -18,7 +19,7 @@ _UNSEEN = 0.02
 
 
 @dataclass(slots=True)
-class ShotHoles:
+class ShotHoles(ShotWindow):
     """Fills the holes of one shot's frames as they come; None for `needed_from` wants none."""
 
     masks: HoleMasks
@@ -26,54 +27,29 @@ class ShotHoles:
     """The number of its first frame in the film."""
     strength: float = 1.0
     needed_from: int | None = 0
-    _frames: dict[int, Frame] = field(default_factory=dict)
     _lost: dict[int, Mask] = field(default_factory=dict)
     _flows: dict[tuple[int, int], Flow] = field(default_factory=dict)
-    _count: int = 0
-    _done: int = 0
 
-    def push(self, frame: Frame) -> list[Frame]:
-        """Add the next frame, and return those whose holes are filled by now."""
-        if self._count:
-            self._look_up(self._count - 1, frame)
-        self._frames[self._count] = frame
-        self._count += 1
-        return self._filled(self._count - 1 - REACH)
-
-    def flush(self) -> list[Frame]:
-        """Return the remaining frames; the shot has no more."""
-        if self._count:
-            self._look_up(self._count - 1, None)
-        return self._filled(self._count)
-
-    def _look_up(self, number: int, following: Frame | None) -> None:
+    def _look(self, number: int, following: Frame | None) -> None:
         """Read the mask of a frame, if it has one; a time is that of the frame shown then."""
         mask = self.masks.mask(self._frames[number], self.first_frame + number, following)
         if mask is not None and mask.any():
             self._lost[number] = mask
 
-    def _filled(self, until: int) -> list[Frame]:
-        ready: list[Frame] = []
-        while self._done < until:
-            ready.append(self._frame(self._done))
-            self._done += 1
-            self._forget()
-        return ready
+    def _reach(self, frame: Frame) -> int:
+        return 1 + REACH
 
     def _forget(self) -> None:
         oldest = self._done - REACH
-        for number in [number for number in self._frames if number < oldest]:
-            del self._frames[number]
-            self._lost.pop(number, None)
+        drop_before(oldest, self._frames, self._lost)
         for pair in [pair for pair in self._flows if min(pair) < oldest]:
             del self._flows[pair]
 
-    def _frame(self, number: int) -> Frame:
+    def _changed(self, number: int) -> Frame:
         frame = self._frames[number]
         if number not in self._lost or self.needed_from is None or number < self.needed_from:
             return frame
-        reach = range(max(0, number - REACH), min(self._count, number + REACH + 1))
-        images = {n: as_image(self._frames[n].pixels) for n in reach}
+        images = {n: as_image(self._frames[n].pixels) for n in self._around(number, REACH)}
         filled, unseen = without_holes(
             number, images, self._lost, lambda one, other: self._flow(one, other, images)
         )

@@ -1,6 +1,8 @@
 """Neighbouring frames and the motion to them, shared by the repairs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 
 import cv2
 import numpy as np
@@ -42,3 +44,14 @@ def is_inside(flow: Flow) -> Bool[np.ndarray, "h w"]:
 def joined(first: Flow, second: Flow) -> Flow:
     """Return the flow over two steps."""
     return first + sampled(second, first)
+
+
+def chained(number: int, other: int, steps: Callable[[int], tuple[Flow, Flow]]) -> Flow:
+    """Return the flow from a frame to another one, frame by frame.
+
+    `steps` gives, for a number, the flow from that frame to the next one, and back.
+    """
+    forward = other > number
+    pairs = range(number, other) if forward else range(number - 1, other - 1, -1)
+    flows = (steps(pair)[0 if forward else 1] for pair in pairs)
+    return reduce(joined, flows)

@@ -6,10 +6,11 @@ import cv2
 import numpy as np
 
 from vsr.restoration.images import Luma, as_image, as_pixels, luma_of, reduced, sampled
-from vsr.restoration.neighbours import Flow, flows_between, joined
+from vsr.restoration.neighbours import Flow, chained, flows_between
 from vsr.restoration.plan import COMPARED, TRACK_REACH
 from vsr.restoration.scratch_bands import Bands
 from vsr.restoration.scratches import LEAST_NEW, Line, lines_of, merged, novelty, persists
+from vsr.restoration.shot_window import ShotWindow, drop_before
 from vsr.video.pixels import Pixels
 from vsr.video.reading.reader import Frame
 
@@ -20,7 +21,7 @@ _MOVED = 3.0
 
 
 @dataclass(slots=True)
-class ShotScratches:
+class ShotScratches(ShotWindow):
     """Repairs the scratches of one shot's frames as they come; None for `needed_from` wants none.
 
     Each frame is a function of the frames within `COMPARED + TRACK_REACH` around it.
@@ -30,22 +31,9 @@ class ShotScratches:
     needed_from: int | None = 0
     seen: int = 0
     changed: int = 0
-    _frames: dict[int, Frame] = field(default_factory=dict)
     _lumas: dict[int, Luma] = field(default_factory=dict)
     _flows: dict[int, tuple[Flow, Flow]] = field(default_factory=dict)
     _lines: dict[int, list[Line]] = field(default_factory=dict)
-    _count: int = 0
-    _done: int = 0
-
-    def push(self, frame: Frame) -> list[Frame]:
-        """Add the next frame, and return those that are repaired by now."""
-        self._frames[self._count] = frame
-        self._count += 1
-        return self._repaired(self._count - COMPARED - TRACK_REACH)
-
-    def flush(self) -> list[Frame]:
-        """Return the remaining frames; the shot has no more."""
-        return self._repaired(self._count)
 
     def scratches(self, number: int) -> list[tuple[Line, Bands]]:
         """Return the scratches of a frame, with the columns around them."""
@@ -61,15 +49,10 @@ class ShotScratches:
         bands = [(line, Bands.of(line, pixels, others)) for line in lines]
         return [(line, around) for line, around in bands if around.is_of_film()]
 
-    def _repaired(self, until: int) -> list[Frame]:
-        ready: list[Frame] = []
-        while self._done < until:
-            ready.append(self._frame(self._done))
-            self._done += 1
-            self._forget()
-        return ready
+    def _reach(self, frame: Frame) -> int:
+        return COMPARED + TRACK_REACH
 
-    def _frame(self, number: int) -> Frame:
+    def _changed(self, number: int) -> Frame:
         frame = self._frames[number]
         if self.needed_from is None or number < self.needed_from:
             return frame
@@ -85,12 +68,7 @@ class ShotScratches:
 
     def _forget(self) -> None:
         oldest = self._done - COMPARED - TRACK_REACH
-        for facts in (self._frames, self._lumas, self._flows, self._lines):
-            for number in [number for number in facts if number < oldest]:
-                del facts[number]
-
-    def _around(self, number: int, reach: int) -> range:
-        return range(max(0, number - reach), min(self._count, number + reach + 1))
+        drop_before(oldest, self._frames, self._lumas, self._flows, self._lines)
 
     def _luma(self, number: int) -> Luma:
         if number not in self._lumas:
@@ -144,16 +122,10 @@ class ShotScratches:
         return np.asarray(large, np.float32) * scale
 
     def _small_flow(self, number: int, other: int) -> Flow:
-        step = 1 if other > number else -1
-        flow = self._step(number, step)
-        for place in range(number + step, other, step):
-            flow = joined(flow, self._step(place, step))
-        return flow
+        return chained(number, other, self._steps)
 
-    def _step(self, number: int, step: int) -> Flow:
-        pair = min(number, number + step)
+    def _steps(self, pair: int) -> tuple[Flow, Flow]:
         if pair not in self._flows:
             lumas = (reduced(self._luma(n), _SIDE) for n in (pair, pair + 1))
             self._flows[pair] = flows_between(*lumas)
-        there, back = self._flows[pair]
-        return there if step > 0 else back
+        return self._flows[pair]

@@ -20,7 +20,7 @@ from vsr.restoration.grain_measure import measure_grain
 from vsr.restoration.grain_removal import grain_of_frame
 from vsr.restoration.images import Image, Luma, as_image, as_pixels, luma_of
 from vsr.restoration.motion import Motion, motion_between, tracking_image
-from vsr.restoration.neighbours import Flow, Neighbour, flows_between, joined
+from vsr.restoration.neighbours import Flow, Neighbour, chained, flows_between
 from vsr.restoration.plan import (
     NEIGHBOURS,
     PATH_PAST,
@@ -28,6 +28,7 @@ from vsr.restoration.plan import (
     RepairPlan,
     path_reach,
 )
+from vsr.restoration.shot_window import ShotWindow, drop_before
 from vsr.restoration.weave import moved_back, weave_at
 from vsr.video.grain import Grain
 from vsr.video.reading.reader import Frame
@@ -39,7 +40,7 @@ _KEPT = 2 * NEIGHBOURS
 
 
 @dataclass(slots=True)
-class ShotRepair:
+class ShotRepair(ShotWindow):
     """Repairs the frames of one shot as they come; `needed_from` is the first that is wanted.
 
     Each repaired frame is a function of the frames within `plan.reach` around it, and what this
@@ -53,45 +54,26 @@ class ShotRepair:
     seen: int = 0
     """Frames that were looked at, of which `changed` came out with other pixels."""
     changed: int = 0
-    _frames: dict[int, Frame] = field(default_factory=dict)
     _facts: dict[tuple[str, int], object] = field(default_factory=dict)
-    _count: int = 0
-    _done: int = 0
     _grain: Grain | None = None
 
-    def push(self, frame: Frame) -> list[Frame]:
-        """Add the next frame, and return those that are repaired by now."""
-        self._frames[self._count] = frame
-        self._count += 1
-        self._look(self._count - 1)
-        return self._repaired(self._count - self.plan.reach(frame.pixels.nbytes))
+    def _reach(self, frame: Frame) -> int:
+        return self.plan.reach(frame.pixels.nbytes)
 
-    def flush(self) -> list[Frame]:
-        """Return the remaining frames; the shot has no more."""
-        return self._repaired(self._count)
-
-    def _look(self, number: int) -> None:
-        """Find the facts of a new frame that others ask for later, when it may be gone."""
-        if self.needed_from is None or number < self.needed_from - PATH_PAST - _KEPT:
+    def _look(self, number: int, following: Frame | None) -> None:
+        """Find the facts of two frames that others ask for later, when they may be gone."""
+        if following is None or self.needed_from is None:
             return
-        if number == 0:
+        if number + 1 < self.needed_from - PATH_PAST - _KEPT:
             return
         if self.plan.flicker:
-            self._known("change", number - 1, self._change)
+            self._known("change", number, self._change)
         if self.plan.weave:
-            self._known("motion", number - 1, self._motion)
+            self._known("motion", number, self._motion)
 
-    def _repaired(self, until: int) -> list[Frame]:
-        ready: list[Frame] = []
-        if self._done == 0 < until:
+    def _changed(self, number: int) -> Frame:
+        if number == 0:
             self._measure()
-        while self._done < until:
-            ready.append(self._frame(self._done))
-            self._done += 1
-            self._forget()
-        return ready
-
-    def _frame(self, number: int) -> Frame:
         frame = self._frames[number]
         if self.needed_from is None or number < self.needed_from or not self.plan.is_of_frames:
             return frame
@@ -128,10 +110,7 @@ class ShotRepair:
         return image - share * grain_of_frame(image, neighbours, self._grain)
 
     def _forget(self) -> None:
-        """Drop all that no later frame can ask for."""
-        near = self._done - _KEPT
-        for number in [number for number in self._frames if number < near]:
-            del self._frames[number]
+        drop_before(self._done - _KEPT, self._frames)
         last = self._count - 1
         path = self._done - PATH_PAST - _KEPT
         oldest = {
@@ -192,16 +171,7 @@ class ShotRepair:
         ]
 
     def _flow(self, number: int, other: int) -> Flow:
-        """Return the flow from a frame to another, step by step."""
-        step = 1 if other > number else -1
-        flow = self._step(number, number + step)
-        for place in range(number + step, other, step):
-            flow = joined(flow, self._step(place, place + step))
-        return flow
-
-    def _step(self, number: int, other: int) -> Flow:
-        there, back = self._known("flows", min(number, other), self._flows)
-        return there if other > number else back
+        return chained(number, other, lambda pair: self._known("flows", pair, self._flows))
 
     def _flows(self, number: int) -> tuple[Flow, Flow]:
         return flows_between(*(luma_of(self._steady(place)) for place in (number, number + 1)))

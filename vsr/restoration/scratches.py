@@ -99,18 +99,20 @@ def profiles(luma: Luma) -> Float[np.ndarray, "strips w"]:
     side = np.zeros((1, 2 * FAR + 1), np.float32)
     side[0, : FAR - NEAR + 1] = 1 / (FAR - NEAR + 1)
     left, right = (luma - cv2.filter2D(luma, -1, kernel) for kernel in (side, side[:, ::-1].copy()))
-    response = np.where(
-        left * right > 0, np.sign(left) * np.minimum(np.abs(left), np.abs(right)), 0
-    )
+    response = _shared(left, right)
     bounds = np.linspace(0, len(luma), STRIPS + 1).astype(int)
     return np.stack([np.median(response[a:b], 0) for a, b in itertools.pairwise(bounds)])
 
 
 def novelty(luma: Luma, aligned: Sequence[Luma]) -> Luma:
     """Return what a frame shows more, or less, than both of two aligned neighbours do."""
-    first, second = (luma - other for other in aligned)
-    same = first * second > 0
-    return np.where(same, np.sign(first) * np.minimum(np.abs(first), np.abs(second)), 0)
+    return _shared(*(luma - other for other in aligned))
+
+
+def _shared(first: Luma, second: Luma) -> Luma:
+    """Return what two differences of one sign have in common, and 0 where their signs differ."""
+    nearer = np.minimum(np.abs(first), np.abs(second))
+    return np.where(first * second > 0, np.sign(first) * nearer, 0)
 
 
 def merged(lines: Sequence[Line], more: Sequence[Line]) -> list[Line]:

@@ -13,30 +13,23 @@ from vsr.propagation.far_flow import FarFlow, Step
 from vsr.restoration.chroma import chroma_of, coloured
 from vsr.restoration.colour import Reference, Way, carried, small_frame
 from vsr.restoration.images import as_image, as_pixels, luma_of
+from vsr.restoration.plan import frames_ahead
 from vsr.restoration.references import ColourReferences
 from vsr.restoration.shot_window import ShotWindow, drop_before
 from vsr.video.reading.reader import Frame
 
 _log = logging.getLogger(__name__)
 
-_HELD_BYTES = 128 << 20
-_NEAREST, _FARTHEST = 24, 72
-"""Frames before a reference to which it is carried back: as many as memory has room for."""
 _LOST = 0.3
 """Share of a picture without carried colours from which on a frame wants a reference."""
-
-
-def reach_of(frame: Frame) -> int:
-    """Return the number of frames before a reference to which it is carried back."""
-    return int(np.clip(_HELD_BYTES // frame.pixels.nbytes, _NEAREST, _FARTHEST))
 
 
 @dataclass(slots=True)
 class ShotColour(ShotWindow):
     """Colours the frames of one shot as they come; None for `needed_from` wants none of them.
 
-    A reference is carried on to the next one, and back to the one before, at most `reach_of`
-    frames. The flow from it is followed frame by frame, so that frames before `needed_from` are
+    A reference is carried on to the next one, and back to the one before, at most `frames_ahead`
+    of them. The flow from it is followed frame by frame, so that frames before `needed_from` are
     looked at too: the result does not depend on where work begins.
     """
 
@@ -70,7 +63,7 @@ class ShotColour(ShotWindow):
             self._references[number] = Reference.of(number, luma, chroma)
 
     def _reach(self, frame: Frame) -> int:
-        return 1 + reach_of(frame)
+        return 1 + frames_ahead(frame.pixels.nbytes)
 
     def _forget(self) -> None:
         drop_before(self._done, self._frames)
@@ -126,7 +119,7 @@ class ShotColour(ShotWindow):
         return [onward, *(replace(way, share=rising) for way in after)]
 
     def _rising(self, earlier: int, number: int, later: int) -> float:
-        span = min(later - earlier, reach_of(self._frames[number]))
+        span = min(later - earlier, frames_ahead(self._frames[number].pixels.nbytes))
         return max(0.0, 1 - (later - number) / span)
 
     def _ways_back(self, first: int, later: int) -> dict[int, Way]:

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, fields
 PATH_PAST = 72
 """Frames before a frame from which the paths of motion and brightness come to it."""
 _NEAREST, _FARTHEST = 24, 72
-"""Frames after a frame to which these paths go: one to three seconds, as memory has room."""
+"""Frames that wait for what comes after them: one to three seconds, as memory has room."""
 _HELD_BYTES = 128 << 20
-"""Memory for the frames that wait for their path."""
+"""Memory for the frames that wait."""
 TRACK_REACH = 4
 """Frames to either side over which scratches are tracked."""
 COMPARED = 4
@@ -73,7 +73,7 @@ class RepairPlan:
 
     def reach(self, frame_bytes: int) -> int:
         """Return the number of later frames on which the repair of a frame of this size depends."""
-        paths = path_reach(frame_bytes) if self.flicker or self.weave else 0
+        paths = frames_ahead(frame_bytes) if self.flicker or self.weave else 0
         tracks = COMPARED + TRACK_REACH if self.scratches else 0
         statistics = STATISTICS if self.grain or self.fading else 0
         neighbours = NEIGHBOURS * (bool(self.dust) + bool(self.grain))
@@ -84,6 +84,6 @@ class RepairPlan:
         return asdict(self)
 
 
-def path_reach(frame_bytes: int) -> int:
-    """Return the number of frames after one to which the paths go, for frames of so many bytes."""
+def frames_ahead(frame_bytes: int) -> int:
+    """Return how many frames of so many bytes after one are looked at, by paths and by colours."""
     return max(_NEAREST, min(_FARTHEST, _HELD_BYTES // max(1, frame_bytes)))

@@ -26,7 +26,7 @@ from vsr.restoration.plan import (
     PATH_PAST,
     STATISTICS,
     RepairPlan,
-    path_reach,
+    frames_ahead,
 )
 from vsr.restoration.shot_window import ShotWindow, drop_before
 from vsr.restoration.weave import moved_back, weave_at
@@ -139,7 +139,7 @@ class ShotRepair(ShotWindow):
     def _made_steady(self, number: int) -> Image:
         plan, image = self.plan, self._image(number)
         first = max(0, number - PATH_PAST)
-        last = number + path_reach(self._frames[number].pixels.nbytes)
+        last = number + frames_ahead(self._frames[number].pixels.nbytes)
         pairs = range(first, min(self._count - 1, last))
         centre = number - first
         if plan.flicker:

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 import torch.nn.functional as F
 from plain_loop import PlainRun, plain_latents
@@ -29,6 +30,7 @@ from vsr.pipelines.presets import read_preset
 from vsr.pipelines.settings import SamplingConfig
 from vsr.pipelines.video import VideoUpscalePipeline
 from vsr.runtime.device import threads_in_words
+from vsr.runtime.memory import peak_resident_bytes
 
 _SHAPES = 128
 """Limit of recompilations, above the number of different block sizes in a U-Net."""
@@ -245,14 +247,14 @@ class Meter:
             self.before = torch.cuda.memory_allocated()
         else:
             _forget_peak()
-            self.before = _resident("VmRSS")
+            self.before = psutil.Process().memory_info().rss
         self.cpu, self.start = time.process_time(), time.perf_counter()
 
     def read(self) -> Cost:
         """Return the cost so far."""
         if self.on_cuda:
             torch.cuda.synchronize()
-        peak = torch.cuda.max_memory_allocated() if self.on_cuda else _resident("VmHWM")
+        peak = torch.cuda.max_memory_allocated() if self.on_cuda else peak_resident_bytes()
         return Cost(
             time.perf_counter() - self.start,
             time.process_time() - self.cpu,
@@ -372,10 +374,3 @@ def _forget_peak() -> None:
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")
-
-
-def _resident(name: str) -> int:
-    """Return a memory figure of this process in bytes, from /proc."""
-    status = Path("/proc/self/status").read_text().splitlines()
-    line = next(line for line in status if line.startswith(f"{name}:"))
-    return 1024 * int(line.split()[1])

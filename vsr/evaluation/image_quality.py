@@ -60,7 +60,7 @@ def loaded_by_pyiqa() -> Generator[None]:
         raise DependencyError(
             f"the package {error.name} is missing: {install_extra('eval')} (not for commercial use)"
         ) from error
-    except Exception as error:
+    except Exception as error:  # its packages raise every kind, and other figures go on
         reason = " ".join(str(error).split())
         raise DependencyError(
             f"pyiqa could not load its weights ({reason}); run once with a network"

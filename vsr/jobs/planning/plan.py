@@ -4,7 +4,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from vsr.errors import DeviceError, InputError, OutputError, VsrError
 from vsr.jobs.job import Job
 from vsr.jobs.planning.forecast import Forecast, Rates, Workload, forecast, processors
 from vsr.restoration.measure import Wear, measure
+from vsr.restoration.plan import RepairPlan
 from vsr.restoration.stage import Restorer
 from vsr.upscaling.sizes import Size
 from vsr.video.probe import VideoInfo
@@ -93,7 +94,7 @@ class Plan:
     device_total: int | None
     wear: Wear | None = None
     """The wear of a part of the source; None where no repair is asked for."""
-    repairs: str = ""
+    repairs: RepairPlan = field(default_factory=RepairPlan)
 
     @property
     def refusal(self) -> VsrError | None:
@@ -150,7 +151,7 @@ class Plan:
             "repeated_share": self.repeated,
             **asdict(self.forecast),
             "wear": None if self.wear is None else asdict(self.wear),
-            "repairs": self.repairs,
+            "repairs": str(self.repairs) if self.repairs else "",
             "disk_free": self.disk_free,
             "memory_free": self.memory_free,
             "streams": [
@@ -217,7 +218,7 @@ class Plan:
 
     def _effect(self, wear: Wear) -> str:
         """Say what the repairs will find to do, and what they leave, by the wear."""
-        asked = {part.partition("=")[0] for part in self.repairs.split(", ")}
+        asked = {name for name, strength in self.repairs if strength}
         chosen = [name for name in wear.repairs if name in asked]
         left = [name for name in wear.repairs if name not in asked]
         effect = "the film is clean as far as was looked, and stays as it is"
@@ -301,7 +302,7 @@ def _plan_of(job: Job) -> Plan:
         memory_free=host.available,
         device_total=_device_memory(config),
         wear=wear,
-        repairs=str(job.repairs) if job.repairs else "",
+        repairs=job.repairs,
     )
 
 

@@ -7,7 +7,7 @@ from heapq import heappop, heappush
 from itertools import chain, count, pairwise
 from pathlib import Path
 
-from vsr.errors import ConfigError, InputError, OutputError
+from vsr.errors import ConfigError, InputError, as_output_error
 from vsr.runtime.files import atomic_folder, current_folder
 from vsr.training.data.clip_row import ClipRow, Kind, Split
 from vsr.training.data.manifest_file import (
@@ -127,14 +127,12 @@ def write_rows(path: Path, rows: Iterable[ClipRow], *, root: Path) -> None:
     if not path.is_dir() and (path.is_file() or path.suffix == FILE_SUFFIX):
         write_file(path, rows, root=_root_name(root, path.absolute().parent))
         return
-    try:
+    with as_output_error(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_folder(path) as folder:
             write_part(folder, 0, (), root=root)  # names the root even where no row follows
             for number, some in enumerate(batched(rows, GROUP_ROWS)):
                 write_part(folder, number, some, root=root)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 def write_part(folder: Path, number: int, rows: Sequence[ClipRow], *, root: Path) -> Path:

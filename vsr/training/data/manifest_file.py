@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from vsr.errors import ConfigError, DependencyError, InputError, OutputError, install_extra
+from vsr.errors import ConfigError, DependencyError, InputError, as_output_error, install_extra
 from vsr.runtime.files import atomic_file
 from vsr.training.data.clip_row import ClipRow, columns, is_optional, row_from_plain, row_to_plain
 
@@ -89,14 +89,12 @@ def write_file(path: Path, rows: Iterable[ClipRow], *, root: str) -> None:
     arrow, parquet = _pyarrow()
     meta = {_META_VERSION: str(SCHEMA_VERSION).encode(), _META_ROOT: root.encode()}
     schema = _schema(arrow).with_metadata(meta)
-    try:
+    with as_output_error(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(path) as partial, parquet.ParquetWriter(partial, schema) as writer:
             for some in batched(rows, GROUP_ROWS):
                 plain = [row_to_plain(row) for row in some]
                 writer.write_table(arrow.Table.from_pylist(plain, schema=schema))
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 def batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:

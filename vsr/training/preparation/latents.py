@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from vsr.errors import InputError, OutputError
+from vsr.errors import InputError, as_output_error
 from vsr.models.text import embed_prompt
 from vsr.models.vae import AutoencoderKLVideo
 from vsr.runtime.executor import WorkerOptions
@@ -211,8 +211,5 @@ def _write_shard(
 
 
 def _save(tensors: dict[str, Tensor], path: Path) -> None:
-    try:
-        with atomic_file(path) as partial:
-            save_file(tensors, partial)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
+    with as_output_error(path), atomic_file(path) as partial:
+        save_file(tensors, partial)

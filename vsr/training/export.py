@@ -25,7 +25,7 @@ from vsr.training.config_file import build_train_config
 from vsr.training.engine.adapters import adapters_of
 from vsr.training.engine.checkpoint import BEST, Checkpoint, find_checkpoint, load_checkpoint
 from vsr.training.recipes.distill import student_pipeline, teacher_folder
-from vsr.training.recipes.networks import load_networks, model_folder_of, named_path
+from vsr.training.recipes.networks import model_folder_of, named_path, trained_networks
 from vsr.training.recipes.seedvr import seedvr_folder
 from vsr.training.recipes.temporal import fresh_pipeline
 
@@ -74,14 +74,14 @@ def export(run: Path, target: Path, *, best: bool = False, merge: bool = False) 
     if config.recipe == "seedvr":
         _export_seedvr(checkpoint, config, target)
         return folder
-    unet, vae = load_networks(folder)
+    unet, vae = trained_networks(checkpoint, folder)
     trained_pipeline(config, unet.half(), vae.half()).save_pretrained(target)
     return folder
 
 
 def _adapters(checkpoint: Checkpoint, config: LoraConfig, run: Path) -> Lora:
     """The adapters of the one network that has them."""
-    weights = {**checkpoint.model, **checkpoint.ema}
+    weights = checkpoint.result
     parts = sorted({name.partition(".")[0] for name in weights})
     if len(parts) != 1:
         raise ConfigError(f"the LoRA of {run} changes {' and '.join(parts)}: give --merge")
@@ -92,7 +92,7 @@ def _export_seedvr(checkpoint: Checkpoint, config: TrainConfig, target: Path) ->
     """Write the folder that the run began with, with the trained transformer."""
     source = seedvr_folder(config)
     transformer = load_network(NaDiT, source / "transformer", torch_dtype=torch.float32)
-    weights = {**checkpoint.model, **checkpoint.ema}
+    weights = checkpoint.result
     if config.lora is not None:
         merge_lora(transformer, adapters_of(weights, "transformer", config.lora, str(source)))
     else:

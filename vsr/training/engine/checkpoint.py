@@ -92,6 +92,11 @@ class Checkpoint:
     scaler: dict[str, Any] | None = None
     """State of the loss scaler, in fp16."""
 
+    @property
+    def result(self) -> dict[str, Tensor]:
+        """The weights that the run gives: the average of those that trained."""
+        return {**self.model, **self.ema}
+
 
 def save_checkpoint(run: Path, checkpoint: Checkpoint, *, keep: int, is_main: bool = True) -> Path:
     """Write a checkpoint folder, then remove all but the newest `keep`; returns the folder.

@@ -174,7 +174,7 @@ def build_network(config: TrainConfig) -> JoinNetwork:
     network = JoinNetwork(**config.join.network)
     if config.init is not None:
         checkpoint = load_checkpoint(find_checkpoint(Path(config.init)))
-        network.load_state_dict({**checkpoint.model, **checkpoint.ema})
+        network.load_state_dict(checkpoint.result)
     return network
 
 

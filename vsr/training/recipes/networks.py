@@ -21,7 +21,7 @@ from vsr.models.vae import AutoencoderKLVideo
 from vsr.training.config import ModelConfig, TrainConfig
 from vsr.training.config_file import build_train_config, differing_fields
 from vsr.training.engine.adapters import adapters_of
-from vsr.training.engine.checkpoint import find_checkpoint, load_checkpoint
+from vsr.training.engine.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
 
 Networks = tuple[UNetVideoModel, AutoencoderKLVideo]
 
@@ -82,9 +82,12 @@ def load_networks(source: Path) -> Networks:
     if (source / INDEX).is_file():
         unet, vae = (load_network(kind, source / name) for name, kind in _KINDS.items())
         return unet.float(), vae.float()
-    checkpoint = load_checkpoint(find_checkpoint(source))
-    config = build_train_config(checkpoint.config)
-    weights = {**checkpoint.model, **checkpoint.ema}
+    return trained_networks(load_checkpoint(find_checkpoint(source)), source)
+
+
+def trained_networks(checkpoint: Checkpoint, source: Path) -> Networks:
+    """U-Net and autoencoder, in float32, of a checkpoint in memory; `source` names it in errors."""
+    config, weights = build_train_config(checkpoint.config), checkpoint.result
     if config.lora is not None:
         return _with_adapters(config, weights, source)
     unet, vae = build_networks(config.model)

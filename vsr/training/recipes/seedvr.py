@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from vsr.checkpoints.index import is_seedvr_folder
 from vsr.errors import ConfigError
-from vsr.models.seedvr.causal_vae import FRAMES_PER_LATENT
+from vsr.models.seedvr.causal_vae import FRAMES_PER_LATENT, PIXELS_PER_LATENT
 from vsr.models.seedvr.nadit import LATENT_CHANNELS, NaDiT
 from vsr.pipelines.seedvr.canvas import MULTIPLE, Canvas
 from vsr.pipelines.seedvr.folder import read_folder
 from vsr.pipelines.seedvr.networks import Networks
 from vsr.pipelines.seedvr.pipeline import SEEDVR_SAMPLING
+from vsr.pipelines.seedvr.plan import latents_of
 from vsr.pipelines.seedvr.sampler import FULL_NOISE, noisy
 from vsr.pipelines.seedvr.sampler import sample as sample_latents
 from vsr.training.config import StageConfig, TrainConfig
@@ -121,7 +122,7 @@ class SeedVRRecipe(ClipRecipe):
     def _encode(self, frames: Float[Tensor, "3 t h w"], number: int) -> Float[Tensor, "t2 h2 w2 c"]:
         """Sampled latents of frames; their noise is drawn by the number of the sample."""
         t, h, w = frames.shape[1:]
-        size = ((t - 1) // FRAMES_PER_LATENT + 1, h // 8, w // 8)
+        size = (latents_of(t), h // PIXELS_PER_LATENT, w // PIXELS_PER_LATENT)
         generator = sample_generator(self.config.seed + 2, number)
         noise = torch.randn(1, LATENT_CHANNELS, *size, generator=generator)
         with self.autocast():

@@ -22,7 +22,7 @@ from vsr.models.seedvr.nadit import NaDiT
 from vsr.models.unet import UNetVideoModel
 from vsr.training.config import LoraConfig, StageConfig, TrainConfig
 from vsr.training.config_file import load_train_config
-from vsr.training.engine.adapters import ATTENTION
+from vsr.training.engine.adapters import layers_to_adapt
 from vsr.training.engine.optim import names_that_train
 
 GB = 1e9
@@ -101,12 +101,8 @@ def states(total: float, trained: float, *, gpus: int, shard: bool) -> float:
 
 def adapter_size(network: nn.Module, lora: LoraConfig) -> int:
     """Return the number of weights of the adapters that a run would train."""
-    targets = lora.targets or getattr(network, "lora_targets", ATTENTION)
-    return sum(
-        lora.rank * (layer.in_features + layer.out_features)
-        for name, layer in network.named_modules()
-        if isinstance(layer, nn.Linear) and name.endswith(tuple(f".{t}" for t in targets))
-    )
+    layers = layers_to_adapt(network, lora).values()
+    return sum(lora.rank * (layer.in_features + layer.out_features) for layer in layers)
 
 
 def trained_size(network: nn.Module, stage: StageConfig, config: TrainConfig) -> int:

@@ -10,35 +10,46 @@ from vsr.checkpoints.lora import Lora
 from vsr.errors import ConfigError, DependencyError, install_extra
 from vsr.training.config import LoraConfig
 
-ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
+_ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
 """Names of the layers that adapt a network which names none: projections of attention."""
 
 _DOWN, _UP = ".lora_A.default.weight", ".lora_B.default.weight"
 
 
 def add_adapters(model: nn.Module, config: LoraConfig) -> None:
-    """Give the linear layers in `targets` adapters, which change nothing yet (peft, in place).
+    """Give layers adapters, which change nothing yet (peft, in place).
 
-    Without targets, a network names its own as `lora_targets`. Raises `ConfigError` for targets
-    that are no linear layers, `DependencyError` if peft is not installed.
+    Raises `ConfigError` as `layers_to_adapt` does, `DependencyError` if peft is not installed.
+    """
+    layers = list(layers_to_adapt(model, config))
+    peft = _peft()
+    settings = peft.LoraConfig(r=config.rank, lora_alpha=config.alpha, target_modules=layers)
+    peft.inject_adapter_in_model(settings, model)
+
+
+def layers_to_adapt(model: nn.Module, config: LoraConfig) -> dict[str, nn.Linear]:
+    """The linear layers in `targets` by name; without targets, the `lora_targets` of a network.
+
+    Raises `ConfigError` for targets that are no linear layers.
     """
     own = [getattr(network, "lora_targets", None) for network in model.modules()]
-    targets = config.targets or next((names for names in own if names), ATTENTION)
-    layers = [name for name, _ in model.named_modules() if _is_target(name, targets)]
+    targets = config.targets or next((names for names in own if names), _ATTENTION)
+    layers: dict[str, nn.Linear] = {}
+    for name, layer in model.named_modules():
+        if not _is_target(name, targets):
+            continue
+        if not isinstance(layer, nn.Linear):
+            raise ConfigError(
+                f"lora.targets: {name} is a {type(layer).__name__}; LoRA takes linear layers"
+            )
+        layers[name] = layer
     if not layers:
         linear = [n for n, layer in model.named_modules() if isinstance(layer, nn.Linear)]
         raise ConfigError(
             f"lora.targets: no layer is called {' or '.join(targets)}; linear layers are called "
             f"like {', '.join(linear[:4]) or 'none'}"
         )
-    for name in layers:
-        if not isinstance(layer := model.get_submodule(name), nn.Linear):
-            raise ConfigError(
-                f"lora.targets: {name} is a {type(layer).__name__}; LoRA takes linear layers"
-            )
-    peft = _peft()
-    settings = peft.LoraConfig(r=config.rank, lora_alpha=config.alpha, target_modules=layers)
-    peft.inject_adapter_in_model(settings, model)
+    return layers
 
 
 def is_adapter(name: str) -> bool:

@@ -20,7 +20,7 @@ from vsr.errors import ConfigError, InputError
 from vsr.training.data.motion import MovingClip, detail_map, moving_clip
 from vsr.training.data.photos import PhotoLibrary
 from vsr.training.data.samples_config import TrainingClipsConfig
-from vsr.training.data.selection import select_captions, select_sources
+from vsr.training.data.selection import captions_in_order, select_sources
 from vsr.training.data.videos import VideoLibrary
 
 _log = logging.getLogger(__name__)
@@ -52,7 +52,8 @@ class TrainingClips(Dataset[dict[str, Tensor]]):
             min_frames=config.frames + config.lead_in_frames,
             access=config.video_access,
         )
-        self.captions = select_captions(config)
+        texts = {*self._photo_captions.values(), *(source.caption for source in video_sources)}
+        self.captions = captions_in_order(texts)
         self._check_material()
 
     @property

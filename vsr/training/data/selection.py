@@ -32,15 +32,18 @@ def select_sources(config: TrainingClipsConfig) -> tuple[Captions, list[VideoSou
 
 
 def select_captions(config: TrainingClipsConfig) -> tuple[str, ...]:
-    """The captions of a manifest's clips in order, after the empty one; none without captions."""
+    """The captions of all that `select_sources` gives, without holding the clips in memory."""
     if config.manifest is None:
         return ()
-    texts = {
-        row.caption
-        for row in select(open_manifest(config.manifest), split=config.split)
-        if row.caption and not _matches(Path(row.source), config.exclude)
-    }
-    return ("", *sorted(texts)) if texts else ()
+    rows = select(open_manifest(config.manifest), split=config.split)
+    return captions_in_order(
+        {row.caption or "" for row in rows if not _matches(Path(row.source), config.exclude)}
+    )
+
+
+def captions_in_order(texts: set[str]) -> tuple[str, ...]:
+    """The captions in alphabetical order, after the empty one; none without captions."""
+    return ("", *sorted(texts - {""})) if texts - {""} else ()
 
 
 def _of_folders(config: TrainingClipsConfig) -> tuple[Captions, list[VideoSource]]:

@@ -108,9 +108,9 @@ def open_manifest(path: Path, *, root: Path | None = None) -> StoredManifest:
     return StoredManifest(path, found, tuple(chain(*(files[part].groups for part in parts))))
 
 
-def read_manifest(path: Path, *, root: Path | None = None) -> Manifest:
+def read_manifest(path: Path) -> Manifest:
     """All rows of a manifest in memory; checked as `open_manifest` does."""
-    stored = open_manifest(path, root=root)
+    stored = open_manifest(path)
     return Manifest(stored.root, tuple(stored))
 
 

@@ -132,7 +132,8 @@ class _Part:
 
     def rows(self) -> list[ClipRow]:
         """The rows of all tasks, in the order of a manifest."""
-        return sorted((row for task in self._tasks for row in self._rows(task)), key=_place)
+        rows = (row for task in self._tasks for row in self._rows(task))
+        return sorted(rows, key=lambda row: row.place)
 
     def end(self) -> None:
         """Remove the journal."""
@@ -141,7 +142,3 @@ class _Part:
     def _rows(self, task: RowTask) -> Iterable[ClipRow]:
         plain = self._journal.done.get(task.key)
         return task.rows if plain is None else map(row_from_plain, plain)
-
-
-def _place(row: ClipRow) -> tuple[str, int, int]:
-    return row.place

@@ -15,11 +15,17 @@ from tests.training.regression import config as regression
 from vsr.checkpoints.convert import convert
 from vsr.checkpoints.load import load
 from vsr.checkpoints.lora import WEIGHTS
-from vsr.errors import ConfigError
+from vsr.errors import ConfigError, ModelError
 from vsr.training.config import LoraConfig
-from vsr.training.config_file import build_train_config
+from vsr.training.config_file import build_train_config, config_to_dict
 from vsr.training.engine.adapters import add_adapters, is_adapter
-from vsr.training.engine.checkpoint import checkpoint_folders, load_checkpoint
+from vsr.training.engine.checkpoint import (
+    Checkpoint,
+    TrainingProgress,
+    checkpoint_folders,
+    load_checkpoint,
+    save_checkpoint,
+)
 from vsr.training.export import export
 from vsr.training.loop import run_training
 from vsr.training.recipes.networks import load_networks
@@ -114,6 +120,22 @@ def test_a_lora_of_the_x4_upscaler_gives_the_same_kept_merged_and_by_peft(
     for name, weight in by_run.state_dict().items():
         torch.testing.assert_close(weight, kept.unet.state_dict()[name], atol=1e-6, rtol=0)
         assert torch.equal(weight.half().float(), merged.unet.state_dict()[name].float())
+
+
+def test_weights_of_another_transformer_are_refused_in_one_line(tmp_path: Path):
+    folder = save_folder(tmp_path / "model")
+    values = {"recipe": "seedvr", "init": str(folder), "stages": [{**STAGE, "steps": 1}]}
+    checkpoint = Checkpoint(
+        model={"transformer.other": torch.zeros(1)},
+        ema={},
+        optimizer=None,
+        rng=[],
+        progress=TrainingProgress(),
+        config=config_to_dict(build_train_config(values)),
+    )
+    save_checkpoint(tmp_path / "run", checkpoint, keep=1)
+    with pytest.raises(ModelError, match=r"do not fit its config: .* for NaDiT: Missing key"):
+        export(tmp_path / "run", tmp_path / "out")
 
 
 @pytest.mark.slow

@@ -25,7 +25,12 @@ from vsr.training.config_file import build_train_config
 from vsr.training.engine.adapters import adapters_of
 from vsr.training.engine.checkpoint import BEST, Checkpoint, find_checkpoint, load_checkpoint
 from vsr.training.recipes.distill import student_pipeline, teacher_folder
-from vsr.training.recipes.networks import model_folder_of, named_path, trained_networks
+from vsr.training.recipes.networks import (
+    load_weights,
+    model_folder_of,
+    named_path,
+    trained_networks,
+)
 from vsr.training.recipes.seedvr import seedvr_folder
 from vsr.training.recipes.temporal import fresh_pipeline
 
@@ -72,7 +77,7 @@ def export(run: Path, target: Path, *, best: bool = False, merge: bool = False) 
     if merge and config.lora is None:
         raise ConfigError(f"{run} trained no LoRA, so there is nothing to merge: leave out --merge")
     if config.recipe == "seedvr":
-        _export_seedvr(checkpoint, config, target)
+        _export_seedvr(checkpoint, config, target, run=run)
         return folder
     unet, vae = trained_networks(checkpoint, folder)
     trained_pipeline(config, unet.half(), vae.half()).save_pretrained(target)
@@ -88,7 +93,7 @@ def _adapters(checkpoint: Checkpoint, config: LoraConfig, run: Path) -> Lora:
     return adapters_of(weights, parts[0], config, str(run))
 
 
-def _export_seedvr(checkpoint: Checkpoint, config: TrainConfig, target: Path) -> None:
+def _export_seedvr(checkpoint: Checkpoint, config: TrainConfig, target: Path, *, run: Path) -> None:
     """Write the folder that the run began with, with the trained transformer."""
     source = seedvr_folder(config)
     transformer = load_network(NaDiT, source / "transformer", torch_dtype=torch.float32)
@@ -96,9 +101,8 @@ def _export_seedvr(checkpoint: Checkpoint, config: TrainConfig, target: Path) ->
     if config.lora is not None:
         merge_lora(transformer, adapters_of(weights, "transformer", config.lora, str(source)))
     else:
-        transformer.load_state_dict(
-            {name.removeprefix("transformer."): weight for name, weight in weights.items()}
-        )
+        own = {name.removeprefix("transformer."): weight for name, weight in weights.items()}
+        load_weights(transformer, own, run)
     shutil.copytree(
         source, target, ignore=shutil.ignore_patterns("transformer"), dirs_exist_ok=True
     )

@@ -95,7 +95,7 @@ def trained_networks(checkpoint: Checkpoint, source: Path) -> Networks:
         prefix = f"{name}."
         part = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
         part = part or _at_start(config)[name].state_dict()
-        _load_weights(network, part, source)
+        load_weights(network, part, source)
     return unet, vae
 
 
@@ -106,6 +106,15 @@ def _with_adapters(config: TrainConfig, weights: Mapping[str, Any], source: Path
     for name, network in (("unet", unet), ("vae", vae)):
         merge_lora(network, adapters_of(weights, name, config.lora, str(source)))
     return unet, vae
+
+
+def load_weights(network: nn.Module, weights: Mapping[str, Any], source: Path) -> None:
+    """Load the weights of a run; raises `ModelError` where they are those of another network."""
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(f"the weights of {source} do not fit its config: {reason}") from error
 
 
 def model_folder_of(source: Path) -> Path:
@@ -182,11 +191,3 @@ def _build_network(kind: Any, values: dict[str, Any], where: str) -> Any:
         if key not in known:
             raise ConfigError(f"model.{where}: unknown key {key!r}; there are {', '.join(known)}")
     return kind(**values)
-
-
-def _load_weights(network: nn.Module, weights: Mapping[str, Any], source: Path) -> None:
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ModelError(f"the weights of {source} do not fit its config: {reason}") from error

@@ -6,6 +6,7 @@ import sys
 import typing
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from vsr.errors import VsrError
@@ -47,6 +48,17 @@ def make_parser(
             help="CPUs of each worker on a cluster (default: 1)",
         )
     return parser
+
+
+def add_manifest(parser: ArgumentParser, *, out: bool = False) -> None:
+    """Add the manifest that is read, and with `out` the option for another one to write."""
+    parser.add_argument(
+        "manifest", type=Path, metavar="MANIFEST", help="parquet file or folder of parts"
+    )
+    if out:
+        parser.add_argument(
+            "--out", type=Path, metavar="PATH", help="manifest to write (default: MANIFEST)"
+        )
 
 
 def worker_options(options: Namespace, *, gpus: bool = False) -> WorkerOptions:

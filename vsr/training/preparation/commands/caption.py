@@ -11,18 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vsr.training.preparation.captions import CaptionConfig, caption_clips
-from vsr.training.preparation.command import make_parser, run, worker_options
+from vsr.training.preparation.command import add_manifest, make_parser, run, worker_options
 
 
 def main(argv: Sequence[str] | None = None, *, prog: str | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = make_parser(__doc__, prog=prog)
-    parser.add_argument(
-        "manifest", type=Path, metavar="MANIFEST", help="parquet file or folder of parts"
-    )
-    parser.add_argument(
-        "--out", type=Path, metavar="PATH", help="manifest to write (default: MANIFEST)"
-    )
+    add_manifest(parser, out=True)
     parser.add_argument("--model", type=Path, required=True, metavar="FOLDER", help="model folder")
     parser.add_argument(
         "--prompt", metavar="TEXT", help="beginning of the captions, or a request for chat models"

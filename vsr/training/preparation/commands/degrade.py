@@ -18,7 +18,7 @@ from vsr.errors import ConfigError
 from vsr.training.data.clip_row import Kind
 from vsr.training.data.manifest import StoredManifest, open_manifest, require_rows, select
 from vsr.training.preparation.clips import clip_frames
-from vsr.training.preparation.command import make_parser, run, worker_options
+from vsr.training.preparation.command import add_manifest, make_parser, run, worker_options
 from vsr.training.preparation.pairs import example_sheet, good_frames, write_pairs
 from vsr.video.images import encode_png
 
@@ -26,9 +26,7 @@ from vsr.video.images import encode_png
 def main(argv: Sequence[str] | None = None, *, prog: str | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = make_parser(__doc__, prog=prog)
-    parser.add_argument(
-        "manifest", type=Path, metavar="MANIFEST", help="parquet file or folder of parts"
-    )
+    add_manifest(parser)
     parser.add_argument(
         "pairs", type=Path, nargs="?", metavar="PAIRS", help="folder to write the pairs to"
     )

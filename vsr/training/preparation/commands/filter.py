@@ -8,10 +8,10 @@ Run again with other limits, it applies these without measuring again.
 
 from argparse import Namespace
 from collections.abc import Sequence
-from pathlib import Path
 
 from vsr.training.preparation.command import (
     add_fields,
+    add_manifest,
     make_parser,
     read_fields,
     run,
@@ -24,12 +24,7 @@ from vsr.training.preparation.steps import filter_clips, summary
 def main(argv: Sequence[str] | None = None, *, prog: str | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = make_parser(__doc__, prog=prog)
-    parser.add_argument(
-        "manifest", type=Path, metavar="MANIFEST", help="parquet file or folder of parts"
-    )
-    parser.add_argument(
-        "--out", type=Path, metavar="PATH", help="manifest to write (default: MANIFEST)"
-    )
+    add_manifest(parser, out=True)
     add_fields(parser, FilterConfig)
     return run(parser, _filter, argv)
 

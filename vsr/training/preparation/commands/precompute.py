@@ -20,7 +20,7 @@ from vsr.degradation.presets import PRESETS
 from vsr.models.vae import AutoencoderKLVideo
 from vsr.training.data.latent_clips import LatentClips
 from vsr.training.data.samples import TrainingClips, TrainingClipsConfig
-from vsr.training.preparation.command import make_parser, run, worker_options
+from vsr.training.preparation.command import add_manifest, make_parser, run, worker_options
 from vsr.training.preparation.costs import compare_costs
 from vsr.training.preparation.latents import write_latents, write_prompts
 
@@ -28,9 +28,7 @@ from vsr.training.preparation.latents import write_latents, write_prompts
 def main(argv: Sequence[str] | None = None, *, prog: str | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = make_parser(__doc__, prog=prog)
-    parser.add_argument(
-        "manifest", type=Path, metavar="MANIFEST", help="parquet file or folder of parts"
-    )
+    add_manifest(parser)
     parser.add_argument(
         "latents", type=Path, metavar="LATENTS", help="folder to write the shards to"
     )

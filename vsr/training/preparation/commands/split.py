@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from vsr.training.data.manifest import StoredManifest, select
-from vsr.training.preparation.command import make_parser, run, worker_options
+from vsr.training.preparation.command import add_manifest, make_parser, run, worker_options
 from vsr.training.preparation.shot_files import shot_file, write_shot
 from vsr.training.preparation.steps import split_shots, summary
 from vsr.training.preparation.work import Task, results, show_progress
@@ -22,12 +22,7 @@ from vsr.training.preparation.work import Task, results, show_progress
 def main(argv: Sequence[str] | None = None, *, prog: str | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = make_parser(__doc__, prog=prog)
-    parser.add_argument(
-        "manifest", type=Path, metavar="MANIFEST", help="parquet file or folder of parts"
-    )
-    parser.add_argument(
-        "--out", type=Path, metavar="PATH", help="manifest to write (default: MANIFEST)"
-    )
+    add_manifest(parser, out=True)
     parser.add_argument(
         "--write", type=Path, metavar="FOLDER", help="also write one file for each shot"
     )

@@ -71,6 +71,14 @@ def test_a_state_continues_a_stream_and_may_wait_elsewhere(vae):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("parked", [None, torch.device("cpu")])
+def test_frames_that_wait_do_not_hold_the_maps_that_they_lay_in(vae, parked):
+    state = StreamState(parked=parked)
+    vae.decode(torch.zeros(1, 16, 2, 2, 3), state)
+    assert state.nbytes == sum(x.untyped_storage().nbytes() for x in state.frames.values())
+
+
+@torch.no_grad()
 @pytest.mark.parametrize("strip_bytes", [1, 20_000, 60_000])
 def test_strips_of_rows_give_the_numbers_of_whole_maps(vae, strip_bytes):
     generator = torch.Generator().manual_seed(0)

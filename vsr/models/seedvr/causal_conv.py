@@ -36,9 +36,9 @@ class StreamState:
         """Memory of the frames."""
         return sum(frames.nbytes for frames in self.frames.values())
 
-    def keep(self, name: str, frames: Tensor) -> None:
-        """Keep the frames of a convolution for the next slice."""
-        self.frames[name] = frames.to(self.parked) if self.parked else frames.clone()
+    def kept(self, frames: Tensor) -> Tensor:
+        """Returns a copy where frames wait, so that the map that they lie in can be freed."""
+        return frames.to(self.parked or frames.device, copy=True)
 
     def strip_rows(self, x: Float[Tensor, "b c t h w"]) -> int:
         """Returns the number of rows of a strip of `x`; all of them: it passes whole."""
@@ -84,7 +84,7 @@ class CausalConv3d(nn.Conv3d):
             return self._by_rows(x, state, enter)
         whole, kept = self._with_past(enter(x), state.frames.get(self.name))
         if kept is not None:
-            state.keep(self.name, kept)
+            state.frames[self.name] = state.kept(kept)
         if max(self.stride) > 1:
             whole = F.pad(whole, (0, 1, 0, 1))
         return super().forward(whole)
@@ -109,7 +109,7 @@ class CausalConv3d(nn.Conv3d):
                 rows = None if past is None else past[..., strip.given, :]
                 whole, next_past = self._with_past(enter(x[..., strip.given, :]), rows)
                 if next_past is not None:
-                    kept.append(next_past[..., strip.own, :].to(state.parked or x.device))
+                    kept.append(state.kept(next_past[..., strip.own, :]))
                 yield self._convolved(whole, strip)
 
         made = stacked_rows(strips(), -(-x.shape[-2] // self.stride[1]))

@@ -4,8 +4,9 @@ import torch
 
 
 def turned(x: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
-    """Rotary positions as products of complex numbers; x: n heads tokens d, angles: tokens f."""
+    """Pairs of the first channels turned by cosines and sines; x: ... d, angles: ... f."""
     f = angles.shape[-1]
-    pairs = torch.view_as_complex(x[..., : 2 * f].unflatten(-1, (f, 2)).contiguous())
-    turned = torch.view_as_real(pairs * torch.polar(torch.ones_like(angles), angles)).flatten(-2)
-    return torch.cat([turned, x[..., 2 * f :]], dim=-1)
+    cos, sin = angles.cos(), angles.sin()
+    even, odd = x[..., : 2 * f : 2], x[..., 1 : 2 * f : 2]
+    both = torch.stack([even * cos - odd * sin, odd * cos + even * sin], dim=-1).flatten(-2)
+    return torch.cat([both, x[..., 2 * f :]], dim=-1)

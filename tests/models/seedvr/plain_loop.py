@@ -19,6 +19,7 @@ from torch import Tensor
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[3]))
 
+from tests.models.rotation import turned
 from tests.seedvr import small_dit
 from vsr.models.seedvr.nadit import NaDiT
 from vsr.ops.windows import WindowGroup
@@ -63,14 +64,7 @@ def _heads(attention: Any, x: Tensor, branch: str) -> tuple[Tensor, Tensor, Tens
 
 
 def _turned(x: Tensor, angles: Tensor | None) -> Tensor:
-    """Channel pairs rotated by the formula; the rest as it is."""
-    if angles is None:
-        return x
-    pairs = angles.shape[-1]
-    cos, sin = angles.cos()[:, None], angles.sin()[:, None]
-    even, odd = x[..., : 2 * pairs : 2], x[..., 1 : 2 * pairs : 2]
-    both = torch.stack([even * cos - odd * sin, odd * cos + even * sin], dim=-1).flatten(-2)
-    return torch.cat([both, x[..., 2 * pairs :]], dim=-1)
+    return x if angles is None else turned(x, angles[:, None])
 
 
 def _boxes(groups: tuple[WindowGroup, ...]) -> Iterator[tuple[slice, slice, slice]]:

@@ -8,8 +8,9 @@ import torch
 
 from tests.models.seedvr.plain_loop import plain_attention, plain_network
 from tests.seedvr import FOLDER, fixture, published_shapes, small_dit
+from vsr.models.rope import turned
 from vsr.models.seedvr.nadit import NaDiT
-from vsr.models.seedvr.rope import WindowRope, as_turns, turned
+from vsr.models.seedvr.rope import WindowRope, whole_turns
 from vsr.models.seedvr.windows import token_windows, window_size
 
 WINDOWS = json.loads((FOLDER / "windows.json").read_text())
@@ -98,7 +99,7 @@ def test_rotation_is_a_product_of_complex_numbers_in_float32(kind):
     x = torch.randn(24, 1, 32)
     pairs = torch.view_as_complex(x[..., : 6 * rope.pairs].unflatten(-1, (-1, 2)))
     expected = torch.view_as_real(pairs * torch.exp(1j * angles[:, None])).flatten(-2)
-    _close(turned(x, as_turns(angles, 32))[..., : 6 * rope.pairs], expected, atol=1e-5)
+    _close(turned(x, whole_turns(angles, 32))[..., : 6 * rope.pairs], expected, atol=1e-5)
 
 
 def test_frequencies_stay_exact_in_a_network_of_16_bits():

@@ -10,8 +10,9 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from vsr.models.rope import turned
 from vsr.models.seedvr.branches import Branches, RmsNorm, StoredLinear
-from vsr.models.seedvr.rope import RopeKind, WindowRope, as_turns, map_turns, turned
+from vsr.models.seedvr.rope import RopeKind, WindowRope, map_turns, text_turns
 from vsr.ops.attention import attend
 from vsr.ops.windows import WindowGroup, merge, partition
 
@@ -53,8 +54,7 @@ class JointWindowAttention(nn.Module):
         groups: tuple[WindowGroup, ...],
     ) -> tuple[Float[Tensor, "t h w c"], Float[Tensor, "words c"] | None]:
         """Returns the result for the video and, unless nobody reads it, for the text."""
-        angles = self.rope.text(len(text), device=text.device)
-        turns = None if angles is None else as_turns(angles, self.rope.head_dim)
+        turns = text_turns(self.rope, len(text), device=text.device)
         words = self._heads(text, "text", turns)
         turns = map_turns(self.rope, groups, len(text), device=video.device)
         tokens = self._heads(video, "video", turns)
@@ -72,7 +72,10 @@ class JointWindowAttention(nn.Module):
             getattr(layer, branch) for layer in (self.norm_q, self.norm_k, self.proj_qkv)
         )
         q, k, v = qkv(x).unflatten(-1, (_QKV, self.heads, -1)).unbind(-3)
-        return torch.stack([turned(norm_q(q), turns), turned(norm_k(k), turns), v], dim=-3)
+        q, k = norm_q(q), norm_k(k)
+        if turns is not None:
+            q, k = turned(q, turns), turned(k, turns)
+        return torch.stack([q, k, v], dim=-3)
 
     def _windows(
         self, tokens: Tensor, words: Tensor, groups: tuple[WindowGroup, ...]

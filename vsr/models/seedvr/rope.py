@@ -16,7 +16,7 @@ from einops import rearrange
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from vsr.models.rope import angle_grid, rotary_frequencies
+from vsr.models.rope import angle_grid, as_turns, rotary_frequencies
 from vsr.ops.windows import Size3, WindowGroup, merge
 
 RopeKind = Literal["integer", "window"]
@@ -83,18 +83,18 @@ def map_turns(
         rope.video(group.size, text_tokens, device=device).expand(group.count, -1, -1)
         for group in groups
     ]
-    return as_turns(rearrange(merge(parts, groups), "1 f t h w -> t h w f"), rope.head_dim)
+    return whole_turns(rearrange(merge(parts, groups), "1 f t h w -> t h w f"), rope.head_dim)
 
 
-def as_turns(angles: Float[Tensor, "*n f"], head_dim: int) -> Complex[Tensor, "*n 1 f2"]:
-    """Returns complex numbers by which to multiply the channel pairs of heads; the rest by 1."""
-    angles = F.pad(angles, (0, head_dim // 2 - angles.shape[-1]))
-    return torch.polar(torch.ones_like(angles), angles).unsqueeze(-2)
+@lru_cache(maxsize=2)  # the text and the negative text
+def text_turns(
+    rope: WindowRope, tokens: int, *, device: torch.device
+) -> Complex[Tensor, "tokens 1 f"] | None:
+    """Returns the turns of the text, which all blocks share; None: it is not rotated."""
+    angles = rope.text(tokens, device=device)
+    return None if angles is None else whole_turns(angles, rope.head_dim)
 
 
-def turned(x: Float[Tensor, "*n heads d"], turns: Complex[Tensor, "*n 1 f"] | None) -> Tensor:
-    """Returns `x` rotated in float32 and in its own number format again; None: as it is."""
-    if turns is None:
-        return x
-    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
-    return torch.view_as_real(pairs * turns).flatten(-2).to(x.dtype)
+def whole_turns(angles: Float[Tensor, "*n f"], head_dim: int) -> Complex[Tensor, "*n 1 f2"]:
+    """Returns turns for all channel pairs of heads: those without an angle do not turn."""
+    return as_turns(F.pad(angles, (0, head_dim // 2 - angles.shape[-1])))

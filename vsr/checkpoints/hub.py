@@ -20,7 +20,7 @@ _SEEDVR = re.compile(r"(^|/)seedvr2?_[^/]*\.(safetensors|pth|gguf)$", re.IGNOREC
 _LAVIE = re.compile(r"(^|/)lavie_vsr\.pt$", re.IGNORECASE)
 _BESIDE = re.compile(r"^(ema_vae[^/]*|pos_emb\.pt|neg_emb\.pt|(vae_)?config\.json)$", re.IGNORECASE)
 """Files that belong to every transformer of a repository."""
-X4_CLASS = "StableDiffusionUpscalePipeline"
+_X4_CLASS = "StableDiffusionUpscalePipeline"
 """The class in the index of the x4 upscaler."""
 _X4 = "stabilityai/stable-diffusion-x4-upscaler"
 """Its repository, whose autoencoder and text encoder LaVie uses."""
@@ -93,7 +93,7 @@ def converted_checkpoint(repository: str, file: str, kind: str | None, models: P
     if it has one. Raises ModelError where the repository lacks a part or has several checkpoints.
     """
     found = _Repository.of(repository)
-    if kind == X4_CLASS and not file:
+    if kind == _X4_CLASS and not file:
         files, upscaler = _x4_files(found), None
     else:
         file = file or _only_checkpoint(found)

@@ -80,8 +80,7 @@ def room(networks: Networks) -> tuple[float, float]:
     else:
         memory = psutil.virtual_memory()
         free, total = memory.available, memory.total
-    held = 0 if networks.waits else _size(networks.transformer) + _size(networks.vae)
-    return free + held, total
+    return free + (0 if networks.waits else networks.nbytes), total
 
 
 def _size(network: nn.Module) -> int:
@@ -93,7 +92,7 @@ def _carried(vae: CausalVideoVae, height: int, width: int, dtype: torch.dtype) -
     """The frames that a stream of this size carries, from tensors without memory."""
     state = StreamState()
     with torch.device("meta"):
-        network = CausalVideoVae(**_fields(vae))
+        network: Any = CausalVideoVae.from_config(vae.config)
         move(network, torch.device("meta"), dtype)
         frames = torch.empty(1, 3, FRAMES_PER_LATENT + 1, height, width, dtype=dtype)
         side = PIXELS_PER_LATENT
@@ -101,7 +100,3 @@ def _carried(vae: CausalVideoVae, height: int, width: int, dtype: torch.dtype) -
     network.encode(frames, state)
     network.decode(latents, state)
     return float(state.nbytes)
-
-
-def _fields(vae: CausalVideoVae) -> dict[str, Any]:
-    return {key: value for key, value in vae.config.items() if not key.startswith("_")}

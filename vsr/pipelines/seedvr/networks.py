@@ -44,6 +44,11 @@ class Networks:
         return self.transformer.txt_in.weight.dtype
 
     @property
+    def nbytes(self) -> int:
+        """Memory of the weights."""
+        return sum(weight.nbytes for one in self._all() for weight in one.parameters())
+
+    @property
     def is_stored(self) -> bool:
         """True if weights of the transformer lie in 8 bits."""
         return any(weight.dtype in EIGHT_BITS for weight in self.transformer.parameters())
@@ -61,12 +66,11 @@ class Networks:
 
     def place(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move the networks as `to` does; if they would fill the device, let them wait."""
-        size = sum(tensor.nbytes for one in self._all() for tensor in one.parameters())
-        if size > _SHARE * _free_bytes(device):
+        if self.nbytes > _SHARE * _free_bytes(device):
             _log.warning(
                 "the networks of %.1f GB would fill %s: idle ones wait in the memory of the CPU, "
                 "and blocks go to it one by one",
-                *(size / 1e9, device),
+                *(self.nbytes / 1e9, device),
             )
             self.waits = True
         self.to(device, dtype)

@@ -43,36 +43,35 @@ def first_fallback(networks: Networks, size: Size) -> Fallback:
 class _Fit:
     """The need of a run, and the reductions that its device allows, the cheapest first."""
 
+    networks: Networks
     need: MemoryNeed
     steps: tuple[Fallback, ...]
     size: Size
-    waits: bool
-    is_stored: bool
-    """The weights lie in 8 bits already."""
 
     @classmethod
     def of(cls, networks: Networks, size: Size) -> Self:
         need = MemoryNeed.of(networks, size.height, size.width)
-        by_rows = Fallback(by_rows=True)
-        steps = (AS_ASKED, Fallback(offload=True), replace(by_rows, offload=True))
+        steps = (AS_ASKED, Fallback(offload=True), Fallback(offload=True, by_rows=True))
         if networks.device.type == "cpu" or networks.waits:
-            steps = (AS_ASKED, by_rows)
-        return cls(need, steps, size, networks.waits, networks.is_stored)
+            steps = (AS_ASKED, Fallback(by_rows=True))
+        return cls(networks, need, steps, size)
 
     def bytes(self, step: Fallback) -> float:
-        return self.need.bytes(waits=self.waits or step.offload, by_rows=step.by_rows)
+        return self.need.bytes(waits=self._waits(step), by_rows=step.by_rows)
 
     def remedy(self, given: float) -> str:
         """A storage or a size of the output with which the last step fits into `given` bytes."""
         least, need = self.bytes(self.steps[-1]), self.need
         stored = replace(self, need=need.in_eight_bits())
-        if not self.is_stored and stored.bytes(self.steps[-1]) <= given:
+        if not self.networks.is_stored and stored.bytes(self.steps[-1]) <= given:
             return "take --storage fp8"
-        waits = self.waits or self.steps[-1].offload
-        fixed = need.vae + (need.block if waits else need.transformer)
+        fixed = need.vae + (need.block if self._waits(self.steps[-1]) else need.transformer)
         share = max(given - fixed, 0.0) / max(least - fixed, 1.0)
         height = int(self.size.height * sqrt(min(share, 1.0))) // 16 * 16
         return f"take a smaller output, as --height {height}" if height else "take a larger machine"
+
+    def _waits(self, step: Fallback) -> bool:
+        return self.networks.waits or step.offload
 
 
 def _gigabytes(count: float) -> str:

@@ -91,24 +91,20 @@ class Propagator:
     ) -> Iterator[Float[Tensor, "b c h2 w2"]]:
         """Yields the fused frames of one propagation step, as float32; they may be of any size.
 
-        `frames` are gone through twice, each just before its fused one is asked for, unless they
-        are an iterator.
+        `frames` are gone through twice, the second time each just before its fused one is asked
+        for: they are no iterator.
         """
-        again = iter(frames)
+        assert iter(frames) is not frames
         own = list(frames)
-        if again is frames:
-            again = iter(list(own))
-        first = own[0]
-        size = (first.shape[-2], first.shape[-1])
+        last = own[0]
+        size = (last.shape[-2], last.shape[-1])
         fused = propagate_frames(
             own,
             lambda i, n: self._shares.link(i, n, size),
             config=self.config,
-            previous=self._previous(first),
+            previous=self._previous(last),
         )
-        last = first
-        del first
-        for original in again:
+        for original in frames:
             last = next(fused).float()
             yield restore_high_band(last, original.float()) if self.restore_detail else last
         self._last.append(last.clone())  # a view would keep the whole clip in memory

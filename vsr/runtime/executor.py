@@ -27,7 +27,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import count
+from itertools import count, islice
 from typing import Any, Generic, Protocol
 
 from vsr.errors import ConfigError, DeviceError
@@ -266,10 +266,8 @@ class _Crew(Generic[Task, Result]):
         """Give waiting tasks to idle workers, and return whether there is one left to wait for."""
         while self._waiting and self._idle:
             self._give(self._waiting.popleft())
-        while len(self._busy) + len(self._waiting) < self._engine.size:
-            task = next(self._tasks, _NOTHING)
-            if isinstance(task, _Nothing):
-                break
+        room = self._engine.size - len(self._busy) - len(self._waiting)
+        for task in islice(self._tasks, room):
             if self._idle:
                 self._give(_Try(task))
             else:
@@ -329,10 +327,3 @@ class _Crew(Generic[Task, Result]):
         self._failed_starts += 1
         if self._failed_starts == _MOST_TRIES:
             raise DeviceError(f"{_MOST_TRIES} workers did not start; the last: {reason}")
-
-
-class _Nothing:
-    """Stands for the end of the tasks, which may be None."""
-
-
-_NOTHING = _Nothing()

@@ -1,6 +1,7 @@
 """The words of a command before they are parsed: their order, dashes, and names of files."""
 
 import re
+from collections import deque
 from collections.abc import Iterator, Sequence
 
 from jsonargparse import ArgumentParser
@@ -64,19 +65,15 @@ def positionals_first(args: Sequence[str], parser: ArgumentParser) -> list[str]:
 
 def _with_places(args: Sequence[str]) -> Iterator[str]:
     """Yield the arguments with the place of a cluster joined to its option, or `auto`."""
-    waits = False
-    for arg in args:
-        if waits and _PLACE.fullmatch(arg):
-            yield f"{CLUSTER}={arg}"
-            waits = False
-            continue
-        if waits:
-            yield f"{CLUSTER}=auto"
-        waits = arg == CLUSTER
-        if not waits:
+    rest = deque(args)
+    while rest:
+        arg = rest.popleft()
+        if arg != CLUSTER:
             yield arg
-    if waits:
-        yield f"{CLUSTER}=auto"
+        elif rest and _PLACE.fullmatch(rest[0]):
+            yield f"{CLUSTER}={rest.popleft()}"
+        else:
+            yield f"{CLUSTER}=auto"
 
 
 def suggestion(flag: str, known: Sequence[str]) -> str:

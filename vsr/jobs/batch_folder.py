@@ -1,6 +1,5 @@
 """The work folder of a batch, whose journal says which films are done."""
 
-import json
 from pathlib import Path
 
 from vsr import __version__
@@ -8,10 +7,9 @@ from vsr.config import UpscaleConfig
 from vsr.jobs.films import Batch, BatchFilm
 from vsr.jobs.model import Model
 from vsr.jobs.resume.identity import options_identity
-from vsr.jobs.resume.journal import read_lines, write_error
+from vsr.jobs.resume.journal import read_lines
 from vsr.jobs.resume.own_files import work_path
 from vsr.jobs.resume.run_folder import RunFolder
-from vsr.runtime.files import append_lines, flush_entries
 from vsr.runtime.launcher import Ranks
 
 
@@ -55,15 +53,7 @@ class BatchFolder(RunFolder):
         )
 
     def _note(self, line: dict[str, object]) -> None:
-        self.check_in_place()
-        path = self.path / f"rank{self.ranks.rank:04d}.films.jsonl"
-        try:
-            if not path.exists():
-                path.touch()
-                flush_entries(path.parent)
-            append_lines(path, json.dumps(line))
-        except OSError as error:
-            raise write_error(path, error) from error
+        self.append(f"rank{self.ranks.rank:04d}.films.jsonl", line)
 
     def _notes(self) -> list[Path]:
         return sorted(self.path.glob("rank*.films.jsonl"))

@@ -28,7 +28,7 @@ from vsr.jobs.resume.own_files import (
     work_path,
     work_places,
 )
-from vsr.runtime.files import flush_entries, write_atomically
+from vsr.runtime.files import append_lines, flush_entries, write_atomically
 from vsr.runtime.launcher import Ranks
 from vsr.runtime.locks import HeldLock, is_locked, lock_owner, take_lock
 
@@ -136,6 +136,18 @@ class RunFolder(ABC):
         path = self.path / name
         try:
             write_atomically(path, f"{json.dumps(dict(content))}\n".encode())
+        except OSError as error:
+            raise write_error(path, error) from error
+
+    def append(self, name: str, content: Mapping[str, Any]) -> None:
+        """Add an object to those under a name, one a line, if this run still holds the folder."""
+        self.check_in_place()
+        path = self.path / name
+        try:
+            if not path.exists():
+                path.touch()
+                flush_entries(path.parent)
+            append_lines(path, json.dumps(dict(content)))
         except OSError as error:
             raise write_error(path, error) from error
 

@@ -1,6 +1,5 @@
 """`OUT.vsr`: the folder beside an output that keeps its finished work until it is complete."""
 
-import json
 import socket
 import time
 from collections.abc import Iterator
@@ -23,7 +22,6 @@ from vsr.jobs.resume.own_files import (
 )
 from vsr.jobs.resume.run_folder import RunFolder
 from vsr.jobs.resume.shot_store import ShotProgress, ShotWork, read_progress
-from vsr.runtime.files import append_lines, flush_entries
 from vsr.runtime.launcher import ALONE
 from vsr.video.suffixes import ending
 from vsr.video.writing.encoding import Encoding
@@ -125,15 +123,7 @@ class WorkFolder(RunFolder):
 
     def note_span(self, span: Span, shots: tuple[int, ...]) -> None:
         """Note that the shots of a span, by their first frames, are finished."""
-        self.check_in_place()
-        path = self.path / _SPANS
-        try:
-            if not path.exists():
-                path.touch()
-                flush_entries(path.parent)
-            append_lines(path, json.dumps({**asdict(span), "shots": shots}))
-        except OSError as error:
-            raise write_error(path, error) from error
+        self.append(_SPANS, {**asdict(span), "shots": shots})
 
     def finished_spans(self) -> dict[Span, tuple[int, ...]]:
         """Return the shots of the spans that are finished, as far as they were noted."""

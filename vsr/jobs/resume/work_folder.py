@@ -2,11 +2,11 @@
 
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from vsr.errors import ConfigError, OutputError
 from vsr.jobs.resume.identity import Identity, differences
@@ -39,7 +39,7 @@ class ShotList:
     damage: str | None
 
     def __post_init__(self) -> None:
-        if not all(type(number) is int for number in (*self.shots, self.frames)):
+        if not _are_ints((*self.shots, self.frames)):
             raise ValueError("the frames of a list of shots are not all numbers")
 
 
@@ -127,15 +127,10 @@ class WorkFolder(RunFolder):
 
     def finished_spans(self) -> dict[Span, tuple[int, ...]]:
         """Return the shots of the spans that are finished, as far as they were noted."""
-        found = dict[Span, tuple[int, ...]]()
-        for line in read_lines(self.path / _SPANS):
-            match line:
-                case {"first": int(first), "end": int(end), "shots": [*shots]}:
-                    if all(type(shot) is int and self.progress(shot).ended for shot in shots):
-                        found[Span(first, end)] = tuple(shots)
-                case _:  # of another program: found anew
-                    pass
-        return found
+        noted = filter(None, map(_noted_span, read_lines(self.path / _SPANS)))
+        return {
+            span: shots for span, shots in noted if all(self.progress(shot).ended for shot in shots)
+        }
 
     def wait_for_shots(self, shots: ShotList) -> None:
         """Wait until the other ranks have finished their shots; OutputError if one has ended."""
@@ -236,6 +231,19 @@ def clean_up(output: Path) -> None:
     """Delete the work folder that a crash has left of an output that is whole."""
     for folder in work_places(output):
         delete_work(folder)
+
+
+def _noted_span(line: dict[str, Any]) -> tuple[Span, tuple[int, ...]] | None:
+    """Return a span and its shots; None for a line of another program, which is found anew."""
+    match line:
+        case {"first": int(first), "end": int(end), "shots": [*shots]} if _are_ints(shots):
+            return Span(first, end), tuple(shots)
+        case _:
+            return None
+
+
+def _are_ints(values: Iterable[Any]) -> bool:
+    return all(type(value) is int for value in values)
 
 
 def _is_joined(folder: Path, output: Path) -> bool:

@@ -101,8 +101,6 @@ class _OpenFilm:
         self._worker = Worker(job, work, lambda: model.load(job.size, ticks), timer, ticks)
         self._guard = SourceGuard.of(film.source)
         self._reader = _SpanReader(job)
-        with work:  # checks that it is seen
-            pass
 
     def upscale(self, task: ShotTask, advance: Meter) -> tuple[int, ...]:
         clips = self._reader.clips(task.span, task.cuts)

@@ -5,8 +5,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from vsr.errors import ConfigError, OutputError
 from vsr.jobs.resume.identity import Identity, differences
@@ -178,15 +177,13 @@ class WorkFolder(RunFolder):
 class GuestFolder(WorkFolder):
     """The work folder of a run that another process, maybe on another machine, leads and locks.
 
-    Entering raises OutputError where the folder, with the leader's token, is not seen from here,
-    and ConfigError where this machine would make other bytes.
+    It is used without being entered. Raises OutputError where the folder, with the leader's token,
+    is not seen from here, and ConfigError where this machine would make other bytes.
     """
 
     def __init__(self, output: Path, identity: Identity, token: str) -> None:
         super().__init__(output, identity, ranks=ALONE)
         self._token = token
-
-    def __enter__(self) -> Self:
         here = socket.gethostname()
         if not self._is_admitted():
             raise OutputError(
@@ -198,15 +195,6 @@ class GuestFolder(WorkFolder):
                 f"the worker on {here} would make other bytes: {', '.join(changes)}; bring all "
                 "machines of the cluster to the same files and versions"
             )
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Leave the folder to its leader."""
 
     def check_in_place(self) -> None:
         """Raise OutputError if the run that has made this worker does not go on."""

@@ -90,7 +90,7 @@ def upscale(
         with work, progress(job.expected_frames) as advance:
             shots = None
             if not work.is_joined:
-                shots = worker.finished_shots() or worker.upscale_shots(metered(advance))
+                shots = work.finished_shots() or worker.upscale_shots(metered(advance))
             if ranks.rank:
                 work.wait_for_output()
             elif shots is None:

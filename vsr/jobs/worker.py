@@ -50,16 +50,6 @@ class Worker:
     _frames: int = 0
     _repeated: int = 0
 
-    def finished_shots(self) -> ShotList | None:
-        """Return all shots of the film if this rank's are finished; else None."""
-        shots = self.work.shots
-        if shots is None or any(self._is_unfinished(*shot) for shot in enumerate(shots.shots)):
-            return None
-        return shots
-
-    def _is_unfinished(self, number: int, first: int) -> bool:
-        return self.work.ranks.takes(number) and not self.work.progress(first).ended
-
     def upscale_shots(self, advance: Meter) -> ShotList:
         """Read the whole source, upscale this rank's unfinished shots, and return all shots."""
         guard = SourceGuard.of(self.job.source)

@@ -56,10 +56,9 @@ class SharedFilm:
         """Yield the tasks for unfinished spans; of a film that has failed, no more."""
         assert self._job is not None
         assert self._work is not None
-        shots = self._work.shots
-        if shots is not None and all(self._work.progress(shot).ended for shot in shots.shots):
-            self._shots = shots
-            advance(shots.frames, is_new=False)
+        self._shots = self._work.finished_shots()
+        if self._shots is not None:
+            advance(self._shots.frames, is_new=False)
             return
         finished = self._work.finished_spans()
         cuts: list[int] = []

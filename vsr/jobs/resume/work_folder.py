@@ -120,6 +120,16 @@ class WorkFolder(RunFolder):
             self.check_in_place()
             self.write(_SHOTS, asdict(shots))
 
+    def finished_shots(self) -> ShotList | None:
+        """Return all shots of the film if this rank's are finished; else None."""
+        shots = self.shots
+        if shots is None or any(self._is_unfinished(*shot) for shot in enumerate(shots.shots)):
+            return None
+        return shots
+
+    def _is_unfinished(self, number: int, first: int) -> bool:
+        return self.ranks.takes(number) and not self.progress(first).ended
+
     def note_span(self, span: Span, shots: tuple[int, ...]) -> None:
         """Note that the shots of a span, by their first frames, are finished."""
         self.append(_SPANS, {**asdict(span), "shots": shots})

@@ -23,7 +23,7 @@ from vsr.jobs.cluster.worker import (
     Advanced,
     LoadModel,
     ShotTask,
-    load_shot_worker,
+    ShotWorker,
     model_identity,
 )
 from vsr.jobs.films import Batch, BatchFilm
@@ -123,7 +123,7 @@ class _Driver:
 
     def outcomes(self, films: Iterable[BatchFilm], advance: Meter) -> Generator[Outcome]:
         """Yield the films as they are joined, or fail."""
-        make = partial(load_shot_worker, self._config, self._load_model)
+        make = partial(ShotWorker, self._config, self._load_model)
         with ExitStack() as stack:
             stack.enter_context(self._closing())
             self._joiner = stack.enter_context(ThreadPoolExecutor(1, "join"))
@@ -135,7 +135,6 @@ class _Driver:
             while self._joining:
                 wait(self._joining, return_when=FIRST_COMPLETED)
                 yield from self._ended()
-            yield from self._ended()
 
     def _model(self) -> Model:
         """Return the model with the identity that it has on a worker."""

@@ -78,11 +78,6 @@ class ShotWorker:
         return self._film
 
 
-def load_shot_worker(config: UpscaleConfig, load_model: LoadModel) -> ShotWorker:
-    """Return the work of a worker."""
-    return ShotWorker(config, load_model)
-
-
 def model_identity(load_model: LoadModel, config: UpscaleConfig) -> Identity:
     """Return the identity of the model on the machine of a worker, whose device it names."""
     return load_model(config).identity()

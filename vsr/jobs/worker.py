@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -128,20 +128,14 @@ class Worker:
                 pictures=pictures,
             )
             marked = _noted(restorer, marked)
-        found = gathered(
-            marked,
-            max_frames=self.job.clip_frames,
-            look_ahead=self.job.look_ahead,
-            analysis=self.job.analysis,
-            share_repeats=self.job.reuses_repeats,
-        )
+        found = clips_of(self.job, marked, skipped)
         while True:
             with self.timer("decode"):
                 clip = next(found, None)
             if clip is None:
                 pictures.report()
                 return
-            yield replace(clip, first_frame_index=skipped + clip.first_frame_index)
+            yield clip
 
     def _first_needed(self, number: int, first: int) -> int | None:
         """Return the first frame of a shot that is not finished; None if the shot is not ours."""
@@ -185,6 +179,18 @@ class Worker:
             self._upscaler = self.load()
             self.load_seconds = time.monotonic() - began
         return self._upscaler
+
+
+def clips_of(job: Job, marked: Iterable[tuple[Frame, bool]], first: int) -> Iterator[Clip]:
+    """Yield the clips of frames, which are marked where a shot starts and numbered from `first`."""
+    found = gathered(
+        marked,
+        max_frames=job.clip_frames,
+        look_ahead=job.look_ahead,
+        analysis=job.analysis,
+        share_repeats=job.reuses_repeats,
+    )
+    return (replace(clip, first_frame_index=first + clip.first_frame_index) for clip in found)
 
 
 def _noted(

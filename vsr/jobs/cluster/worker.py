@@ -3,7 +3,8 @@
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 
 from vsr.config import UpscaleConfig
@@ -15,12 +16,12 @@ from vsr.jobs.model import Model
 from vsr.jobs.progress import Meter
 from vsr.jobs.resume.identity import Identity, SourceGuard
 from vsr.jobs.resume.work_folder import GuestFolder, Span
-from vsr.jobs.worker import Worker, frame_number
+from vsr.jobs.worker import Worker, clips_of, frame_number
 from vsr.restoration.stage import Restorer
 from vsr.runtime.executor import Tell, WorkerBrokenError
 from vsr.runtime.timing import NullTimer
-from vsr.video.reading.clips import Clip, gathered
-from vsr.video.reading.reader import Frame, VideoReader
+from vsr.video.reading.clips import Clip
+from vsr.video.reading.reader import Frame
 
 LoadModel = Callable[[UpscaleConfig], Model]
 _GPU_FAILURES = ("CUDA error", "CUDA driver", "cuDNN error", "NCCL error")
@@ -117,39 +118,34 @@ class _SpanReader:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._open = ExitStack()
-        self._reader: VideoReader | None = None
+        self._frames: Iterator[Frame] | None = None
         self._restorer: Restorer | None = None
         self._place = self._skipped = self._wanted = 0
-        self._first: Frame | None = None
         self._is_within = False
 
     def close(self) -> None:
         self._open.close()
-        self._reader = None
+        self._frames = None
 
     def clips(self, span: Span, cuts: tuple[int, ...]) -> Iterator[Clip]:
         """Yield the clips of a span, numbered as in the whole source."""
-        if self._reader is None or self._is_within or span.first < self._place:
-            self._begin()
+        if self._frames is None or self._is_within or span.first < self._place:
+            self._frames = self._begin()
         self._is_within = True
         place, self._place = self._place, span.end
         self._wanted = self._skipped + span.first
-        found = gathered(
-            self._marked(range(place, span.end), span.first, frozenset(cuts)),
-            max_frames=self._job.clip_frames,
-            look_ahead=self._job.look_ahead,
-            analysis=self._job.analysis,
-            share_repeats=self._job.reuses_repeats,
-        )
-        for clip in found:
-            yield replace(clip, first_frame_index=self._wanted + clip.first_frame_index)
+        marked = self._marked(self._frames, range(place, span.end), frozenset(cuts))
+        if self._restorer is not None:
+            marked = self._restorer.frames(marked)
+        yield from clips_of(self._job, islice(marked, span.first - place, None), self._wanted)
         self._is_within = False
 
-    def _begin(self) -> None:
+    def _begin(self) -> Iterator[Frame]:
+        """Return the frames of the source from its first one on."""
         self.close()
-        self._reader = self._open.enter_context(self._job.reader())
-        self._first = next(self._reader)
-        self._skipped, self._place = frame_number(self._first, self._reader.info), 0
+        reader = self._open.enter_context(self._job.reader())
+        first = next(reader)
+        self._skipped, self._place = frame_number(first, reader.info), 0
         self._restorer = None
         if self._job.repairs:
             self._restorer = Restorer(
@@ -158,36 +154,21 @@ class _SpanReader:
                 first_needed=self._first_needed,
                 pictures=self._job.repair_pictures,
             )
+        return chain((first,), reader)
 
     def _marked(
-        self, places: range, first: int, cuts: frozenset[int]
+        self, frames: Iterator[Frame], places: range, cuts: frozenset[int]
     ) -> Iterator[tuple[Frame, bool]]:
-        """Yield the frames from `first` on, repaired; those at `cuts` start a shot."""
-        done = places.start
+        """Yield the next frames, those at `places`; those at `cuts` start a shot."""
         for number in places:
-            frame, starts_shot = self._next(), number in cuts
-            if self._restorer is None:
-                ready = [(frame, starts_shot)]
-            else:
-                ready = self._restorer.push(frame, starts_shot=starts_shot)
-            for one in ready:
-                if done >= first:
-                    yield one
-                done += 1
-        if self._restorer is not None:
-            yield from self._restorer.flush()
-
-    def _next(self) -> Frame:
-        """Return the next frame of the source."""
-        assert self._reader is not None
-        first, self._first = self._first, None
-        frame = first or next(self._reader, None)
-        if frame is None:
-            raise InputError(
-                f"{self._job.source} ends earlier on {socket.gethostname()} than where its shots "
-                "were found: run the same command again when all machines see the same file"
-            )
-        return frame
+            frame = next(frames, None)
+            if frame is None:
+                raise InputError(
+                    f"{self._job.source} ends earlier on {socket.gethostname()} than where its "
+                    "shots were found: run the same command again when all machines see the same "
+                    "file"
+                )
+            yield frame, number in cuts
 
     def _first_needed(self, number: int, first: int) -> int | None:
         """Return the first frame of the shot that is repaired; see `Restorer`."""

@@ -12,8 +12,8 @@ from queue import SimpleQueue
 from typing import Any
 
 from vsr import __version__
+from vsr.runtime.child_processes import end_in_words, signals_held
 from vsr.runtime.executor_worker import Lost, Message, Ready, Run, TaskRunner
-from vsr.runtime.interrupts import signals_held
 
 _SPAWN = multiprocessing.get_context("spawn")  # OpenCV holds locks that a fork would leave locked
 
@@ -58,7 +58,8 @@ class _ProcessWorker:
             return self.pipe.recv()
         except (EOFError, OSError):
             self._process.join()
-            return Lost(f"process {self._process.pid} died ({_end(self._process.exitcode)})")
+            how = end_in_words(self._process.exitcode)
+            return Lost(f"process {self._process.pid} died ({how})")
 
     def end(self) -> None:
         self._process.kill()
@@ -88,9 +89,3 @@ def _serve(pipe: "Connection[Any, Any]") -> None:
     runner = TaskRunner()
     while True:
         runner.run(*tasks.get(), send)
-
-
-def _end(code: int | None) -> str:
-    if code is None or code >= 0:
-        return f"exit code {code}"
-    return signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"

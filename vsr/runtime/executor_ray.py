@@ -20,6 +20,7 @@ from typing import Any
 
 from vsr import __version__
 from vsr.errors import ConfigError, DependencyError, DeviceError, VsrError, install_extra
+from vsr.runtime.child_processes import import_path
 from vsr.runtime.executor_worker import Lost, Message, Ready, Run
 
 _log = logging.getLogger(__name__)
@@ -239,7 +240,7 @@ def _close_to_others() -> None:
 def _same_imports() -> Generator[None]:
     """Let processes that are started here import what this one does."""
     before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
+    os.environ["PYTHONPATH"] = os.pathsep.join(import_path())
     try:
         yield
     finally:

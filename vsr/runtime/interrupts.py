@@ -41,16 +41,3 @@ def ended_after(seconds: float, end: Callable[[], None]) -> Generator[None]:
         writing.close()
         watcher.join()
         reading.close()
-
-
-@contextmanager
-def signals_held() -> Generator[None]:
-    """Hold Ctrl-C and SIGTERM back, for a new process too: Python prints a trace at its start."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import re
-import signal
 import subprocess
 import sys
 import threading
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vsr.errors import ConfigError, InputError, VsrError
+from vsr.runtime.child_processes import end_in_words
 from vsr.runtime.files import remove_folder
 from vsr.ui.films import Film, FilmStore, Task
 from vsr.ui.settings import PREVIEW_SECONDS
@@ -237,7 +237,7 @@ def _end_of(process: subprocess.Popen[str]) -> VsrError:
     """Return the error of a worker that ended without a word."""
     code = process.wait()
     if code < 0:
-        name = signal.Signals(-code).name
+        name = end_in_words(code)
         hint = ", as the system does when memory runs out" if name == "SIGKILL" else ""
         return InputError(f"the process of this task was ended by {name}{hint}; try it again")
     if code == 0:

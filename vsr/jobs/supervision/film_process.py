@@ -34,8 +34,8 @@ from vsr.jobs.supervision.messages import (
     receive,
     send,
 )
+from vsr.runtime.child_processes import end_in_words, import_path, signals_held
 from vsr.runtime.executor_worker import log_again
-from vsr.runtime.interrupts import signals_held
 
 _log = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ class FilmProcess:
         if self._process is not None and self._process.poll() is None:
             return self._process
         self._end()
-        command = [sys.executable, "-c", _CODE.format(path=_import_path())]
+        command = [sys.executable, "-c", _CODE.format(path=import_path())]
         with signals_held():
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             self._process = process
@@ -189,16 +189,9 @@ def _crash(code: int, source: Path) -> VsrError | KeyboardInterrupt:
 
 
 def _end_in_words(code: int) -> str:
-    if code >= 0:
-        return f"exit code {code}"
-    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-    meaning = signal.strsignal(-code)
-    return f"{name}, {meaning.lower()}" if meaning else name
-
-
-def _import_path() -> list[str]:
-    """Return the folders of imports; an empty name is the folder in which this process is."""
-    return [path or str(Path.cwd()) for path in sys.path]
+    end = end_in_words(code)
+    meaning = signal.strsignal(-code) if code < 0 else None
+    return f"{end}, {meaning.lower()}" if meaning else end
 
 
 def _stdin(process: subprocess.Popen[bytes]) -> IO[bytes]:

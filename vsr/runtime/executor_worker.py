@@ -87,7 +87,7 @@ class TaskRunner:
 
     def run(self, run: Run[Any, Any], task: Any, send: Send) -> None:
         """Run a task; the last message says how it ended. The log of this process is sent too."""
-        handler, logger = SentLog(lambda record: send(Logged(record))), logging.getLogger()
+        handler, logger = SentLog(send), logging.getLogger()
         logger.setLevel(run.log_level)
         logger.addHandler(handler)
         try:
@@ -108,7 +108,7 @@ class TaskRunner:
 class SentLog(logging.Handler):
     """Sends the lines of the log to another process, which writes them in its own form."""
 
-    def __init__(self, send: Callable[[logging.LogRecord], None]) -> None:
+    def __init__(self, send: Callable[[Logged], None]) -> None:
         super().__init__()
         self._send = send
 
@@ -117,7 +117,7 @@ class SentLog(logging.Handler):
         sent = copy(record)
         sent.msg, sent.args = self.format(record), None
         sent.exc_info = sent.exc_text = sent.stack_info = None
-        self._send(sent)
+        self._send(Logged(sent))
 
 
 def log_again(record: logging.LogRecord) -> None:

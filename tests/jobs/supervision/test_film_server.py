@@ -11,7 +11,8 @@ import pytest
 
 from vsr.config import UpscaleConfig
 from vsr.jobs.films import BatchFilm
-from vsr.jobs.supervision.messages import Failed, Logged, Setup, receive, send
+from vsr.jobs.supervision.messages import Failed, Setup, receive, send
+from vsr.runtime.executor_worker import Logged
 from vsr.runtime.launcher import Ranks
 
 CODE = "from vsr.jobs.supervision.film_server import serve\nserve()"

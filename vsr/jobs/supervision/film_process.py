@@ -24,7 +24,6 @@ from vsr.jobs.supervision.messages import (
     Done,
     Failed,
     Interrupted,
-    Logged,
     Progress,
     ProgressBegan,
     ProgressEnded,
@@ -35,7 +34,7 @@ from vsr.jobs.supervision.messages import (
     send,
 )
 from vsr.runtime.child_processes import end_in_words, import_path, signals_held
-from vsr.runtime.executor_worker import log_again
+from vsr.runtime.executor_worker import Logged, log_again
 
 _log = logging.getLogger(__name__)
 

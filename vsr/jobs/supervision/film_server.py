@@ -22,7 +22,6 @@ from vsr.jobs.supervision.messages import (
     Done,
     Failed,
     Interrupted,
-    Logged,
     ProgressBegan,
     ProgressEnded,
     Reached,
@@ -88,7 +87,7 @@ def serve() -> None:
         setup = requests.get()
         assert isinstance(setup, Setup), setup
         logger = logging.getLogger()
-        logger.addHandler(SentLog(lambda record: replies.send(Logged(record))))
+        logger.addHandler(SentLog(replies.send))
         logger.setLevel(setup.log_level)
         model = ConfiguredModel(setup.config, setup.model)
         while True:

@@ -1,6 +1,5 @@
 """The messages between a batch and the process that upscales its films, through its two pipes."""
 
-import logging
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from vsr.config import UpscaleConfig
 from vsr.jobs.films import BatchFilm
 from vsr.jobs.resume.identity import Identity
 from vsr.jobs.upscale import UpscaleReport
+from vsr.runtime.executor_worker import Logged
 from vsr.runtime.launcher import Ranks
 
 
@@ -21,13 +21,6 @@ class Setup:
     model: Identity
     ranks: Ranks
     log_level: int
-
-
-@dataclass(frozen=True, slots=True)
-class Logged:
-    """A line of the log."""
-
-    record: logging.LogRecord
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,6 @@ from vsr.jobs.batch import BatchReport, earlier_report, is_skipped
 from vsr.jobs.batch_folder import BatchFolder
 from vsr.jobs.cluster.film import SharedFilm
 from vsr.jobs.cluster.worker import (
-    Advanced,
     LoadModel,
     ShotTask,
     ShotWorker,
@@ -31,6 +30,7 @@ from vsr.jobs.job import Job
 from vsr.jobs.model import ConfiguredModel, Model
 from vsr.jobs.progress import Meter, ShowProgress, metered, no_progress
 from vsr.jobs.resume.work_folder import clean_up
+from vsr.jobs.sent_progress import Advanced
 from vsr.jobs.upscale import UpscaleReport
 from vsr.runtime.executor import Done, Executor
 from vsr.runtime.launcher import ALONE, launched_ranks

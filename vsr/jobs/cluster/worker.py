@@ -16,6 +16,7 @@ from vsr.jobs.model import Model
 from vsr.jobs.progress import Meter
 from vsr.jobs.resume.identity import Identity, SourceGuard
 from vsr.jobs.resume.work_folder import GuestFolder, Span
+from vsr.jobs.sent_progress import SentMeter
 from vsr.jobs.worker import Worker, clips_of, frame_number
 from vsr.restoration.stage import Restorer
 from vsr.runtime.executor import Tell, WorkerBrokenError
@@ -38,14 +39,6 @@ class ShotTask:
     token: str
     span: Span
     cuts: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Advanced:
-    """Frames of a task that are done; see `Meter`."""
-
-    frames: int
-    is_new: bool
 
 
 class ShotWorker:
@@ -176,18 +169,10 @@ class _SpanReader:
         return first if first >= self._wanted else None
 
 
-class _ToldMeter(Meter):
-    """Tells the driver of frames, and counts nothing."""
+class _ToldMeter(SentMeter):
+    """Tells the driver of the frames that are done."""
 
-    __slots__ = ("_tell",)
-
-    def __init__(self, tell: Tell) -> None:
-        super().__init__(None)
-        self._tell = tell
-
-    def __call__(self, frames: int, *, is_new: bool = True) -> None:
-        """Tell frames; see Meter."""
-        self._tell(Advanced(frames, is_new))
+    __slots__ = ()
 
     def reach(self, frames: float) -> None:
         """Tell nothing: clips of other workers end meanwhile."""

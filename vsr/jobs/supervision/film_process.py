@@ -18,8 +18,8 @@ from typing import IO, Self
 from vsr.errors import DeviceError, InputError, VsrError
 from vsr.jobs.films import BatchFilm
 from vsr.jobs.progress import Meter, ShowProgress, metered
+from vsr.jobs.sent_progress import Advanced, Reached
 from vsr.jobs.supervision.messages import (
-    Advanced,
     Answer,
     Done,
     Failed,
@@ -27,7 +27,6 @@ from vsr.jobs.supervision.messages import (
     Progress,
     ProgressBegan,
     ProgressEnded,
-    Reached,
     Request,
     Setup,
     receive,

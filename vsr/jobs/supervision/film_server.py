@@ -15,16 +15,15 @@ from typing import IO
 
 from vsr.jobs.films import BatchFilm
 from vsr.jobs.model import ConfiguredModel
-from vsr.jobs.progress import Advance, Meter
+from vsr.jobs.progress import Advance
+from vsr.jobs.sent_progress import SentMeter
 from vsr.jobs.supervision.messages import (
-    Advanced,
     Answer,
     Done,
     Failed,
     Interrupted,
     ProgressBegan,
     ProgressEnded,
-    Reached,
     Reply,
     Request,
     Setup,
@@ -53,27 +52,9 @@ class _Replies:
         """Let the batch show the progress; see `ShowProgress`."""
         self.send(ProgressBegan(total))
         try:
-            yield _SentMeter(self)
+            yield SentMeter(self.send)
         finally:
             self.send(ProgressEnded())
-
-
-class _SentMeter(Meter):
-    """Counts nothing: the batch does."""
-
-    __slots__ = ("_replies",)
-
-    def __init__(self, replies: _Replies) -> None:
-        super().__init__(None)
-        self._replies = replies
-
-    def __call__(self, frames: int, *, is_new: bool = True) -> None:
-        """Send the frames; see Meter."""
-        self._replies.send(Advanced(frames, is_new))
-
-    def reach(self, frames: float) -> None:
-        """Send the number of frames; see Meter."""
-        self._replies.send(Reached(frames))
 
 
 def serve() -> None:

@@ -8,6 +8,7 @@ from typing import IO
 from vsr.config import UpscaleConfig
 from vsr.jobs.films import BatchFilm
 from vsr.jobs.resume.identity import Identity
+from vsr.jobs.sent_progress import Advanced, Reached
 from vsr.jobs.upscale import UpscaleReport
 from vsr.runtime.executor_worker import Logged
 from vsr.runtime.launcher import Ranks
@@ -28,21 +29,6 @@ class ProgressBegan:
     """The work on a film begins, towards a number of frames if that is known."""
 
     total: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Advanced:
-    """Frames are done; see `Meter`."""
-
-    frames: int
-    is_new: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Reached:
-    """The number of frames that the work has reached; see `Meter.reach`."""
-
-    frames: float
 
 
 @dataclass(frozen=True, slots=True)

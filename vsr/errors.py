@@ -74,6 +74,12 @@ def as_output_error(path: Path) -> Generator[None]:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or its class if it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0].strip() if lines else type(error).__name__
+
+
 def in_one_line(error: Exception) -> str:
     """Return an error as one line; one that is not ours keeps the name of its kind."""
     if isinstance(error, OSError):

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from vsr.errors import ModelError
+from vsr.errors import ModelError, first_line
 
 # Layers without weights, such as activations, count too: a chain of convolutions and activations
 # numbers two layers a tensor pair. Far above that a number is damage, or an attack: networks are
@@ -52,10 +52,10 @@ def read_content(path: Path) -> Mapping[str, Any]:
             raise ModelError(f"{path} is not a file of weights, or damaged") from error
         raise ModelError(
             f"{path} is refused: it holds more than weights, and loading it could run code. "
-            f"{_first_line(error)}"
+            f"{_short_reason(error)}"
         ) from error
     except Exception as error:  # damaged archives and pickles raise almost every kind
-        raise ModelError(f"{path} cannot be read, it may be cut: {_first_line(error)}") from error
+        raise ModelError(f"{path} cannot be read, it may be cut: {_short_reason(error)}") from error
     if not isinstance(content, Mapping) or not content:
         raise ModelError(f"{path} holds a {type(content).__name__}, not a state dict")
     check_state(content, path)
@@ -122,6 +122,5 @@ def _own(value: Tensor) -> Tensor:
     return value if whole else value.clone()
 
 
-def _first_line(error: Exception) -> str:
-    lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()]
-    return lines[0][:300] if lines else type(error).__name__
+def _short_reason(error: Exception) -> str:
+    return " ".join(first_line(error).split())[:300]

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from vsr import __version__
-from vsr.errors import ConfigError, DependencyError, DeviceError, VsrError, install_extra
+from vsr.errors import ConfigError, DependencyError, DeviceError, first_line, install_extra
 from vsr.runtime.child_processes import import_path
 from vsr.runtime.executor_worker import Lost, Message, Ready, Run
 
@@ -85,7 +85,7 @@ class RayEngine:
         except (OSError, RuntimeError, ValueError, self._ray.exceptions.RayError) as error:
             where = f"the cluster at {address}" if address else "Ray on this machine"
             raise DeviceError(
-                f"{where} cannot be used: {_first_line(error)}; ray status says more"
+                f"{where} cannot be used: {first_line(error)}; ray status says more"
             ) from error
 
     def _room(self, cpus: int, gpus: bool) -> tuple[int, dict[str, float]]:
@@ -282,8 +282,3 @@ def _check_start(workers: Sequence[_RayWorker]) -> None:
 
 def _in_words(resources: dict[str, float]) -> str:
     return " and ".join(f"{count:g} {name}" for name, count in resources.items())
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].strip() if lines and not isinstance(error, VsrError) else type(error).__name__

@@ -24,10 +24,10 @@ from vsr.upscaling.fallback import (
     AS_ASKED,
     Fallback,
     Limits,
-    first_line,
     free_memory,
     is_shortage,
     parts_of,
+    short_reason,
     smaller,
 )
 from vsr.upscaling.framing import Framing
@@ -100,7 +100,7 @@ class Upscaler:
                 except (RuntimeError, MemoryError, cv2.error) as error:
                     if not is_shortage(error):
                         raise
-                    retry = partial(self._reduce, clip, first_line(error))
+                    retry = partial(self._reduce, clip, short_reason(error))
                 else:
                     return UpscaledClip(pixels, tuple(f.pts for f in clip.frames), self.fallback)
                 retry()  # here, since the error holds the tensors of the attempt

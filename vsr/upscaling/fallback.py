@@ -10,7 +10,7 @@ from math import ceil
 import cv2
 import torch
 
-from vsr.errors import DeviceError
+from vsr.errors import DeviceError, first_line
 from vsr.runtime.device import HalfDtype
 from vsr.runtime.memory import give_back_freed_memory
 
@@ -146,14 +146,14 @@ def as_device_error(what: str) -> Generator[None]:
         if not is_shortage(error):
             raise
         raise DeviceError(
-            f"memory does not suffice for {what} ({first_line(error)}): end other programs, or use "
-            "a machine with more, or --device cpu where the accelerator is what is small"
+            f"memory does not suffice for {what} ({short_reason(error)}): end other programs, or "
+            "use a machine with more, or --device cpu where the accelerator is what is small"
         ) from error
 
 
-def first_line(error: BaseException) -> str:
-    """Returns the first line of an error's message, or its class."""
-    return str(error).strip().partition("\n")[0][:200] or type(error).__name__
+def short_reason(error: BaseException) -> str:
+    """Returns the first line of an error's message, or its class, cut where it is long."""
+    return first_line(error)[:200]
 
 
 def _half(size: int, smallest: int) -> int:

@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 
 from vsr.errors import DeviceError
 from vsr.pipelines.settings import SamplingConfig
-from vsr.upscaling.fallback import first_line, free_memory, is_shortage
+from vsr.upscaling.fallback import free_memory, is_shortage, short_reason
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class PipelineDraws:
             except (RuntimeError, MemoryError, cv2.error) as error:
                 if not is_shortage(error):
                     raise
-                reason = first_line(error)
+                reason = short_reason(error)
             self._take_smaller_tiles(max(frames.shape[1:3]), reason)  # the error held its tensors
 
     def _take_smaller_tiles(self, longer_side: int, reason: str) -> None:

@@ -8,7 +8,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from vsr.config import UpscaleConfig
-from vsr.errors import InputError
+from vsr.errors import InputError, first_line
 from vsr.jobs.clip_ticks import ClipTicks
 from vsr.jobs.films import BatchFilm
 from vsr.jobs.job import Job
@@ -59,7 +59,7 @@ class ShotWorker:
         except RuntimeError as error:
             if any(words in str(error) for words in _GPU_FAILURES):
                 raise WorkerBrokenError(
-                    f"the GPU of a worker on {socket.gethostname()} failed ({_first_line(error)})"
+                    f"the GPU of a worker on {socket.gethostname()} failed ({first_line(error)})"
                 ) from error
             raise
 
@@ -184,7 +184,3 @@ def _check_seen(source: Path) -> None:
             f"the worker on {socket.gethostname()} does not see {source}: put it on a disk that "
             "all machines share, under the same path"
         )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]

@@ -8,7 +8,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from vsr.errors import ConfigError, DependencyError, InputError, as_output_error, install_extra
+from vsr.errors import (
+    ConfigError,
+    DependencyError,
+    InputError,
+    as_output_error,
+    first_line,
+    install_extra,
+)
 from vsr.runtime.files import atomic_file
 from vsr.training.data.clip_row import ClipRow, columns, is_optional, row_from_plain, row_to_plain
 
@@ -52,7 +59,7 @@ def open_file(path: Path) -> ManifestFile:
         with parquet.ParquetFile(path) as file:
             footer, schema = file.metadata, file.schema_arrow
     except (arrow.ArrowException, OSError) as error:
-        raise InputError(f"{path} is not a parquet file: {_first_line(error)}") from error
+        raise InputError(f"{path} is not a parquet file: {first_line(error)}") from error
     meta: dict[bytes, bytes] = schema.metadata or {}
     version = meta.get(_META_VERSION, b"none").decode()
     if version != str(SCHEMA_VERSION):
@@ -76,7 +83,7 @@ def read_group(group: RowGroup) -> list[ClipRow]:
             table = file.read_row_group(group.number, columns=list(columns()))
     except (arrow.ArrowException, OSError) as error:
         raise InputError(
-            f"{group.path} is damaged: {_first_line(error)}; restore it, or remove it and run "
+            f"{group.path} is damaged: {first_line(error)}; restore it, or remove it and run "
             "vsr data probe again"
         ) from error
     plain: list[dict[str, Any]] = table.to_pylist()
@@ -144,10 +151,6 @@ def _schema(arrow: Any) -> Any:
     return arrow.schema(
         [arrow.field(name, kinds[kind], is_optional(name)) for name, kind in columns().items()]
     )
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).splitlines()[0]
 
 
 def _pyarrow() -> tuple[Any, Any]:

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.processes import wait_for_end
 from tests.runtime.tasks import counting, dying, noting, square
 from vsr.errors import ConfigError, DependencyError, DeviceError, InputError
 from vsr.runtime.executor import Executor, WorkerOptions, open_executor
@@ -172,20 +173,6 @@ def test_workers_end_when_the_process_that_waits_for_them_is_killed(
         process.wait()
     wait_for_end([int(seen.read_text())])
     wait_for_end(started, 180)  # two helpers of Ray try for a minute to report its end
-
-
-def wait_for_end(processes: list[int], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while left := [number for number in processes if is_running(number)]:
-        assert time.monotonic() < deadline, left
-        time.sleep(0.1)
-
-
-def is_running(number: int) -> bool:
-    try:
-        return psutil.Process(number).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def test_a_missing_ray_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.jobs.resume.kills import CLIP_FRAMES, make_film
+from tests.processes import is_running, wait_for_end
 from vsr.config import UpscaleConfig
 from vsr.jobs.batch import BatchReport, upscale_batch
 from vsr.jobs.films import batch_of
@@ -196,7 +197,7 @@ def test_a_batch_that_is_killed_leaves_no_process(
     process, other = running()
     process.kill()
     process.wait()
-    check_ends(other)
+    wait_for_end([other], 5)
 
 
 @pytest.mark.slow
@@ -214,26 +215,9 @@ def test_a_batch_that_is_interrupted_says_what_is_kept(
         os.kill(other, number)
     process.send_signal(number)
     assert process.wait(10) == 130
-    check_ends(other)
+    wait_for_end([other], 5)
     printed = (tmp_path / "log").read_text().splitlines()
     assert re.fullmatch(
         r"vsr: error: interrupted; \d+ frames are kept in .*: the same command goes on", printed[-1]
     )
     assert sum("film_server" in line for line in printed) == 0, "no trace of the other process"
-
-
-def check_ends(process: int) -> None:
-    deadline = time.monotonic() + 5
-    while is_running(process):
-        assert time.monotonic() < deadline, f"{process} still runs"
-        time.sleep(0.05)
-
-
-def is_running(process: int) -> bool:
-    """False for a process that has ended, though nobody has asked for its exit code yet."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    stat = Path(f"/proc/{process}/stat")
-    return not (stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z")

@@ -11,7 +11,6 @@ are copies within 3 bits.
 
 import platform
 import random
-import resource
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from itertools import islice
 from pathlib import Path
 
 from vsr.degradation import DegradationConfig
+from vsr.runtime.memory import peak_resident_bytes
 from vsr.training.data.clip_row import ClipRow, hashed_split
 from vsr.training.data.manifest import open_manifest, write_part, write_rows
 from vsr.training.data.manifest_file import GROUP_ROWS, batched
@@ -70,7 +70,7 @@ def measure(clips: int) -> None:
         seconds = {name: cpu_seconds(step) for name, step in steps.items()}
         copies = sum(row.reason.startswith("near") for row in open_manifest(folder / "filtered"))
         disk = sum(path.stat().st_size for path in (folder / "filtered").iterdir())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_resident_bytes() / 2**20
     print(
         f"{clips:<10} "
         + " ".join(f"{value:7.2f}" for value in seconds.values())

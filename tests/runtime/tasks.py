@@ -1,5 +1,6 @@
 """Tasks for workers, in a module that they can import."""
 
+import hashlib
 import logging
 import os
 import signal
@@ -9,13 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from vsr.errors import InputError
-from vsr.runtime.executor import Tell, Work
+from vsr.runtime.executor import ReadFile, Tell, Work
 
 
 def square(number: int) -> int:
     if number < 0:
         raise InputError(f"{number} is negative")
     return number * number
+
+
+def hash_of(read: ReadFile, path: Path) -> str:
+    digest = hashlib.sha256()
+    for piece in read(path):
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def counting() -> Work[str, tuple[int, int]]:

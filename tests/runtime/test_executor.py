@@ -1,3 +1,4 @@
+import hashlib
 import logging
 import os
 import signal
@@ -6,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from importlib.util import find_spec
 from itertools import count
@@ -16,7 +17,7 @@ import psutil
 import pytest
 
 from tests.processes import wait_for_end
-from tests.runtime.tasks import counting, dying, noting, square
+from tests.runtime.tasks import counting, dying, hash_of, noting, square
 from vsr.errors import ConfigError, DependencyError, DeviceError, InputError
 from vsr.runtime.executor import Executor, WorkerOptions, open_executor
 
@@ -62,12 +63,24 @@ def test_in_this_process_the_work_is_made_once_and_tells() -> None:
 def test_a_cluster_started_here_listens_on_the_loopback_address_alone() -> None:
     with open_executor(ENGINES["ray"]) as executor:
         list(executor.map(square, range(4)))
+        found = set[tuple[str, str]]()
         for process in psutil.Process().children(recursive=True):
-            for place in process.net_connections("tcp"):
-                if place.status == psutil.CONN_LISTEN:
-                    assert place.laddr.ip in ("127.0.0.1", "::1", "::ffff:127.0.0.1"), (
-                        process.name()
-                    )
+            with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+                places = process.net_connections("tcp")
+                listening = [place for place in places if place.status == psutil.CONN_LISTEN]
+                found |= {(process.name(), place.laddr.ip) for place in listening}
+    assert found
+    assert {ip for _, ip in found} <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}, found
+
+
+def test_workers_read_files_of_the_machine_that_waits(executor: Executor, tmp_path: Path) -> None:
+    content = bytes(range(251)) * 150_000  # three pieces
+    (tmp_path / "file").write_bytes(content)
+    read = partial(hash_of, executor.read_file)
+    done = {one.task.name: one for one in executor.map(read, [tmp_path / "file", tmp_path / "no"])}
+    assert done["file"].value() == hashlib.sha256(content).hexdigest()
+    with pytest.raises(OSError, match="No such file"):
+        done["no"].value()
 
 
 @slow

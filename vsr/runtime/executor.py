@@ -31,6 +31,7 @@ from itertools import count, islice
 from typing import Any, Generic, Protocol
 
 from vsr.errors import ConfigError, DeviceError
+from vsr.runtime.executor_files import ReadFile, read_file
 from vsr.runtime.executor_worker import (
     Ended,
     Logged,
@@ -51,6 +52,7 @@ from vsr.runtime.executor_worker import (
 __all__ = [
     "Done",
     "Executor",
+    "ReadFile",
     "Tell",
     "Work",
     "WorkerBrokenError",
@@ -128,6 +130,11 @@ class Engine(Protocol):
         """Start a worker, whose first message is `Ready`."""
         ...
 
+    @property
+    def read_file(self) -> ReadFile:
+        """A function for tasks, which reads files of this machine wherever it is called."""
+        ...
+
     def receive(self, workers: Sequence[Any]) -> Iterable[tuple[Worker, Message]]:
         """Wait until some of the workers have sent something, and return it."""
         ...
@@ -149,6 +156,11 @@ class Executor:
     def workers(self) -> int:
         """The largest number of tasks that run at once."""
         return 1 if self._engine is None else self._engine.size
+
+    @property
+    def read_file(self) -> ReadFile:
+        """A function for tasks, which reads files of this machine wherever a worker is."""
+        return read_file if self._engine is None else self._engine.read_file
 
     def map(
         self, function: Callable[[Task], Result], tasks: Iterable[Task]

@@ -13,6 +13,7 @@ from typing import Any
 
 from vsr import __version__
 from vsr.runtime.child_processes import end_in_words, signals_held
+from vsr.runtime.executor_files import ReadFile, read_file
 from vsr.runtime.executor_worker import Lost, Message, Ready, Run, TaskRunner
 
 _SPAWN = multiprocessing.get_context("spawn")  # OpenCV holds locks that a fork would leave locked
@@ -23,6 +24,11 @@ class ProcessEngine:
 
     def __init__(self, size: int) -> None:
         self.size = size
+
+    @property
+    def read_file(self) -> ReadFile:
+        """A function that reads files: the processes are on this machine; see `Engine`."""
+        return read_file
 
     def start(self) -> "_ProcessWorker":
         """Start a worker; see `Engine`."""

@@ -13,14 +13,16 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vsr import __version__
 from vsr.errors import ConfigError, DependencyError, DeviceError, first_line, install_extra
 from vsr.runtime.child_processes import import_path
+from vsr.runtime.executor_files import ReadFile
 from vsr.runtime.executor_worker import Lost, Message, Ready, Run
 
 _log = logging.getLogger(__name__)
@@ -31,7 +33,9 @@ _START_SECONDS = 120.0
 """A cluster whose workers are all busy with other jobs may take long; then it is said."""
 _POLL_SECONDS = 1.0
 _STORE_BYTES = 128 << 20
-"""Object store of a cluster started here: results are small, films go by their paths."""
+"""Object store of a cluster started here, whose workers see all files: results are small."""
+_PIECES_AHEAD = 2
+"""Pieces of a file that wait in the object store for the worker that takes them."""
 
 
 class RayEngine:
@@ -49,6 +53,11 @@ class RayEngine:
         except BaseException:
             self.close()
             raise
+
+    @property
+    def read_file(self) -> ReadFile:
+        """A function that reads files of this machine on any other; see `Engine`."""
+        return _ReadFile(self._ray.get_runtime_context().get_node_id())
 
     def start(self) -> "_RayWorker":
         """Start a worker; see `Engine`."""
@@ -141,6 +150,43 @@ class _RayWorker:
     def end(self) -> None:
         with suppress(self._ray.exceptions.RayError, ValueError):
             self._ray.kill(self._actor)
+
+
+@dataclass(frozen=True, slots=True)
+class _ReadFile:
+    """Reads files of a machine; their pieces come through the object store, a few at a time."""
+
+    node: str
+
+    def __call__(self, path: Path) -> Iterator[bytes]:
+        ray = _import_ray()
+        place = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(self.node, soft=False)
+        read = ray.remote(_reader()).options(
+            num_cpus=0,
+            max_retries=0,
+            num_returns="streaming",
+            scheduling_strategy=place,
+            _generator_backpressure_num_objects=_PIECES_AHEAD,
+        )
+        try:
+            for piece in read.remote(str(path)):
+                yield ray.get(piece)
+        except ray.exceptions.RayError as error:
+            cause = getattr(error, "cause", None) or error
+            raise OSError(getattr(cause, "strerror", None) or first_line(cause)) from error
+
+
+def _reader() -> Callable[[str], Iterator[bytes]]:
+    """Return the function of tasks that read files, which Ray sends by value, as the actors."""
+
+    def read(path: str) -> Iterator[bytes]:
+        from pathlib import Path
+
+        from vsr.runtime.executor_files import read_file
+
+        yield from read_file(Path(path))
+
+    return read
 
 
 def _actor_class() -> type:

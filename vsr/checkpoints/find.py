@@ -41,6 +41,11 @@ def find_model(name: str) -> Path:
     )
 
 
+def is_model_path(name: str) -> bool:
+    """Return True for the path of a model folder or a network, which goes before other names."""
+    return _is_model(Path(name))
+
+
 def is_picture_folder(name: str | None) -> bool:
     """Return True for a folder that is no model: it holds pictures."""
     return name is not None and Path(name).is_dir() and not (Path(name) / INDEX).is_file()

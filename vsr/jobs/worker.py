@@ -80,7 +80,7 @@ class Worker:
                         write(shot.end)
                     shots.append(clip.first_frame_index)
                     shot = self._open_shot(shots)
-                    place = shots[-1] + (0 if shot is None else shot.frames)
+                    place = shots[-1] + (0 if shot is None else shot.done)
                 frames += len(clip.frames)
                 rest = None if shot is None else _from_frame(clip, place)
                 if shot is None or rest is None:

@@ -8,7 +8,12 @@ from typing import Self
 import numpy as np
 from jaxtyping import UInt8, UInt16
 
-from vsr.checkpoints.find import is_interpolation, is_picture_folder, makes_any_size
+from vsr.checkpoints.find import (
+    is_interpolation,
+    is_picture_folder,
+    look_ahead,
+    makes_any_size,
+)
 from vsr.config import NO_MODEL, UpscaleConfig
 from vsr.upscaling.sizes import Size
 from vsr.video.reading.bars import Bars
@@ -40,6 +45,21 @@ def reuses_repeats(config: UpscaleConfig) -> bool:
     is_plain = config.preset is None and not is_picture_folder(config.texture_model)
     is_network = config.model != NO_MODEL and not makes_any_size(config.model)
     return is_plain and is_network and not config.restore
+
+
+def clips_stand_alone(config: UpscaleConfig) -> bool:
+    """Return True if no clip needs anything of the clips before it, so that a shot can be split.
+
+    That is without repairs, without carried texture, and without propagation: bicubic and lanczos
+    have none, image networks and model folders none where it is switched off. Recurrent networks
+    and SeedVR always hand on a state.
+    """
+    if config.repairs or config.texture_model is not None:
+        return False
+    if config.model == NO_MODEL or is_interpolation(config.model):
+        return True
+    hands_on = makes_any_size(config.model) or look_ahead(config.model)
+    return config.propagation == () and not hands_on
 
 
 def shot_analysis(

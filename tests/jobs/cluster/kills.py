@@ -54,26 +54,33 @@ def finish(process: "subprocess.Popen[str]") -> str:
 
 
 def kill_at_random(
-    folder: Path, seed: int, *, workers: int, drivers: int, place: Sequence[str]
+    folder: Path,
+    seed: int,
+    *,
+    workers: int,
+    drivers: int,
+    place: Sequence[str],
+    split: bool = False,
 ) -> Tally:
     """Kill so many workers and drivers while films are upscaled, until each film is whole.
 
-    `place` are the options that say where the workers are. Raises AssertionError where the bytes
-    differ from those of a run that nobody disturbed.
+    `place` are the options that say where the workers are; `split`: shots are split. Raises
+    AssertionError where the bytes differ from those of a run that nobody disturbed.
     """
     chance = random.Random(seed)
     source = make_film(folder / "film.mp4", SHOTS)
-    whole = folder / "whole.mp4"
-    finish(start(source, whole))
+    ending, kind = (".mkv", ["--split"]) if split else (".mp4", [])
+    whole = folder / f"whole{ending}"
+    finish(start(source, whole, *kind))
     victims = ["worker"] * workers + ["driver"] * drivers
     chance.shuffle(victims)
     films = 0
     while victims:
-        output = folder / f"{films}.mp4"
+        output = folder / f"{films}{ending}"
         while not output.exists():
             log = folder / "log"
             log.write_text("")
-            driver = start(source, output, "--pace", str(PACE), "--log", str(log), *place)
+            driver = start(source, output, "--pace", str(PACE), "--log", str(log), *place, *kind)
             _disturb(driver, log, victims, chance)
         assert output.read_bytes() == whole.read_bytes(), f"film {films} differs"
         films += 1
@@ -131,6 +138,7 @@ def main() -> None:
     parser.add_argument("--drivers", type=int, default=5)
     parser.add_argument("--cluster")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--split", action="store_true", help="split shots")
     options = parser.parse_args()
     place = ["--cluster", options.cluster] if options.cluster else ["--processes", "2"]
     with tempfile.TemporaryDirectory() as folder:
@@ -140,6 +148,7 @@ def main() -> None:
             workers=options.workers,
             drivers=options.drivers,
             place=place,
+            split=options.split,
         )
     print(f"seed {options.seed}: {tally}")
 

@@ -1,10 +1,11 @@
 """A film upscaled on workers with a stand-in for the networks, to be timed and killed.
 
     python tests/jobs/cluster/standin.py INPUT OUTPUT [--processes N | --cluster ADDRESS]
-                                         [--pace SECONDS] [--log FILE] [--warm]
+                                         [--pace SECONDS] [--log FILE] [--warm] [--split]
 
-With --warm the workers start before the time is taken. The log has a line for every clip that is
-begun. Without workers it is upscaled by this process.
+With --split clips hand no state on, so that shots are split; the output is FFV1. With --warm the
+workers start before the time is taken. The log has a line for every clip that is begun. Without
+workers the film is upscaled by this process.
 """
 
 import os
@@ -30,6 +31,7 @@ from vsr.upscaling.sizes import Size
 from vsr.video.reading.clips import Clip
 
 CONFIG = UpscaleConfig(max_clip_frames=4)
+SPLIT = UpscaleConfig(max_clip_frames=4, model="lanczos", codec="ffv1")
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,11 @@ class PacedModel(EchoModel):
 
     pace: float = 0.0
     log: Path | None = None
+    hands_on: bool = True
 
     def load(self, size: Size, timer: Timer) -> Echo:
         del timer
-        return Echo(size, self._begin_clip)
+        return Echo(size, self._begin_clip, hands_on=self.hands_on)
 
     def _begin_clip(self, clip: Clip) -> None:
         if self.log is not None:
@@ -51,8 +54,7 @@ class PacedModel(EchoModel):
 
 
 def paced(config: UpscaleConfig, pace: float = 0.0, log: Path | None = None) -> PacedModel:
-    del config
-    return PacedModel(pace=pace, log=log)
+    return PacedModel(pace=pace, log=log, hands_on=config.model != SPLIT.model)
 
 
 def _warm_up(seconds: float) -> None:
@@ -71,24 +73,26 @@ def main() -> int:
     parser.add_argument("--pace", type=float, default=0.0)
     parser.add_argument("--log", type=Path)
     parser.add_argument("--warm", action="store_true")
+    parser.add_argument("--split", action="store_true")
     options = parser.parse_args()
+    config = SPLIT if options.split else CONFIG
     load = partial(paced, pace=options.pace, log=options.log)
     began = time.monotonic()
     try:
         if not options.processes and options.cluster is None:
-            print(upscale(options.source, options.output, CONFIG, model=load(CONFIG)))
+            print(upscale(options.source, options.output, config, model=load(config)))
         else:
             workers = WorkerOptions(processes=options.processes, cluster=options.cluster)
-            batch = batch_of(options.source, options.output, CONFIG)
+            batch = batch_of(options.source, options.output, config)
             with open_executor(workers) as executor:
                 if options.warm:
                     list(executor.map(_warm_up, [5.0] * executor.workers))
                 started = time.monotonic()
                 if batch is None:
                     films = (options.source, options.output)
-                    print(upscale_on(executor, *films, CONFIG, load_model=load))
+                    print(upscale_on(executor, *films, config, load_model=load))
                 else:
-                    print(upscale_batch_on(executor, batch, CONFIG, load_model=load))
+                    print(upscale_batch_on(executor, batch, config, load_model=load))
                 print(f"without the start: {time.monotonic() - started:.1f} s")
     except VsrError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)

@@ -16,14 +16,16 @@ from tests.jobs.resume.kills import clips_by_process, make_film
 from tests.jobs.resume.standin import EchoModel
 from tests.networks import compact, saved
 from vsr.config import UpscaleConfig
-from vsr.errors import ConfigError, InputError, OutputError
+from vsr.errors import ConfigError, InputError
 from vsr.jobs.cluster.driver import upscale_batch_on, upscale_on
+from vsr.jobs.cluster.offered_film import OfferedFilm, SourceFile
 from vsr.jobs.cluster.worker import ShotTask, ShotWorker
 from vsr.jobs.films import BatchFilm, batch_of
-from vsr.jobs.resume.work_folder import Span, WorkFolder
+from vsr.jobs.resume.identity import source_identity
+from vsr.jobs.resume.work_folder import Span
 from vsr.jobs.upscale import upscale
 from vsr.runtime.executor import Executor, WorkerBrokenError, WorkerOptions, open_executor
-from vsr.runtime.launcher import ALONE
+from vsr.runtime.executor_files import read_file
 from vsr.video.reading.clips import Clip
 
 SHOTS = (9, 14, 6, 17, 5)
@@ -173,28 +175,27 @@ def test_films_share_the_workers_and_one_that_fails_does_not_stop_the_others(
     assert len(again.done) == 2
 
 
-def task(film: Path, output: Path, token: str) -> ShotTask:
-    return ShotTask(BatchFilm(film, output), token, Span(0, 9), (0,))
+def task(film: Path, output: Path, **identity: Any) -> ShotTask:
+    """A task for the first shot of a film, as a driver gives it that sees the film."""
+    marks = source_identity(film) if film.exists() else {}
+    files = (SourceFile(film, 1, 0, film.name),)
+    offered = OfferedFilm(
+        BatchFilm(film, output), "driver", "token", {**marks, **identity}, files, read_file
+    )
+    return ShotTask(offered, Span(0, 9), (0,))
 
 
 def test_a_worker_names_a_source_that_it_does_not_see(tmp_path: Path) -> None:
     worker = ShotWorker(CONFIG, paced)
     with pytest.raises(InputError, match=f"on {socket.gethostname()} does not see .*missing.mp4"):
-        worker(task(tmp_path / "missing.mp4", tmp_path / "out.mp4", "token"), print)
-
-
-def test_a_worker_names_a_work_folder_that_it_does_not_see(tmp_path: Path, film: Path) -> None:
-    worker = ShotWorker(CONFIG, paced)
-    with pytest.raises(OutputError, match=r"does not see .*out.mp4.vsr"):
-        worker(task(film, tmp_path / "out.mp4", "token"), print)
+        worker(task(tmp_path / "missing.mp4", tmp_path / "out.mp4"), print)
 
 
 def test_a_worker_that_would_make_other_bytes_is_refused(tmp_path: Path, film: Path) -> None:
-    output = tmp_path / "out.mp4"
-    with WorkFolder(output, {"version of vsr": "0.0.1"}, ranks=ALONE) as work:
-        worker = ShotWorker(CONFIG, paced)
-        with pytest.raises(ConfigError, match=r"other bytes: version of vsr was 0.0.1 and is"):
-            worker(task(film, output, work.token), print)
+    worker = ShotWorker(CONFIG, paced)
+    older = task(film, tmp_path / "out.mp4", **{"version of vsr": "0.0.1"})
+    with pytest.raises(ConfigError, match=r"other bytes: version of vsr was 0.0.1 and is"):
+        worker(older, print)
 
 
 class WithoutGpu(EchoModel):
@@ -205,7 +206,7 @@ class WithoutGpu(EchoModel):
 def test_a_gpu_that_fails_ends_its_worker(tmp_path: Path, film: Path) -> None:
     worker = ShotWorker(CONFIG, lambda config: WithoutGpu())
     with pytest.raises(WorkerBrokenError, match=r"GPU of a worker on .* failed \(CUDA error"):
-        worker(task(film, tmp_path / "out.mp4", "token"), print)
+        worker(task(film, tmp_path / "out.mp4"), print)
 
 
 @pytest.mark.slow

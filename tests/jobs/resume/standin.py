@@ -42,15 +42,16 @@ class MadeClip:
 
 @dataclass
 class Echo:
-    """Enlarges frames and mixes each with the mean of those before it."""
+    """Enlarges frames and mixes each with the mean of those before it, in its clip at least."""
 
     size: Size
     begin: Callable[[Clip], None]
+    hands_on: bool = True
     state: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
     def __call__(self, clip: Clip) -> MadeClip:
         self.begin(clip)
-        if clip.starts_shot:
+        if clip.starts_shot or not self.hands_on:
             self.state = np.zeros(0)
         made = []
         for frame in clip.frames:

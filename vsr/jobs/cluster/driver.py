@@ -19,6 +19,8 @@ from vsr.errors import ConfigError, in_one_line
 from vsr.jobs.batch import BatchReport, earlier_report, is_skipped
 from vsr.jobs.batch_folder import BatchFolder
 from vsr.jobs.cluster.film import SharedFilm
+from vsr.jobs.cluster.folders import SentFact
+from vsr.jobs.cluster.full_paths import with_full_paths
 from vsr.jobs.cluster.worker import (
     LoadModel,
     ShotTask,
@@ -118,17 +120,18 @@ class _Driver:
         self._load_model = load_model
         self._raises = raises
         self.model: Model = self._model()
-        self._open: dict[Path, SharedFilm] = {}
+        self._open: dict[str, SharedFilm] = {}
+        """The films that are begun, by the names of their runs."""
         self._joining: dict[Future[UpscaleReport], SharedFilm] = {}
 
     def outcomes(self, films: Iterable[BatchFilm], advance: Meter) -> Generator[Outcome]:
         """Yield the films as they are joined, or fail."""
-        make = partial(ShotWorker, self._config, self._load_model)
+        make = partial(ShotWorker, with_full_paths(self._config), self._load_model)
         with ExitStack() as stack:
             stack.enter_context(self._closing())
             self._joiner = stack.enter_context(ThreadPoolExecutor(1, "join"))
             tasks = stack.enter_context(closing(self._tasks(films, advance)))
-            run = self._executor.run(make, tasks, told=partial(_advance, advance))
+            run = self._executor.run(make, tasks, told=partial(self._hear, advance))
             for done in stack.enter_context(closing(run)):
                 self._note(done)
                 yield from self._ended()
@@ -139,16 +142,16 @@ class _Driver:
     def _model(self) -> Model:
         """Return the model with the identity that it has on a worker."""
         found = partial(model_identity, self._load_model)
-        (done,) = self._executor.map(found, [self._config])
+        (done,) = self._executor.map(found, [with_full_paths(self._config)])
         return ConfiguredModel(self._config, done.value())
 
     def _tasks(self, films: Iterable[BatchFilm], advance: Meter) -> Generator[ShotTask]:
         """Begin one film after the other, and yield the tasks for its unfinished spans."""
         for one in films:
-            film = SharedFilm(one, self._config, self.model)
+            film = SharedFilm(one, self._config, self.model, self._executor.read_file)
             try:
                 if film.begin():
-                    self._open[one.output] = film
+                    self._open[film.token] = film
                     yield from film.tasks(advance)
             # A batch's one boundary, as in `upscale_batch`.
             except Exception as error:
@@ -157,9 +160,15 @@ class _Driver:
             self._end_if_over(film)
 
     def _note(self, done: Done[ShotTask, tuple[int, ...]]) -> None:
-        film = self._open[done.task.film.output]
+        film = self._open[done.task.film.token]
         film.note(done)
         self._end_if_over(film)
+
+    def _hear(self, advance: Meter, task: ShotTask, told: Advanced | SentFact) -> None:
+        if isinstance(told, SentFact):
+            self._open[task.film.token].store(told)
+        else:
+            advance(told.frames, is_new=told.is_new)
 
     def _end_if_over(self, film: SharedFilm) -> None:
         """Let a film be joined if all of its shots are finished."""
@@ -169,7 +178,7 @@ class _Driver:
     def _ended(self) -> Iterator[Outcome]:
         for future in [future for future in self._joining if future.done()]:
             film = self._joining.pop(future)
-            self._open.pop(film.film.output, None)
+            self._open = {token: one for token, one in self._open.items() if one is not film}
             error = future.exception()
             if error is None:
                 yield film.film, future.result()
@@ -191,8 +200,3 @@ class _Driver:
         finally:
             for film in self._open.values():
                 film.close()
-
-
-def _advance(advance: Meter, task: ShotTask, told: Advanced) -> None:
-    del task
-    advance(told.frames, is_new=told.is_new)

@@ -1,5 +1,6 @@
 """The worker's side of films on an executor: shots of films, upscaled into their work folders."""
 
+import logging
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -8,21 +9,25 @@ from itertools import chain, islice
 from pathlib import Path
 
 from vsr.config import UpscaleConfig
-from vsr.errors import InputError, first_line
+from vsr.errors import InputError, OutputError, first_line
 from vsr.jobs.clip_ticks import ClipTicks
-from vsr.jobs.films import BatchFilm
+from vsr.jobs.cluster.folders import GuestFolder, SendingFolder
+from vsr.jobs.cluster.offered_film import OfferedFilm
+from vsr.jobs.cluster.pieces import Piece, clips_of_piece
 from vsr.jobs.job import Job
 from vsr.jobs.model import Model
-from vsr.jobs.progress import Meter
 from vsr.jobs.resume.identity import Identity, SourceGuard
-from vsr.jobs.resume.work_folder import GuestFolder, Span
+from vsr.jobs.resume.work_folder import Span
 from vsr.jobs.sent_progress import SentMeter
 from vsr.jobs.worker import Worker, clips_of, frame_number
 from vsr.restoration.stage import Restorer
 from vsr.runtime.executor import Tell, WorkerBrokenError
+from vsr.runtime.scratch import ScratchFolder
 from vsr.runtime.timing import NullTimer
 from vsr.video.reading.clips import Clip
 from vsr.video.reading.reader import Frame
+
+_log = logging.getLogger(__name__)
 
 LoadModel = Callable[[UpscaleConfig], Model]
 _GPU_FAILURES = ("CUDA error", "CUDA driver", "cuDNN error", "NCCL error")
@@ -30,15 +35,15 @@ _GPU_FAILURES = ("CUDA error", "CUDA driver", "cuDNN error", "NCCL error")
 
 @dataclass(frozen=True, slots=True)
 class ShotTask:
-    """The shots of a span of a film; `cuts` are the first frames of the spans up to it.
+    """The shots of a span of a film, or a piece of one shot.
 
-    `token` names the run that leads the work folder of the film.
+    `cuts` are the first frames of the spans up to it, which a piece does not need.
     """
 
-    film: BatchFilm
-    token: str
+    film: OfferedFilm
     span: Span
     cuts: tuple[int, ...]
+    piece: Piece | None = None
 
 
 class ShotWorker:
@@ -55,7 +60,7 @@ class ShotWorker:
         Raises WorkerBrokenError if the GPU of this process does not work any more.
         """
         try:
-            return self._opened(task).upscale(task, _ToldMeter(tell))
+            return self._opened(task.film).upscale(task, tell)
         except RuntimeError as error:
             if any(words in str(error) for words in _GPU_FAILURES):
                 raise WorkerBrokenError(
@@ -63,12 +68,16 @@ class ShotWorker:
                 ) from error
             raise
 
-    def _opened(self, task: ShotTask) -> "_OpenFilm":
-        if self._film is None or (self._film.film, self._film.token) != (task.film, task.token):
-            if self._film is not None:
-                self._film.close()
-            self._film = None
-            self._film = _OpenFilm(task.film, task.token, self._config, self._model)
+    def close(self) -> None:
+        """Leave the film of the last task, and remove what was kept of it here."""
+        if self._film is not None:
+            self._film.close()
+        self._film = None
+
+    def _opened(self, film: OfferedFilm) -> "_OpenFilm":
+        if self._film is None or self._film.token != film.token:
+            self.close()
+            self._film = _OpenFilm(film, self._config, self._model)
         return self._film
 
 
@@ -80,25 +89,60 @@ def model_identity(load_model: LoadModel, config: UpscaleConfig) -> Identity:
 class _OpenFilm:
     """A film of which this worker has made shots, and its reader."""
 
-    def __init__(self, film: BatchFilm, token: str, config: UpscaleConfig, model: Model) -> None:
-        self.film, self.token = film, token
-        _check_seen(film.source)
-        job = Job.of(film.source, film.output, config)
-        work = GuestFolder(job.output, job.identity(model), token)
+    def __init__(self, film: OfferedFilm, config: UpscaleConfig, model: Model) -> None:
+        self.token = film.token
+        self._open = ExitStack()
+        try:
+            self._begin(film, config, model)
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self, film: OfferedFilm, config: UpscaleConfig, model: Model) -> None:
+        source = film.film.source
+        if not film.is_seen:
+            source = film.copied(self._scratch())
+            _log.info("%s has its own copy of %s", socket.gethostname(), film.film.source)
+        job = Job.of(source, film.film.output, config)
+        work = self._work = self._folder(film, job.identity(model))
         timer = NullTimer()
         ticks = ClipTicks(timer)
         self._worker = Worker(job, work, lambda: model.load(job.size, ticks), timer, ticks)
-        self._guard = SourceGuard.of(film.source)
+        self._guard = SourceGuard.of(source)
         self._reader = _SpanReader(job)
+        self._open.callback(self._reader.close)
 
-    def upscale(self, task: ShotTask, advance: Meter) -> tuple[int, ...]:
-        clips = self._reader.clips(task.span, task.cuts)
-        shots, _ = self._worker.upscale_clips(clips, self._guard, advance)
+    def upscale(self, task: ShotTask, tell: Tell) -> tuple[int, ...]:
+        """Make a task, and return the first frames of the shots that begin in it."""
+        piece, work = task.piece, self._work
+        work.stretch = None if piece is None else (piece.shot, piece.stretch)
+        if isinstance(work, SendingFolder):
+            work.send = tell
+        clips = self._reader.clips(task)
+        shots, _ = self._worker.upscale_clips(clips, self._guard, _ToldMeter(tell))
         self._guard.check()
-        return shots
+        return shots if piece is None else piece.shots
 
     def close(self) -> None:
-        self._reader.close()
+        self._open.close()
+
+    def _folder(self, film: OfferedFilm, identity: Identity) -> GuestFolder | SendingFolder:
+        """Return the driver's folder, or a temporary one if it is not seen from here."""
+        guest = GuestFolder(film.film.output, identity, film.identity, film.token)
+        if guest.is_seen:
+            return guest
+        output = self._scratch() / film.film.output.name
+        return SendingFolder(output, identity, film.identity)
+
+    def _scratch(self) -> Path:
+        """Return a new temporary folder, which is removed with the film."""
+        try:
+            return self._open.enter_context(ScratchFolder()).path
+        except OSError as error:
+            raise OutputError(
+                f"the worker on {socket.gethostname()} cannot make a temporary folder: "
+                f"{error.strerror or error}; TMPDIR names another one"
+            ) from error
 
 
 class _SpanReader:
@@ -120,17 +164,23 @@ class _SpanReader:
         self._open.close()
         self._frames = None
 
-    def clips(self, span: Span, cuts: tuple[int, ...]) -> Iterator[Clip]:
-        """Yield the clips of a span, numbered as in the whole source."""
+    def clips(self, task: ShotTask) -> Iterator[Clip]:
+        """Yield the clips of a task, numbered as in the whole source."""
+        span = task.span
         if self._frames is None or self._is_within or span.first < self._place:
             self._frames = self._begin()
         self._is_within = True
         place, self._place = self._place, span.end
         self._wanted = self._skipped + span.first
-        marked = self._marked(self._frames, range(place, span.end), frozenset(cuts))
+        marked = self._marked(self._frames, range(place, span.end), frozenset(task.cuts))
         if self._restorer is not None:
             marked = self._restorer.frames(marked)
-        yield from clips_of(self._job, islice(marked, span.first - place, None), self._wanted)
+        wanted = islice(marked, span.first - place, None)
+        if task.piece is None:
+            yield from clips_of(self._job, wanted, self._wanted)
+        else:
+            frames, share = (frame for frame, _ in wanted), self._job.reuses_repeats
+            yield from clips_of_piece(frames, task.piece, share_repeats=share)
         self._is_within = False
 
     def _begin(self) -> Iterator[Frame]:
@@ -176,11 +226,3 @@ class _ToldMeter(SentMeter):
 
     def reach(self, frames: float) -> None:
         """Tell nothing: clips of other workers end meanwhile."""
-
-
-def _check_seen(source: Path) -> None:
-    if not source.exists():
-        raise InputError(
-            f"the worker on {socket.gethostname()} does not see {source}: put it on a disk that "
-            "all machines share, under the same path"
-        )

@@ -42,7 +42,7 @@ def source_identity(path: Path) -> Identity:
     """
     pieces = 2 if path.is_dir() else _PIECES
     try:
-        files = _source_files(path)
+        files = source_files(path)
         stats = [file.stat() for file in files]
         digest = hashlib.sha256()
         for file, stat in zip(files, stats, strict=True):
@@ -56,6 +56,11 @@ def source_identity(path: Path) -> Identity:
         "content of the source": digest.hexdigest(),
         "time of change of the source": sum(large) if large else None,
     }
+
+
+def source_files(path: Path) -> tuple[Path, ...]:
+    """Return a video itself, or the pictures of a folder."""
+    return list_images(path) if path.is_dir() else (path,)
 
 
 def files_identity(name: str, path: Path | None) -> Identity:
@@ -127,17 +132,13 @@ def _library_versions() -> dict[str, str | None]:
 def _marks(path: Path) -> tuple[tuple[int, ...], ...]:
     """Return inode, size and time of change of a file, or of the pictures of a folder."""
     try:
-        stats = [file.stat() for file in _source_files(path)]
+        stats = [file.stat() for file in source_files(path)]
     except OSError as error:
         raise InputError(
             f"{path} cannot be read any more: {error.strerror or error}; run the same command "
             "again when it can"
         ) from error
     return tuple((stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in stats)
-
-
-def _source_files(path: Path) -> tuple[Path, ...]:
-    return list_images(path) if path.is_dir() else (path,)
 
 
 def _hash_pieces(path: Path, size: int, pieces: int, update: Callable[[bytes], None]) -> None:

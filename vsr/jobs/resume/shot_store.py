@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,43 +29,73 @@ _PART_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
+class Stretch:
+    """The frames of a shot from `begin` to `end` (exclusive), counted in the shot.
+
+    They are whole parts, which a worker makes without those before. Without an end it is all that
+    follows.
+    """
+
+    begin: int = 0
+    end: int | None = None
+
+    def holds(self, fact: Fact) -> bool:
+        """Return whether a fact is about these frames."""
+        if isinstance(fact, EndFact):
+            return self.end is None
+        return self.begin <= fact.first and (self.end is None or _place(fact) <= self.end)
+
+
+WHOLE_SHOT = Stretch()
+
+
+@dataclass(frozen=True, slots=True)
 class ShotProgress:
-    """The finished work of a shot: closed parts, clips after them, and the state for the next."""
+    """The finished work of a shot, or of a stretch that begins at frame `begin` of it.
+
+    It is closed parts, clips after them, and the state for the next.
+    """
 
     parts: tuple[PartFact, ...] = ()
     clips: tuple[ClipFact, ...] = ()
     state: StoredFile | None = None
     ended: bool = False
+    begin: int = 0
 
     @property
     def part_frames(self) -> int:
-        """Number of frames in closed parts."""
-        return sum(part.frames for part in self.parts)
+        """Number of frames in closed parts, and before the stretch."""
+        return self.begin + sum(part.frames for part in self.parts)
 
     @property
     def frames(self) -> int:
-        """Number of finished frames."""
+        """Number of finished frames, and of those before the stretch."""
         return self.part_frames + sum(clip.frames for clip in self.clips)
 
     @classmethod
-    def of(cls, facts: Iterable[Fact]) -> "ShotProgress":
+    def of(cls, facts: Iterable[Fact], stretch: Stretch = WHOLE_SHOT) -> "ShotProgress":
         """Return the most that the facts prove."""
-        facts = list(facts)
-        parts = _chain([fact for fact in facts if isinstance(fact, PartFact)], 0)
-        if _end(parts) in [fact.frames for fact in facts if isinstance(fact, EndFact)]:
-            return cls(parts=parts, ended=True)
+        facts, begin = list(filter(stretch.holds, facts)), stretch.begin
+        parts = _chain([fact for fact in facts if isinstance(fact, PartFact)], begin)
+        ends = [fact.frames for fact in facts if isinstance(fact, EndFact)]
+        if _end(parts, begin) in (*ends, stretch.end):
+            return cls(parts=parts, ended=True, begin=begin)
         clips = [fact for fact in facts if isinstance(fact, ClipFact)]
         for last in sorted(clips, key=_place, reverse=True):
             before = tuple(part for part in parts if _place(part) <= _place(last))
             held = [clip for clip in clips if clip.pixels and _place(clip) <= _place(last)]
-            open_clips = _chain(held, _end(before))
-            if last.state and _end(open_clips, _end(before)) == _place(last):
-                return cls(before, open_clips, last.state)
-        return cls()
+            end = _end(before, begin)
+            open_clips = _chain(held, end)
+            if last.state and _end(open_clips, end) == _place(last):
+                return cls(before, open_clips, last.state, begin=begin)
+        return cls(begin=begin)
 
 
 def read_progress(
-    folder: Path, journal: Path, is_there: Callable[[StoredFile, Path], bool]
+    folder: Path,
+    journals: Iterable[Path],
+    is_there: Callable[[StoredFile, Path], bool],
+    stretch: Stretch = WHOLE_SHOT,
 ) -> ShotProgress:
     """Return the finished work of the shot in `folder`, by those of its files that pass a test."""
 
@@ -72,12 +103,12 @@ def read_progress(
         return file if file is not None and is_there(file, folder) else None
 
     facts: list[Fact] = []
-    for fact in read_facts(journal):
+    for fact in filter(stretch.holds, chain.from_iterable(map(read_facts, journals))):
         if isinstance(fact, ClipFact):
             facts.append(replace(fact, pixels=there(fact.pixels), state=there(fact.state)))
         elif isinstance(fact, EndFact) or there(fact.part):
             facts.append(fact)
-    return ShotProgress.of(facts)
+    return ShotProgress.of(facts, stretch)
 
 
 class ShotWork:
@@ -85,22 +116,35 @@ class ShotWork:
 
     Codecs whose frames refer to others get parts of many clips, since a keyframe at each would cost
     bytes. Until a part is closed, its raw pixels stay on the disk, so that a resumed run can encode
-    them again. All of a shot is written in one thread.
+    them again. All of a shot is written in one thread. Of a shot that workers share each has a
+    stretch, with a journal of its own.
     """
 
     def __init__(
-        self, folder: Path, journal: Journal, progress: ShotProgress, encoding: Encoding | None
+        self,
+        folder: Path,
+        journal: Journal,
+        progress: ShotProgress,
+        encoding: Encoding | None,
+        *,
+        stretch: Stretch = WHOLE_SHOT,
     ) -> None:
         self._folder = folder
+        self._stretch = stretch
         self._journal = journal
         self._encoding = encoding
-        self._holds = encoding is not None and not encoding.is_intra
+        self._holds = holds_clips(encoding)
         self._begin = progress.part_frames
         self._clips = list(progress.clips)
         self._encoder: PartEncoder | None = None
         self._bytes = 0
         self._last_state = self._resumes_from = progress.state
         self.frames = progress.frames
+
+    @property
+    def done(self) -> int:
+        """Number of its frames that are finished."""
+        return self.frames - self._stretch.begin
 
     def take_carried(self) -> bytes | None:
         """Return, once, the state that the last clip of an earlier run left; else None."""
@@ -130,7 +174,11 @@ class ShotWork:
         self._keep_state(stored_state)
 
     def end(self) -> None:
-        """Close the open part: the shot has no more frames."""
+        """Close the open part: the shot, or the stretch, has no more frames."""
+        if self._stretch.end is not None:
+            self._close_due_part()
+            assert self.frames == self._stretch.end and not self._clips, "it ends with a whole part"
+            return
         if self._clips:
             self._open_encoder()
             self._close_part()
@@ -145,7 +193,7 @@ class ShotWork:
                 self._close_part()
 
     def _is_due(self) -> bool:
-        return self.frames - self._begin >= PART_FRAMES or self._bytes >= _PART_BYTES
+        return is_whole_part(self.frames - self._begin, self._bytes)
 
     def _open_encoder(self) -> PartEncoder:
         """Return the encoder of the open part, given the finished clips of an earlier run."""
@@ -191,6 +239,16 @@ class ShotWork:
         self._last_state = newest
 
 
+def holds_clips(encoding: Encoding | None) -> bool:
+    """Return whether a part has many clips, as where frames refer to others; else it has one."""
+    return encoding is not None and not encoding.is_intra
+
+
+def is_whole_part(frames: int, size: int) -> bool:
+    """Return whether a part of many clips is closed, by its frames and bytes of raw pixels."""
+    return frames >= PART_FRAMES or size >= _PART_BYTES
+
+
 def _encode(encoder: PartEncoder, pixels: Pixels, pts: Sequence[int]) -> None:
     for picture, time in zip(pixels, pts, strict=True):
         encoder.write(picture, time)
@@ -207,12 +265,12 @@ def _place(span: ClipFact | PartFact) -> int:
 def _chain(spans: Iterable[_Span], begin: int) -> tuple[_Span, ...]:
     """Return the spans that follow one another without a gap, from frame `begin` on."""
     by_first = {span.first: span for span in spans}
-    chain: list[_Span] = []
+    found: list[_Span] = []
     while begin in by_first:
-        chain.append(by_first[begin])
-        begin = _place(chain[-1])
-    return tuple(chain)
+        found.append(by_first[begin])
+        begin = _place(found[-1])
+    return tuple(found)
 
 
-def _end(chain: Sequence[ClipFact | PartFact], begin: int = 0) -> int:
-    return _place(chain[-1]) if chain else begin
+def _end(spans: Sequence[ClipFact | PartFact], begin: int) -> int:
+    return _place(spans[-1]) if spans else begin

@@ -1,17 +1,15 @@
 """`OUT.vsr`: the folder beside an output that keeps its finished work until it is complete."""
 
-import socket
+import re
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from vsr.errors import ConfigError, OutputError
-from vsr.jobs.resume.identity import Identity, differences
+from vsr.errors import OutputError
 from vsr.jobs.resume.journal import Journal, PartFact, StoredFile, read_lines, write_error
 from vsr.jobs.resume.own_files import (
-    IDENTITY,
     JOINED,
     delete_entry,
     delete_work,
@@ -20,12 +18,18 @@ from vsr.jobs.resume.own_files import (
     work_places,
 )
 from vsr.jobs.resume.run_folder import RunFolder
-from vsr.jobs.resume.shot_store import ShotProgress, ShotWork, read_progress
-from vsr.runtime.launcher import ALONE
+from vsr.jobs.resume.shot_store import (
+    WHOLE_SHOT,
+    ShotProgress,
+    ShotWork,
+    Stretch,
+    read_progress,
+)
 from vsr.video.suffixes import ending
 from vsr.video.writing.encoding import Encoding
 
 _SHOTS, _SPANS = "shots.json", "spans.jsonl"
+_JOURNAL = re.compile(r"(\d{8})(?:-(\d{8}))?\.jsonl")
 _POLL_SECONDS = 0.5
 
 
@@ -44,9 +48,10 @@ class ShotList:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The frames `first` to `end` (exclusive) between two cuts, counted as the source is read.
+    """The frames `first` to `end` (exclusive), counted as the source is read.
 
-    They are one shot, or several where its black bars or its detail change.
+    They lie between two cuts, and are one shot, or several where its black bars or its detail
+    change; or they are a stretch of one shot.
     """
 
     first: int
@@ -58,32 +63,58 @@ class WorkFolder(RunFolder):
 
     def finished(self) -> str:
         """Return the number of finished frames in words; an empty string if there are none."""
-        shots = [int(path.stem) for path in self.path.glob("????????.jsonl")]
-        frames = sum(self.progress(shot).frames for shot in shots)
+        begins: dict[int, set[int]] = {}
+        for path in self.path.glob("*.jsonl"):
+            if found := _JOURNAL.fullmatch(path.name):
+                shot, begin = found.groups(default="0")
+                begins.setdefault(int(shot), {0}).add(int(begin))
+        frames = sum(self._finished_frames(shot, sorted(begins[shot])) for shot in begins)
         return f"{frames} frames" if frames else ""
 
-    def open_shot(self, first: int, encoding: Encoding | None) -> ShotWork | None:
-        """Return the shot that begins at frame `first`, to be continued; None if it is finished."""
-        if self.progress(first).ended:
+    def _finished_frames(self, shot: int, begins: list[int]) -> int:
+        """Return the finished frames of a shot, of which stretches begin at these frames."""
+        stretches = map(Stretch, begins, [*begins[1:], None])
+        found = [self.progress(shot, stretch) for stretch in stretches]
+        return sum(progress.frames - progress.begin for progress in found)
+
+    def open_shot(
+        self, first: int, encoding: Encoding | None, stretch: Stretch = WHOLE_SHOT
+    ) -> ShotWork | None:
+        """Return a stretch of the shot that begins at frame `first`, to be continued.
+
+        None if it is finished.
+        """
+        if self.progress(first, stretch).ended:
             return None
+        folder = self.shot_folder(first)
+        journal = self.journal(first, stretch.begin)
+        journals = self._journals(first, stretch)
+        progress = read_progress(folder, journals, StoredFile.is_whole, stretch)
+        return ShotWork(folder, journal, progress, encoding, stretch=stretch)
+
+    def shot_folder(self, first: int) -> Path:
+        """Return the folder of the shot that begins at frame `first`, which is made."""
         folder = self._shot(first)
         try:
             folder.mkdir(exist_ok=True)
         except OSError as error:
             raise write_error(folder, error) from error
-        journal = Journal(self._journal(first), self.check_in_place)
-        progress = read_progress(folder, journal.path, StoredFile.is_whole)
-        return ShotWork(folder, journal, progress, encoding)
+        return folder
+
+    def journal(self, first: int, begin: int) -> Journal:
+        """Return the journal of the stretch of a shot that begins at frame `begin` of it."""
+        return Journal(self._journal(first, begin), self.check_in_place)
 
     def whole_frames(self, first: int) -> int | None:
         """Return how many frames of a shot are finished, by whole files; None: all of them."""
         if self.progress(first).ended:
             return None
-        return read_progress(self._shot(first), self._journal(first), StoredFile.is_whole).frames
+        return read_progress(self._shot(first), self._journals(first), StoredFile.is_whole).frames
 
-    def progress(self, first: int) -> ShotProgress:
+    def progress(self, first: int, stretch: Stretch = WHOLE_SHOT) -> ShotProgress:
         """Return the finished work of the shot that begins at frame `first`."""
-        return read_progress(self._shot(first), self._journal(first), StoredFile.is_there)
+        folder, journals = self._shot(first), self._journals(first, stretch)
+        return read_progress(folder, journals, StoredFile.is_there, stretch)
 
     def parts(self, shots: ShotList) -> Iterator[tuple[Path, PartFact]]:
         """Yield the parts of finished shots, with the folders in which they are."""
@@ -180,36 +211,17 @@ class WorkFolder(RunFolder):
     def _shot(self, first: int) -> Path:
         return self.path / f"{first:08d}"
 
-    def _journal(self, first: int) -> Path:
-        return self.path / f"{first:08d}.jsonl"
+    def _journal(self, first: int, begin: int = 0) -> Path:
+        return self.path / f"{first:08d}{f'-{begin:08d}' if begin else ''}.jsonl"
 
+    def _journals(self, first: int, stretch: Stretch = WHOLE_SHOT) -> list[Path]:
+        """Return the journals with facts about a stretch of a shot; some may be missing.
 
-class GuestFolder(WorkFolder):
-    """The work folder of a run that another process, maybe on another machine, leads and locks.
-
-    It is used without being entered. Raises OutputError where the folder, with the leader's token,
-    is not seen from here, and ConfigError where this machine would make other bytes.
-    """
-
-    def __init__(self, output: Path, identity: Identity, token: str) -> None:
-        super().__init__(output, identity, ranks=ALONE)
-        self._token = token
-        here = socket.gethostname()
-        if not self._is_admitted():
-            raise OutputError(
-                f"the worker on {here} does not see {self.path}: source and output must lie on a "
-                "disk that all machines share, under the same path"
-            )
-        if changes := differences(self.read(IDENTITY) or {}, self._identity):
-            raise ConfigError(
-                f"the worker on {here} would make other bytes: {', '.join(changes)}; bring all "
-                "machines of the cluster to the same files and versions"
-            )
-
-    def check_in_place(self) -> None:
-        """Raise OutputError if the run that has made this worker does not go on."""
-        if not self._is_admitted():
-            raise OutputError(f"{self.path} belongs to another run now: this worker stops")
+        A run that is alone writes about all of a shot in the first one.
+        """
+        if stretch == WHOLE_SHOT:
+            return [self._journal(first), *sorted(self.path.glob(f"{first:08d}-*.jsonl"))]
+        return [self._journal(first), self._journal(first, stretch.begin)]
 
 
 def is_joined(output: Path) -> bool:

@@ -15,6 +15,7 @@ from vsr.degradation import (
     DegradationConfig,
     DegradationStageConfig,
     degrade,
+    draw_clean,
     generated_config,
     published_config,
 )
@@ -113,6 +114,18 @@ def test_a_clean_clip_is_only_reduced() -> None:
     for seed in range(4):
         lr = degrade(frames, config=config, rng=np.random.default_rng(seed))
         assert np.abs(lr / 255 - area).mean() < 0.02
+
+
+def test_whether_a_clip_is_clean_can_be_drawn_before() -> None:
+    config, frames, seen = DegradationConfig(clean_probability=0.5), clip(), set[bool]()
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        clean = draw_clean(config, rng)
+        before = degrade(frames, config=config, rng=rng, clean=clean)
+        alone = degrade(frames, config=config, rng=np.random.default_rng(seed))
+        np.testing.assert_array_equal(before, alone)
+        seen.add(clean)
+    assert seen == {True, False}
 
 
 @pytest.mark.parametrize("resampling", ["area", "antialiased", "bilinear", "bicubic"])

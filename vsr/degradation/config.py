@@ -120,21 +120,22 @@ class DegradationConfig:
 
     `severity` holds the two parameters of a Beta distribution; its default has mean 0.44, where
     the ranges give about blur 1.4, noise 6/255 and CRF 27. A clip is only reduced, and otherwise
-    left as it is, with `clean_probability`. `drift` is the relative step a frame of the random
-    walk along which sigmas and qualities go in the course of a clip. A `film` is worn before
-    all else.
+    left as it is, with `clean_probability`; of these clips, `clean_area_share` by area, others by a
+    bicubic kernel. `drift` is the relative step a frame of the random walk along which sigmas and
+    qualities go in the course of a clip. A `film` is worn before all else.
     """
 
     scale: int = 4
     severity: tuple[float, float] = (3.6, 4.6)
     clean_probability: float = 0.06
+    clean_area_share: float = 0.5
     drift: float = 0.03
     first: DegradationStageConfig = field(default_factory=DegradationStageConfig)
     second: DegradationStageConfig = field(default_factory=_second_stage)
     film: FilmConfig | None = None
 
     def __post_init__(self) -> None:
-        check_probabilities(self, "clean_probability")
+        check_probabilities(self, "clean_probability", "clean_area_share")
         if self.scale < 1 or min(self.severity) <= 0 or self.drift < 0:
             raise ConfigError(
                 f"{self.scale = } must be at least 1, {self.severity = } above 0, "

@@ -110,3 +110,33 @@ def test_the_models_own_propagation_steps_beyond_the_steps_asked_for_are_left_ou
 def test_an_unknown_sampling_key_is_an_error_that_suggests_the_right_one(pipe):
     with pytest.raises(ConfigError, match="segment_lenght; did you mean segment_length"):
         with_choices(pipe, segment_lenght=4)
+
+
+# Clean frames
+
+
+@pytest.fixture(scope="module")
+def with_label(pipe) -> VideoUpscalePipeline:
+    """A model that knows clean frames; the label of others is that of noise level 0."""
+    unet = UNetVideoModel.from_config(pipe.unet.config, num_class_embeds=102, clean_label=101)
+    weights = dict(pipe.unet.state_dict())
+    rows = weights["class_embedding.weight"]
+    weights["class_embedding.weight"] = torch.cat([rows, rows[:1] + 1])
+    unet.load_state_dict(weights)
+    return with_choices(pipe, unet=unet.eval(), noise_level=0)
+
+
+def test_clean_frames_have_a_label_of_their_own(pipe, with_label):
+    plain = latents_of(with_label, video_of(3))
+    assert_same(plain, latents_of(pipe, video_of(3), noise_level=0))
+    assert (latents_of(with_label, video_of(3), clean=True) - plain).abs().max() > 1e-3
+
+
+def test_noise_of_a_level_makes_frames_other_than_clean(with_label):
+    noisy = latents_of(with_label, video_of(3), noise_level=20)
+    assert_same(latents_of(with_label, video_of(3), noise_level=20, clean=True), noisy)
+
+
+def test_a_model_without_a_label_refuses_clean_frames(pipe):
+    with pytest.raises(ConfigError, match="no label of clean frames"):
+        pipe(video_of(1), clean=True)

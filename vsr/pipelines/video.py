@@ -125,7 +125,7 @@ class VideoUpscalePipeline(DiffusersSwitches, StreamingPipeline, DiffusionPipeli
         settings = self.configured(seeded(overrides, generator), preset=preset, base=settings)
         low_res = as_low_res(frames).to(self._execution_device)
         noise = partial(_noise, low_res, first_frame=first_frame, seed=settings.seed)
-        condition = self._condition(low_res, noise, low_res_noise, level=settings.noise_level)
+        condition = self._condition(low_res, noise, low_res_noise, settings)
         guidance = self._guidance(settings, negative_prompt_embeds, prompt_embeds)
         predict = self._predictor(condition, guidance, settings, timer)
         propagator = self._propagator(low_res, flows, state, settings, timer)
@@ -171,6 +171,8 @@ class VideoUpscalePipeline(DiffusersSwitches, StreamingPipeline, DiffusionPipeli
             raise ConfigError(
                 f"noise_level = {settings.noise_level}; this model takes 0 to {highest}"
             )
+        if settings.clean and self.unet.config["clean_label"] is None:
+            raise ConfigError("clean: this model has no label of clean frames; leave it out")
         wanted = {key for key in _TEXT_KEYS if chosen.get(key, 1) != 1}
         if wanted and self.unet.config["cross_attention_dim"] is None:
             raise _no_text()
@@ -191,12 +193,17 @@ class VideoUpscalePipeline(DiffusersSwitches, StreamingPipeline, DiffusionPipeli
         self.enable_model_cpu_offload(device=device)
 
     def _condition(
-        self, low_res: Tensor, noise: "NoiseSource", replacement: Tensor | None, *, level: int
+        self,
+        low_res: Tensor,
+        noise: "NoiseSource",
+        replacement: Tensor | None,
+        settings: SamplingConfig,
     ) -> tuple[Tensor, Tensor]:
-        """The LR frames with the noise of `level`, as the U-Net sees them, and the level."""
-        levels = torch.tensor([level], device=low_res.device)
-        if level == 0:
-            return low_res.to(self.unet.dtype), levels
+        """The LR frames with their noise, as the U-Net sees them, and its level, or "clean"."""
+        levels = torch.tensor([settings.noise_level], device=low_res.device)
+        if settings.noise_level == 0:
+            label = self.unet.config["clean_label"] if settings.clean else 0
+            return low_res.to(self.unet.dtype), torch.full_like(levels, label)
         drawn = noise(channels=3, stream="low_res") if replacement is None else replacement
         drawn = require_shape("low_res_noise", drawn, low_res.shape).to(low_res)
         noisy = noise_low_res(low_res, drawn, levels.cpu(), scheduler=self.low_res_scheduler)

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from fractions import Fraction
 
+import cv2
 import numpy as np
 import pytest
 
 from tests.video.reading.test_bars import barred, picture
+from tests.video.reading.test_cleanness import clean
 from tests.video.reading.test_detail import enlarged, scene
 from vsr.video.reading.bars import NO_BARS, Bars
 from vsr.video.reading.clips import clips
@@ -82,3 +84,10 @@ def test_the_length_of_clips_changes_no_trait(length: int) -> None:
     found = list(clips(frames, max_frames=length, detector=None, analysis=BOTH))
     assert {clip.traits for clip in found} == {ShotTraits(BARS)}
     assert [clip.starts_shot for clip in found] == [True] + [False] * (len(found) - 1)
+
+
+def test_each_shot_is_clean_or_not() -> None:
+    sharp = [np.roll(clean(), 3 * i, axis=1) for i in range(8)]
+    soft = [np.asarray(cv2.GaussianBlur(frame, (0, 0), 1.2), np.uint8) for frame in sharp]
+    found = shots_of(soft + sharp, ShotAnalysis(clean=True), cuts=(0, 8))
+    assert [(first, traits.clean) for first, traits in found] == [(0, False), (8, True)]

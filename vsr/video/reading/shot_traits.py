@@ -1,4 +1,4 @@
-"""The traits of a shot that decide how it is computed: its black bars, and its real detail."""
+"""The traits of a shot that decide how it is computed: black bars, real detail, cleanness."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ import numpy as np
 
 from vsr.video.pixels import Pixels
 from vsr.video.reading.bars import NO_BARS, Bars, find_bars, is_in_bars, is_lit
+from vsr.video.reading.cleanness import are_clean
 from vsr.video.reading.detail import reduction
 from vsr.video.reading.reader import Frame
 
@@ -26,6 +27,8 @@ class ShotTraits:
 
     bars: Bars = NO_BARS
     reduction: float = 1.0
+    clean: bool = False
+    """True if its frames lost nothing but size."""
 
 
 UNKNOWN = ShotTraits()
@@ -47,9 +50,10 @@ class ShotAnalysis:
 
     bars: bool = False
     detail: bool = False
+    clean: bool = False
 
     def __bool__(self) -> bool:
-        return self.bars or self.detail
+        return self.bars or self.detail or self.clean
 
     def traits(self, frames: Sequence[Pixels]) -> ShotTraits:
         """Return the traits of a shot that begins with these frames.
@@ -57,10 +61,12 @@ class ShotAnalysis:
         A still picture is not reduced: there is one to look at, and no time to gain.
         """
         bars = find_bars(frames) if self.bars else NO_BARS
-        if not self.detail or _is_still(frames):
-            return ShotTraits(bars)
         rows, columns = bars.inner(*frames[0].shape[:2])
-        return ShotTraits(bars, reduction([frame[rows, columns] for frame in frames[::_EVERY]]))
+        pictures = [frame[rows, columns] for frame in frames[::_EVERY]]
+        clean = self.clean and are_clean(pictures)
+        if not self.detail or _is_still(frames):
+            return ShotTraits(bars, clean=clean)
+        return ShotTraits(bars, reduction(pictures), clean)
 
 
 NO_ANALYSIS = ShotAnalysis()

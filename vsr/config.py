@@ -29,6 +29,7 @@ Flow = Literal["auto", "dis", "raft"]
 AttentionBackend = Literal["sdpa", "xformers"]
 Deinterlace = Literal["off", "auto", "on"]
 SeedVRCrop = Literal["official"]
+Clean = Literal["auto", "on", "off"]
 Codec = Literal["x264", "x265", "av1", "prores", "ffv1", "png", "tiff", "exr", "dpx", "gif", "apng"]
 
 DEFAULT_MODEL, DEFAULT_TEXTURE = "compact", "realesrgan-x4plus"
@@ -60,11 +61,7 @@ class UpscaleConfig:
     ] = DEFAULT_MODEL
     start: Annotated[
         float,
-        Flag(
-            "input and output",
-            "TIME",
-            "where to start, as 90, 2.5s, 0:10 or 1:02:03.5 (default: 0)",
-        ),
+        Flag("input and output", "TIME", "where to start, as 90, 2.5s or 1:02:03.5 (default: 0)"),
     ] = 0.0
     duration: Annotated[
         float | None,
@@ -157,6 +154,15 @@ class UpscaleConfig:
             " off, or a factor from 1 to 8 (default: auto above 288 lines, else off)",
         ),
     ] = None
+    clean: Annotated[
+        Clean,
+        Flag(
+            "quality",
+            "MODE",
+            "frames that lost nothing but size are computed as such by models that know them: auto"
+            " finds them in lossless sources, on, or off (default: auto)",
+        ),
+    ] = "auto"
     steps: Annotated[
         int | None, Flag("quality", "N", "denoising steps, 1 to 1000 (default: the model's)")
     ] = None
@@ -314,11 +320,7 @@ class UpscaleConfig:
     ] = None
     flow: Annotated[
         Flow,
-        Flag(
-            "advanced",
-            "NAME",
-            "optical flow: dis, raft, or auto: raft where its weights are (default: auto)",
-        ),
+        Flag("advanced", "NAME", "optical flow: dis, raft, or auto: raft if here (default: auto)"),
     ] = "auto"
     flow_weights: Annotated[str | None, Flag("advanced", "FILE", "weights of RAFT")] = None
     seedvr_crop: Annotated[

@@ -1,5 +1,9 @@
 """The computed part and size of a shot's frames, and their place in the output."""
 
+import json
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -104,6 +108,30 @@ def test_published_presets_are_computed_with_their_bars() -> None:
     assert shot_analysis(source, size, UpscaleConfig(), 4).bars
     published = UpscaleConfig(preset="upscale-a-video")
     assert not shot_analysis(source, size, published, 4).bars
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_lossless", "clean"),
+    [
+        ({}, True, True),
+        ({}, False, False),
+        ({"clean": "on"}, True, False),  # all frames are; nothing is to be found
+        ({"clean": "off"}, True, False),
+        ({"noise_level": 20}, True, False),
+        ({"preset": "upscale-a-video"}, True, False),
+        ({"restore": "dust"}, True, False),
+    ],
+)
+def test_clean_frames_are_looked_for_in_lossless_sources_by_models_that_know_them(
+    tmp_path: Path, changes: dict[str, Any], is_lossless: bool, clean: bool
+) -> None:
+    (tmp_path / "unet").mkdir()
+    (tmp_path / "model_index.json").write_text("{}")
+    config = UpscaleConfig(model=str(tmp_path), **changes)
+    sizes = Size(288, 384), Size(1152, 1536)
+    for label, expected in ((101, clean), (None, False)):
+        (tmp_path / "unet" / "config.json").write_text(json.dumps({"clean_label": label}))
+        assert shot_analysis(*sizes, config, 4, is_lossless=is_lossless).clean is expected
 
 
 @pytest.mark.parametrize(("mode", "factor"), [(None, None), ("auto", None), ("off", 1), ("2", 2)])

@@ -19,6 +19,7 @@ from vsr.upscaling.framing import Framing, reuses_repeats, shot_analysis
 from vsr.upscaling.repairs import repair_plan
 from vsr.upscaling.sizes import Size, clip_length, log_size, output_size
 from vsr.video.key_pictures import KeyPictures
+from vsr.video.lossless import is_lossless
 from vsr.video.probe import VideoInfo, probe
 from vsr.video.reading.deinterlace import fields_of
 from vsr.video.reading.reader import VideoReader
@@ -118,7 +119,13 @@ class Job:
     @property
     def analysis(self) -> ShotAnalysis:
         """The traits of shots to look for."""
-        return shot_analysis(self.source_size, self.size, self.config, self._computed_scale)
+        return shot_analysis(
+            self.source_size,
+            self.size,
+            self.config,
+            self._computed_scale,
+            is_lossless=is_lossless(self.info),
+        )
 
     @property
     def reuses_repeats(self) -> bool:

@@ -77,6 +77,7 @@ class Upscaler:
     _last: Frames | None = None
     """The last large frame, where the next clip begins with frames that repeat it."""
     _framing: Framing | None = None
+    _is_clean: bool = False
     _device: torch.device = field(init=False)
 
     def __post_init__(self) -> None:
@@ -135,9 +136,7 @@ class Upscaler:
     def _frames(self, clip: Clip) -> tuple[Frames, CarriedState | None, KeyframeState | None]:
         state = None if clip.starts_shot else self._state
         keys = None if clip.starts_shot else self._keys
-        settings = self.settings
-        if self.fallback.tile is not None:
-            settings = replace(settings, tile=self.fallback.tile)
+        settings = self._settings_of(clip)
         framing = self._framing_of(clip)
         places = clip.pictures
         done: list[Frames] = []
@@ -223,6 +222,19 @@ class Upscaler:
             size = self.uncropped(framing.source)
             return {"size": (size.height, size.width), "fit": "crop"}
         return {"size": (size.height, size.width)} if self.pipeline.any_size else {}
+
+    def _settings_of(self, clip: Clip) -> SamplingConfig:
+        """The settings by which the clip is computed; a line says where clean frames begin or end.
+
+        They follow from the clip and the fallback alone, so that a resumed run has them too.
+        """
+        settings, clean = self.settings, clip.traits.clean
+        if clean != self._is_clean:
+            begun = "lost nothing but size" if clean else "lost more than size"
+            _log.info("frames from %d on %s", clip.first_frame_index, begun)
+        self._is_clean = clean
+        tile = settings.tile if self.fallback.tile is None else self.fallback.tile
+        return replace(settings, tile=tile, clean=settings.clean or clean)
 
     def _framing_of(self, clip: Clip) -> Framing:
         """The part and the size of the clip's frames to compute; a new one is logged."""

@@ -11,6 +11,7 @@ from jaxtyping import UInt8, UInt16
 from vsr.checkpoints.find import (
     is_interpolation,
     is_picture_folder,
+    knows_clean_frames,
     look_ahead,
     makes_any_size,
 )
@@ -63,11 +64,17 @@ def clips_stand_alone(config: UpscaleConfig) -> bool:
 
 
 def shot_analysis(
-    source: Size, size: Size, config: UpscaleConfig, native: int | None
+    source: Size,
+    size: Size,
+    config: UpscaleConfig,
+    native: int | None,
+    *,
+    is_lossless: bool = False,
 ) -> ShotAnalysis:
     """Return the traits of shots that decide how these frames are computed.
 
-    `native` is the scale of the model; None: it computes at the size of the output.
+    `native` is the scale of the model; None: it computes at the size of the output. Clean frames
+    are looked for where the source `is_lossless`: others bear the marks of their codec.
 
     Published presets and crops are computed as published: whole. So are bars where pictures of
     whole frames are given for the texture. Films that are repaired are computed whole too, since
@@ -79,7 +86,9 @@ def shot_analysis(
     detail = saves_time and reduces_soft_frames(config, source.height)
     bars = config.preset is None and not is_picture_folder(config.texture_model)
     bars = bars and config.seedvr_crop is None
-    return ShotAnalysis(bars=bars, detail=detail)
+    clean = is_lossless and config.clean == "auto" and config.preset is None
+    clean = clean and not config.noise_level and knows_clean_frames(config.model)
+    return ShotAnalysis(bars=bars, detail=detail, clean=clean)
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,7 @@ def sampling_overrides(config: UpscaleConfig) -> dict[str, Any]:
         "num_inference_steps": config.steps,
         "guidance_scale": config.guidance_scale,
         "noise_level": config.noise_level,
+        "clean": True if config.clean == "on" else None,
         "propagation_steps": config.propagation,
         "seed": config.seed,
         "segment_length": config.segment_length,

@@ -73,3 +73,31 @@ def test_a_camera_that_sways_is_not_taken_for_weave(count: int) -> None:
     ]
     shifts = [weave_at(motions, centre, 640) for centre in range(0, len(motions), 3)]
     assert np.abs(shifts).max() < 0.1
+
+
+def walking(count: int) -> list[Motion]:
+    """A camera in the hands of somebody who walks: steps of 2 Hz, and a tremor of 5 Hz."""
+    time = np.arange(count) / 25
+    rng = np.random.default_rng(3)
+    sway = np.stack([3 * np.sin(2 * np.pi * time + phase) for phase in (0, 1)], 1)
+    tremor = np.stack([0.25 * np.sin(10 * np.pi * time + phase) for phase in (2, 4)], 1)
+    path = sway + tremor + 0.02 * rng.standard_normal((count, 2))
+    return [Motion(float(x), float(y), 0.0, is_known=True) for x, y in np.diff(path, axis=0)]
+
+
+def test_a_camera_in_the_hands_of_a_walker_is_not_taken_for_weave() -> None:
+    motions = walking(100)
+    shifts = [weave_at(motions, centre, 640) for centre in range(0, 100, 3)]
+    assert np.abs(shifts).max() < 0.05
+
+
+def test_a_hand_that_is_quiet_for_a_while_is_not_taken_for_weave() -> None:
+    """A bounded second between two pans, as by somebody who looks around."""
+    rng = np.random.default_rng(5)
+    still = np.cumsum(rng.standard_normal((60, 2)), 0)
+    still = np.stack([np.convolve(c - c.mean(), np.ones(5) / 5, "same") for c in still.T], 1) * 0.2
+    pans = np.outer(np.arange(40) ** 1.5 / 10, [1, 0.2])
+    path = np.concatenate([pans[::-1], still, pans])
+    motions = [Motion(float(x), float(y), 0.0, is_known=True) for x, y in np.diff(path, axis=0)]
+    shifts = [weave_at(motions, centre, 640) for centre in range(0, len(path), 3)]
+    assert np.abs(shifts).max() < 0.05

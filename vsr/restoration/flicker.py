@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from vsr.ops.dis import DenseSearch
 from vsr.restoration.images import Image, Luma, as_bytes, reduced, sampled
 from vsr.restoration.paths import Path, noise_of, steady_at
+from vsr.restoration.spectrum import fast_noise
 
 _SIDE = 160
 """Longer side of the pictures whose brightness is compared."""
@@ -26,6 +27,9 @@ _EVENT = 4.0
 _LEAST_EVENT = 0.12
 _LOWEST, _CERTAIN = 0.002, 0.005
 """Relative changes: below the first there is no flicker, above the second there is."""
+_FAINT, _STRONG = 0.004, 0.007
+"""The same for the fast part of the path, of its median cell: what moves in the scene changes a few
+cells, and slowly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +118,9 @@ def _excess(path: Path, centre: int) -> Float[np.ndarray, "n"]:
     if len(path) < 5:
         return np.zeros(path.shape[1])
     noise = noise_of(path)
-    share = np.clip((noise - _LOWEST) / (_CERTAIN - _LOWEST), 0, 1)
+    fast = float(np.median(fast_noise(path)))
+    certain = np.clip((fast - _FAINT) / (_STRONG - _FAINT), 0, 1)
+    share = certain * np.clip((noise - _LOWEST) / (_CERTAIN - _LOWEST), 0, 1)
     if not share.any():
         return np.zeros(path.shape[1])
     excess = path[centre] - steady_at(path, centre)

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from vsr.restoration.images import Image
 from vsr.restoration.motion import Motion
 from vsr.restoration.paths import noise_of, smooth_at
+from vsr.restoration.spectrum import fast_shares, holds
 
 _LARGEST = 4.0
 """Largest weave in pixels, for frames of 640 pixels; what is larger is the camera's."""
@@ -19,7 +20,12 @@ _WHITE = 1.5
 _BOUNDED, _LONG = 1.7, 45
 """Weave that changes over some frames stays near its line: over windows of so many frames it is at
 most this many times as far from it as from a short mean. A camera goes ever farther."""
+_MOSTLY, _STRIDE = 0.6, 4
+"""Share of the windows of `_LONG` frames, one every four, in which weave is bounded: a hand is
+quiet for a while only."""
 _SLACK = 0.015
+_LASTS, _BEGINS = 0.12, 0.25
+"""Fast share of a path's energy at which weave of single frames lasts, and begins."""
 _SHORT = 13
 _LEAST = 9
 """Frames of the shortest window that tells weave from a camera."""
@@ -42,20 +48,36 @@ def weave_at(motions: Sequence[Motion], centre: int, width: int) -> Shift:
     path = np.concatenate([np.zeros((1, 3)), np.cumsum(steps, 0)])
     centre -= known.start
     largest = _LARGEST * max(1.0, width / 640)
-    for reach in _REACHES:
-        first = max(0, centre - reach)
-        part = path[first : centre + reach + 1]
+    window = _window(path[:, :2], centre, largest)
+    if window is None:
+        return NO_SHIFT
+    part = path[window]
+    # Rotation counts by what it moves at the sides.
+    noise = noise_of(part) * np.array([1, 1, width / 4])
+    share = np.clip((noise - _STEADY) / (_UNSTEADY - _STEADY), 0, 1)
+    share[:2] = share[:2].max()
+    shift = share * (path[centre] - smooth_at(part, centre - window.start, degree=1))
+    return shift if np.abs(shift[:2]).max() <= largest else NO_SHIFT
+
+
+def _window(path: Float[np.ndarray, "t 2"], centre: int, largest: float) -> slice | None:
+    """Return the longest window around a frame in which all that is beside a line is weave.
+
+    Weave of single frames has a fast part, which a hand that holds a camera has not; slower weave
+    keeps near its line in most windows, and a hand in some.
+    """
+    if len(path) < _LEAST:
+        return None
+    jumps = holds(fast_shares(path), centre, low=_LASTS, high=_BEGINS)
+    stays = _stays_bounded(path, largest)
+    for reach in _REACHES if jumps or stays else ():
+        window = slice(max(0, centre - reach), min(len(path), centre + reach + 1))
+        part = path[window]
         if len(part) < _LEAST:
             break
-        if not _is_weave(part[:, :2], largest):
-            continue
-        # Rotation counts by what it moves at the sides.
-        noise = noise_of(part) * np.array([1, 1, width / 4])
-        share = np.clip((noise - _STEADY) / (_UNSTEADY - _STEADY), 0, 1)
-        share[:2] = share[:2].max()
-        shift = share * (path[centre] - smooth_at(part, centre - first, degree=1))
-        return shift if np.abs(shift[:2]).max() <= largest else NO_SHIFT
-    return NO_SHIFT
+        if (jumps and _is_white(part, largest)) or (stays and _is_bounded(part, largest)):
+            return window
+    return None
 
 
 def _known_part(motions: Sequence[Motion], centre: int) -> slice:
@@ -68,32 +90,37 @@ def _known_part(motions: Sequence[Motion], centre: int) -> slice:
     return slice(first, last)
 
 
-def _is_weave(path: Float[np.ndarray, "t 2"], largest: float) -> bool:
-    """Return True if all that is beside a line through the path is weave."""
+def _is_white(path: Float[np.ndarray, "t 2"], largest: float) -> bool:
+    """Return True if all that is beside a line through the path is independent noise."""
     residuals = path - _lines(path)
-    if np.abs(residuals).max() > largest:
-        return False
-    return _is_white(path, residuals) or _is_bounded(path, residuals)
-
-
-def _is_white(path: Float[np.ndarray, "t 2"], residuals: Float[np.ndarray, "t 2"]) -> bool:
     power = (residuals**2).mean() * len(path) / (len(path) - 2)
-    return bool(power <= _WHITE**2 * (noise_of(path) ** 2).mean())
+    is_noise = power <= _WHITE**2 * (noise_of(path) ** 2).mean()
+    return bool(is_noise and np.abs(residuals).max() <= largest)
 
 
-def _is_bounded(path: Float[np.ndarray, "t 2"], residuals: Float[np.ndarray, "t 2"]) -> bool:
+def _is_bounded(path: Float[np.ndarray, "t 2"], largest: float) -> bool:
+    """Return True if the path keeps near its line."""
     if len(path) < _LONG:
         return False
-    half = _SHORT // 2
+    residuals, half = path - _lines(path), _SHORT // 2
     means = np.stack([np.convolve(c, np.full(_SHORT, 1 / _SHORT), "valid") for c in path.T], 1)
     near = np.sqrt(((path[half:-half] - means) ** 2).mean(0))
     far = np.sqrt((residuals[half:-half] ** 2).mean(0))
-    return bool((far <= _BOUNDED * near + _SLACK).all())
+    is_near = (far <= _BOUNDED * near + _SLACK).all()
+    return bool(is_near and np.abs(residuals).max() <= largest)
+
+
+def _stays_bounded(path: Float[np.ndarray, "t 2"], largest: float) -> bool:
+    """Return True if the path keeps near its line in most of its windows."""
+    starts = range(0, len(path) - _LONG + 1, _STRIDE)
+    kept = [_is_bounded(path[start : start + _LONG], largest) for start in starts]
+    return bool(kept) and float(np.mean(kept)) >= _MOSTLY
 
 
 def _lines(path: Float[np.ndarray, "t n"]) -> Float[np.ndarray, "t n"]:
-    times = np.arange(len(path))
-    return np.stack([np.polyval(np.polyfit(times, column, 1), times) for column in path.T], 1)
+    times = np.arange(len(path)) - (len(path) - 1) / 2
+    beside = path - path.mean(0)
+    return path - beside + times[:, None] * (times @ beside / (times @ times))
 
 
 def moved_back(image: Image, shift: Shift) -> Image:

@@ -176,6 +176,62 @@ def fading_rows(clip: np.ndarray, rng: np.random.Generator) -> Iterator[Row]:
     yield "fading: change of the sound clip, in levels", f"{change:.2f}"
 
 
+def holes_rows(clip: np.ndarray, rng: np.random.Generator) -> Iterator[Row]:
+    """Recall, touched sound pixels and error of lost regions; and what is touched without any."""
+    worn = with_holes(clip, rng)
+    yield from defect_rows("holes", clip, worn, restored(worn, holes=1)[0])
+    clean, speed = restored(clip, holes=1)
+    touched = (np.abs(clean - clip).max(-1) > TOUCHED).mean()
+    yield "holes: pixels changed of the sound clip", f"{touched:.4%}"
+    yield "holes: frames a second", f"{speed:.1f}"
+
+
+def with_holes(clip: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A burn, a torn corner and a splice in turn, each for 2 to 6 frames and 6 sound ones."""
+    worn, first, kinds = clip.copy(), 3, 0
+    while first + 10 < len(clip):
+        draw, tone = ((burn, (1, 0.96, 0.82)), (tear, (0, 0, 0)), (splice, (1, 1, 1)))[kinds % 3]
+        place = rng.uniform(0.2, 0.8, 2)
+        last = first + int(rng.integers(2, 7))
+        for frame in worn[first:last]:
+            cover = np.zeros(frame.shape[:2], np.float32)
+            draw(cover, place, rng)
+            soft = cv2.GaussianBlur(cover, (0, 0), 0.8)[..., None]
+            frame += (np.float32(tone) - frame) * soft
+        first, kinds = last + 6, kinds + 1
+    return worn
+
+
+def burn(cover: np.ndarray, place: np.ndarray, rng: np.random.Generator) -> None:
+    """A blot of another outline in each frame, a tenth of the frame's width or so."""
+    h, w = cover.shape
+    angles = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+    rough = cv2.GaussianBlur(rng.standard_normal((1, 40)).astype(np.float32), (0, 0), 2)[0]
+    radius = rng.uniform(0.05, 0.1) * w * (1 + 0.5 * rough)
+    points = place * (w, h) + radius[:, None] * np.stack([np.cos(angles), np.sin(angles)], 1)
+    cv2.fillPoly(cover, [np.rint(points).astype(np.int32)], 1.0)
+
+
+def tear(cover: np.ndarray, place: np.ndarray, rng: np.random.Generator) -> None:
+    """The upper left corner."""
+    side = rng.uniform(0.15, 0.25) * cover.shape[1]
+    cv2.fillPoly(cover, [np.array([[0, 0], [int(side), 0], [0, int(0.8 * side)]])], 1.0)
+
+
+def splice(cover: np.ndarray, place: np.ndarray, rng: np.random.Generator) -> None:
+    """A band at the bottom."""
+    cover[-int(rng.uniform(0.06, 0.12) * len(cover)) :] = 1
+
+
+def sound_rows(clip: np.ndarray, rng: np.random.Generator) -> Iterator[Row]:
+    """Pixels of the sound clip, not run back, that each repair changes by more than two levels."""
+    clip = clip[: len(clip) // 2 + 1]
+    for plan in (("weave",), ("flicker",), ("weave", "flicker", "dust")):
+        repaired, _ = restored(clip, **dict.fromkeys(plan, 1.0))
+        touched = (np.abs(repaired - clip).max(-1) > TOUCHED).mean()
+        yield f"sound: pixels changed by {','.join(plan)}", f"{touched:.4%}"
+
+
 def all_rows(clip: np.ndarray, rng: np.random.Generator) -> Iterator[Row]:
     """Luma PSNR of a clip with all wear but fading, before and after all repairs."""
     worn = add_grain(clip, sigma=6 * LEVEL, size=0.8, colour=False, rng=rng)
@@ -242,6 +298,8 @@ ROWS: dict[str, Callable[[np.ndarray, np.random.Generator], Iterator[Row]]] = {
     "weave": weave_rows,
     "grain": grain_rows,
     "fading": fading_rows,
+    "holes": holes_rows,
+    "sound": sound_rows,
     "all": all_rows,
 }
 

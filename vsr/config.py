@@ -10,6 +10,7 @@ from vsr.option_values import (
     check_folder_of,
     check_one_size,
     check_pattern,
+    check_repair_of,
     in_range,
     parse_grain,
     parse_guides,
@@ -297,7 +298,11 @@ class UpscaleConfig:
     ] = None
     masks: Annotated[
         str | None,
-        Flag("film", "FOLDER", "pictures, white where a frame is lost, for --restore holes"),
+        Flag(
+            "film",
+            "FOLDER",
+            "pictures, white where a frame is lost, for --restore holes (default: found)",
+        ),
     ] = None
     grain: Annotated[
         str | float,
@@ -365,7 +370,7 @@ class UpscaleConfig:
         parse_grain(self.grain)
         parse_guides(self.guide)
         check_folder_of("colour", self.repairs, colour_references=self.colour_references)
-        check_folder_of("holes", self.repairs, masks=self.masks)
+        check_repair_of("holes", self.repairs, masks=self.masks)
 
     @property
     def repairs(self) -> dict[str, float]:

@@ -219,10 +219,17 @@ def parse_grain(value: str | float) -> float:
 def check_folder_of(repair: str, repairs: Mapping[str, float], **folders: str | None) -> None:
     """Raise ConfigError where a repair lacks the folder that it needs, or the folder the repair."""
     for name, folder in folders.items():
-        option = "--" + name.replace("_", "-")
         if folder is None and repairs.get(repair):
+            option = "--" + name.replace("_", "-")
             raise ConfigError(f"the repair {repair} needs pictures: give {option} FOLDER")
+    check_repair_of(repair, repairs, **folders)
+
+
+def check_repair_of(repair: str, repairs: Mapping[str, float], **folders: str | None) -> None:
+    """Raise ConfigError where a folder is given and the repair that takes it is not."""
+    for name, folder in folders.items():
         if folder is not None and not repairs.get(repair):
+            option = "--" + name.replace("_", "-")
             raise ConfigError(
                 f"{option} is for the repair {repair}: add it, as --restore film,{repair}"
             )

@@ -239,13 +239,16 @@ def test_a_film_with_colours_is_not_coloured(tmp_path: Path, film: Path) -> None
     [
         ({"restore": "colour"}, "give --colour-references FOLDER"),
         ({"restore": "film", "colour_references": "a"}, "as --restore film,colour"),
-        ({"restore": "film,holes"}, "give --masks FOLDER"),
         ({"masks": "a"}, "as --restore film,holes"),
     ],
 )
 def test_a_repair_and_its_pictures_come_together(options: dict[str, str], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         UpscaleConfig(**options)
+
+
+def test_holes_are_found_where_no_masks_are_given() -> None:
+    assert UpscaleConfig(restore="film,holes").masks is None
 
 
 def test_pictures_of_one_film_are_not_for_a_batch(tmp_path: Path) -> None:

@@ -38,3 +38,11 @@ def test_leader_and_a_flash_tell_nothing_and_need_nothing(value: float) -> None:
 def test_a_film_of_few_frames_is_measured(count: int) -> None:
     for scene in (still, pan):
         assert measure(list(as_bytes(scene(count)))).frames == count
+
+
+def test_a_burn_of_three_frames_is_said_to_be_a_hole() -> None:
+    clip = pan(9, speed=3.0)
+    clip[3:6, 30:55, 60:90] = 1
+    wear = measure(list(as_bytes(clip)))
+    assert "holes" in wear.repairs
+    assert "holes in 3 frames" in str(wear)

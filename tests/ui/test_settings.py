@@ -12,7 +12,7 @@ from vsr.errors import ConfigError
 from vsr.option_values import OF_FILM, REPAIRS
 from vsr.ui.settings import Settings, command_line
 
-BY_PICTURES = ("colour", "holes")
+BY_PICTURES = ("colour",)
 SETTINGS = [
     Settings(),
     Settings(model="realesrgan-x4plus", size="2x", repairs=["dust"]),

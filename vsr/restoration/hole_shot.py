@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from vsr.restoration.hole_search import FOUND_WITHIN, HoleSearch
 from vsr.restoration.holes import REACH, Mask, completed_flow, without_holes
 from vsr.restoration.images import Image, as_image, as_pixels
 from vsr.restoration.neighbours import Flow
@@ -20,24 +21,34 @@ _UNSEEN = 0.02
 
 @dataclass(slots=True)
 class ShotHoles(ShotWindow):
-    """Fills the holes of one shot's frames as they come; None for `needed_from` wants none."""
+    """Fills the holes of one shot's frames as they come; None for `needed_from` wants none.
 
-    masks: HoleMasks
+    Without `masks` it finds them.
+    """
+
+    masks: HoleMasks | None
     first_frame: int
     """The number of its first frame in the film."""
     strength: float = 1.0
     needed_from: int | None = 0
+    _search: HoleSearch = field(default_factory=HoleSearch)
+    _searched: int = 0
+    """Frames whose holes were looked for, where no masks are given."""
     _lost: dict[int, Mask] = field(default_factory=dict)
     _flows: dict[tuple[int, int], Flow] = field(default_factory=dict)
 
     def _look(self, number: int, following: Frame | None) -> None:
         """Read the mask of a frame, if it has one; a time is that of the frame shown then."""
+        if self.masks is None:
+            if self.needed_from is not None:
+                self._search.add(number, as_image(self._frames[number].pixels))
+            return
         mask = self.masks.mask(self._frames[number], self.first_frame + number, following)
         if mask is not None and mask.any():
             self._lost[number] = mask
 
     def _reach(self, frame: Frame) -> int:
-        return 1 + REACH
+        return 1 + REACH + (FOUND_WITHIN + 1 if self.masks is None else 0)
 
     def _forget(self) -> None:
         oldest = self._done - REACH
@@ -45,10 +56,27 @@ class ShotHoles(ShotWindow):
         for pair in [pair for pair in self._flows if min(pair) < oldest]:
             del self._flows[pair]
 
+    def _find(self, end: int) -> None:
+        """Look for the holes of the frames before `end`."""
+        for number in range(self._searched, end):
+            self._search.forget(number - FOUND_WITHIN)
+            mask = self._search.holes_of(number)
+            if mask is not None:
+                self._lost[number] = mask
+                share = 100 * float(mask.mean())
+                _log.info("frame %d: %.2g%% of it is lost", self.first_frame + number, share)
+        self._searched = max(self._searched, end)
+
     def _changed(self, number: int) -> Frame:
         frame = self._frames[number]
-        if number not in self._lost or self.needed_from is None or number < self.needed_from:
+        if self.needed_from is None or number < self.needed_from:
             return frame
+        if self.masks is None:
+            self._find(self._around(number, REACH).stop)
+        return self._filled(number) if number in self._lost else frame
+
+    def _filled(self, number: int) -> Frame:
+        frame = self._frames[number]
         images = {n: as_image(self._frames[n].pixels) for n in self._around(number, REACH)}
         filled, unseen = without_holes(
             number, images, self._lost, lambda one, other: self._flow(one, other, images)

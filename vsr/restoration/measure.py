@@ -12,6 +12,7 @@ import numpy as np
 from vsr.restoration.dust import dust_of
 from vsr.restoration.fading import measure_tones
 from vsr.restoration.flicker import brightness_image, change_between
+from vsr.restoration.hole_search import HoleSearch
 from vsr.restoration.images import Luma, as_image, luma_of, sampled
 from vsr.restoration.motion import Motion, motion_between, tracking_image
 from vsr.restoration.neighbours import Flow, flows_between
@@ -43,6 +44,8 @@ class Wear:
     """White over the deviation of what differs between neighbouring frames, in dB."""
     fading: float | None
     """Certainty that the film is faded, 0 to 1; None where its tones tell nothing."""
+    torn: int = 0
+    """Frames of which a region is lost for several frames, as by burns and tears."""
 
     @property
     def repairs(self) -> tuple[str, ...]:
@@ -53,6 +56,7 @@ class Wear:
             "dust": self.dusty_share > 0,
             "scratches": bool(self.scratches),
             "fading": bool(self.fading),
+            "holes": self.torn > 0,
         }
         return tuple(name for name, is_needed in needed.items() if is_needed)
 
@@ -66,6 +70,7 @@ class Wear:
                 f"weave {self.weave:.2f} pixels",
                 "grain unknown" if self.grain is None else f"grain {self.grain:.0f} dB below white",
                 _faded(self.fading),
+                *([f"holes in {self.torn} frames"] if self.torn else []),
             ]
         )
 
@@ -86,6 +91,7 @@ def measure(pictures: Sequence[Pixels]) -> Wear:
         weave=_weave(motions),
         grain=_grain(lumas, flows),
         fading=_fading(pictures),
+        torn=_torn(pictures),
     )
 
 
@@ -98,6 +104,13 @@ def _faded(fading: float | None) -> str:
 def _fading(pictures: Sequence[Pixels]) -> float | None:
     tones = measure_tones(pictures[::3])
     return None if tones is None else tones.fading
+
+
+def _torn(pictures: Sequence[Pixels]) -> int:
+    search = HoleSearch()
+    for number, picture in enumerate(pictures):
+        search.add(number, as_image(picture))
+    return sum(search.holes_of(number) is not None for number in range(len(pictures)))
 
 
 def _specks(lumas: Sequence[Luma], flows: Sequence[tuple[Flow, Flow]]) -> list[int]:

@@ -138,7 +138,7 @@ class Restorer:
 
     def _filling(self, needed: int | None) -> list[ShotStage]:
         masks, strength = self._pictures.masks, self._plan.holes
-        if masks is None or not strength:
+        if not strength:
             return []
         # the frames around those that are needed are looked at by later repairs, unbroken
         return [ShotHoles(masks, self._place, strength, None if needed is None else 0)]

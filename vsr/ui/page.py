@@ -28,6 +28,7 @@ REPAIR_LABELS = {
     "grain": "grain: taken out before, given back after",
     "scratches": "scratches: vertical lines that stay",
     "fading": "fading: colours that have gone",
+    "holes": "holes: regions lost for some frames",
 }
 """The repairs on the page; those by pictures of single frames are of the command line alone."""
 STYLE = (_HERE / "page.css").read_text(encoding="utf-8")

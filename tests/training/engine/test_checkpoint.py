@@ -4,13 +4,17 @@ import dataclasses
 import logging
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import distribute_tensor
 
-from tests.crash.points import LibraryWrite, crashes
+from tests.crash.points import LibraryWrite, crash, crashes
 from tests.training.regression import Regression, config
 from vsr.errors import InputError
 from vsr.training.engine import checkpoint as checkpoints
@@ -96,6 +100,66 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+def save_shards(run: Path, *totals: int, value: float | None = None) -> None:
+    """Save checkpoints as the only process of a run by FSDP, in a fork, which keeps the group."""
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    mesh = init_device_mesh("cpu", (1,))
+    for total in totals:
+        plain = checkpoint(total, value)
+        model, ema = (distribute_tensor(part["weight"], mesh) for part in (plain.model, plain.ema))
+        shards = {"weight": {"average": ema.clone()}}
+        both = {"model": {"weight": model}, "ema": {"weight": ema}, "optimizer": shards}
+        save_checkpoint(run, dataclasses.replace(plain, **both), keep=2)
+
+
+def sharded_value(loaded: Checkpoint) -> float:
+    """The number in all tensors of a checkpoint of `save_shards`."""
+    model, ema = loaded.model["weight"], loaded.ema["weight"]
+    assert torch.equal(ema * 2, model)
+    assert loaded.optimizer
+    assert torch.equal(loaded.optimizer["weight"]["average"], ema)
+    return float(model[0])
+
+
+@FORKS
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize(
+    ("total", "every"),
+    [
+        (3, 17),
+        pytest.param(2, 1, marks=pytest.mark.slow, id="replaces the newest"),
+        pytest.param(3, 1, marks=pytest.mark.slow, id="comes after the newest"),
+    ],
+)
+def test_a_kill_at_any_instant_of_saving_shards_leaves_the_old_checkpoint_or_the_new_one(
+    tmp_path: Path, total: int, every: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert not crash(0, partial(save_shards, tmp_path / "old", 1, 2))
+    save = partial(save_shards, value=30)
+
+    def prepare(number: int) -> Path:
+        return Path(shutil.copytree(tmp_path / "old", tmp_path / str(number)))
+
+    found = set[float]()
+    points = 0
+    for run in crashes(prepare, lambda run: save(run, total), every=every, writes=WRITES):
+        points += 1
+        folder, newest = load_newest(checkpoint_folders(run))
+        assert sharded_value(load_checkpoint(folder)) == sharded_value(newest) in (2, 30)
+        found.add(sharded_value(newest))
+        assert not crash(0, partial(save, run, total))
+        folders = checkpoint_folders(run)
+        assert {path.name for path in (run / "checkpoints").iterdir()} == {
+            path.name for path in folders
+        }, "leftovers"
+        assert sharded_value(load_newest(folders)[1]) == 30
+        assert len(folders) == 2
+        shutil.rmtree(run)
+    assert points * every > 25
+    assert every > 1 or found == {2, 30}
+    assert all(record.levelno < logging.WARNING for record in caplog.records), "damaged"
 
 
 @FORKS

@@ -7,10 +7,9 @@ from typing import Annotated, Literal
 from vsr.errors import ConfigError
 from vsr.option_values import (
     Flag,
-    check_folder_of,
+    check_folders,
     check_one_size,
     check_pattern,
-    check_repair_of,
     in_range,
     parse_grain,
     parse_guides,
@@ -298,11 +297,7 @@ class UpscaleConfig:
     ] = None
     masks: Annotated[
         str | None,
-        Flag(
-            "film",
-            "FOLDER",
-            "pictures, white where a frame is lost, for --restore holes (default: found)",
-        ),
+        Flag("film", "FOLDER", "pictures, white where a frame is lost (default: holes are found)"),
     ] = None
     grain: Annotated[
         str | float,
@@ -369,8 +364,8 @@ class UpscaleConfig:
         check_pattern(self.name)
         parse_grain(self.grain)
         parse_guides(self.guide)
-        check_folder_of("colour", self.repairs, colour_references=self.colour_references)
-        check_repair_of("holes", self.repairs, masks=self.masks)
+        folders = {"colour_references": self.colour_references, "masks": self.masks}
+        check_folders(self.repairs, **folders)
 
     @property
     def repairs(self) -> dict[str, float]:

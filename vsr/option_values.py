@@ -216,20 +216,15 @@ def parse_grain(value: str | float) -> float:
     return share
 
 
-def check_folder_of(repair: str, repairs: Mapping[str, float], **folders: str | None) -> None:
-    """Raise ConfigError where a repair lacks the folder that it needs, or the folder the repair."""
-    for name, folder in folders.items():
-        if folder is None and repairs.get(repair):
-            option = "--" + name.replace("_", "-")
-            raise ConfigError(f"the repair {repair} needs pictures: give {option} FOLDER")
-    check_repair_of(repair, repairs, **folders)
-
-
-def check_repair_of(repair: str, repairs: Mapping[str, float], **folders: str | None) -> None:
-    """Raise ConfigError where a folder is given and the repair that takes it is not."""
-    for name, folder in folders.items():
+def check_folders(
+    repairs: Mapping[str, float], *, colour_references: str | None, masks: str | None
+) -> None:
+    """Raise ConfigError for a folder without the repair that takes it, or `colour` without one."""
+    if colour_references is None and repairs.get("colour"):
+        raise ConfigError("the repair colour needs pictures: give --colour-references FOLDER")
+    folders = {"colour": ("--colour-references", colour_references), "holes": ("--masks", masks)}
+    for repair, (option, folder) in folders.items():
         if folder is not None and not repairs.get(repair):
-            option = "--" + name.replace("_", "-")
             raise ConfigError(
                 f"{option} is for the repair {repair}: add it, as --restore film,{repair}"
             )

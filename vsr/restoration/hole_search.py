@@ -50,7 +50,7 @@ _EDGE, _RING = (cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)) for s
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a frame should show, by two others: their mean, or the one that is not out of frame."""
+    """A frame as two others tell it: their mean, or the one that is not out of frame."""
 
     luma: Luma
     disagreement: Luma

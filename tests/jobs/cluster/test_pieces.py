@@ -17,6 +17,7 @@ from tests.jobs.cluster.kills import kill_at_random
 from tests.jobs.cluster.standin import SPLIT, paced
 from tests.jobs.cluster.test_driver import failing
 from tests.jobs.resume.kills import clips_by_process, film_pictures, make_film
+from tests.networks import compact, saved
 from vsr.config import UpscaleConfig
 from vsr.errors import InputError
 from vsr.jobs.cluster.driver import upscale_on
@@ -93,7 +94,7 @@ def test_a_shot_is_split_where_parts_of_encoded_frames_end() -> None:
     ],
 )
 def test_clips_stand_alone_where_nothing_is_handed_on(options: dict[str, str], alone: bool) -> None:
-    assert clips_stand_alone(UpscaleConfig(**options)) == alone  # pyright: ignore
+    assert clips_stand_alone(UpscaleConfig(**options)) == alone
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +134,19 @@ def test_a_shot_in_pieces_has_the_bytes_of_one_process(
         reports.append(upscale_on(executor, source, outputs[1], config))
     assert outputs[0].read_bytes() == outputs[1].read_bytes()
     assert [report.shots for report in reports] == [(0,), (0,)]
+
+
+@pytest.mark.slow
+def test_a_network_without_propagation_has_the_bytes_of_one_process(
+    tmp_path: Path, film: Path
+) -> None:
+    network = saved(compact(), tmp_path / "network.safetensors")
+    config = replace(SPLIT, model=str(network), propagation_steps="none", device="cpu")
+    outputs = tmp_path / "one.mkv", tmp_path / "two.mkv"
+    upscale(film, outputs[0], config)
+    with open_executor(WorkerOptions(processes=2)) as executor:
+        upscale_on(executor, film, outputs[1], config)
+    assert outputs[0].read_bytes() == outputs[1].read_bytes()
 
 
 @pytest.mark.parametrize("alone", [True, False], ids=["alone", "on workers"])

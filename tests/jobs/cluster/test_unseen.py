@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -137,7 +138,7 @@ def test_a_folder_of_pictures_is_copied_with_its_names(tmp_path: Path, scratch: 
 def test_a_source_for_which_there_is_no_room_is_named(
     tmp_path: Path, film: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(9, 9, 0))  # pyright: ignore
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
     unseen = hidden(offered(film, tmp_path / "out.mp4"), tmp_path / "nowhere")
     with pytest.raises(InputError, match=r"does not see .* got no copy .*0.0 GB left; TMPDIR"):
         unseen.copied(scratch)

@@ -5,16 +5,15 @@ import torch
 import torch.nn.functional as F
 from diffusers.models.resnet import ResnetBlock2D
 
+from vsr.models import blocks
 from vsr.models.blocks import (
     BlockStyle,
-    Downsample,
     FrameConv2d,
     FrameGroupNorm,
     ResnetBlock,
     TemporalBlock,
     TemporalResnetBlock,
     TimeConv3d,
-    Upsample,
     fold_time,
     unfold_time,
 )
@@ -160,25 +159,15 @@ def test_a_temporal_block_adds_its_branch_through_its_last_convolution():
     torch.testing.assert_close(block(x, time), x + block.shift_conv(y))
 
 
-@pytest.mark.parametrize(("size", "half"), [((8, 6), (4, 3)), ((7, 9), (4, 5)), ((1, 1), (1, 1))])
-def test_downsampling_halves_sizes_and_rounds_up(size, half):
-    assert Downsample(4)(_map(1, 4, 2, *size)).shape == (1, 4, 2, *half)
-
-
-def test_downsampling_padded_at_the_end_alone_rounds_down():
-    assert Downsample(4, pad_end_only=True)(_map(1, 4, 2, 7, 8)).shape == (1, 4, 2, 3, 4)
-
-
-@pytest.mark.parametrize(("size", "expected"), [(None, (6, 10)), ((5, 9), (5, 9))])
-def test_upsampling_doubles_sizes_or_gives_the_size_asked_for(size, expected):
-    assert Upsample(4, 6)(_map(1, 4, 2, 3, 5), size).shape == (1, 6, 2, *expected)
-
-
-def test_upsampling_repeats_pixels_before_its_convolution():
-    up = Upsample(4)
-    x = _map(1, 4, 2, 3, 5)
-    repeated = x.repeat_interleave(2, dim=3).repeat_interleave(2, dim=4)
-    torch.testing.assert_close(up(x), up.conv(repeated))
+@pytest.mark.parametrize("rows", [1, 3, 7])
+def test_time_is_convolved_in_strips_of_rows_to_the_same_values(rows, monkeypatch):
+    conv = TimeConv3d(4, 3)
+    x = _map(1, 4, 5, 7, 6).contiguous(memory_format=torch.channels_last_3d)
+    expected = conv(x)
+    monkeypatch.setattr(blocks, "_CACHED_VALUES", rows * x.numel() // 7)
+    monkeypatch.setattr(blocks, "_CACHES", 0)
+    with torch.no_grad():
+        torch.testing.assert_close(conv(x), expected)
 
 
 def test_a_block_made_for_a_time_embedding_insists_on_one():

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from vsr.errors import ModelError
-from vsr.models.blocks import ResnetBlock, TemporalBlock, Upsample, zero_parameters
+from vsr.models.blocks import ResnetBlock, TemporalBlock, zero_parameters
 from vsr.models.image import ImageNetwork
+from vsr.models.resampling import Upsample
 from vsr.models.transformer import VideoTransformer
 from vsr.models.unet import UNetVideoModel
 from vsr.models.unet_levels import Level

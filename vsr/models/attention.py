@@ -9,7 +9,7 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from vsr.models.rope import axis_angles, rotate
+from vsr.models.rope import as_turns, axis_angles, rotate, rotate_by
 from vsr.ops.attention import attend
 from vsr.ops.windows import WindowGroup, merge, partition, window_groups
 
@@ -164,8 +164,8 @@ class WindowAttention(Attention):
     ) -> Float[Tensor, "b t h w c"]:
         """The attended tokens."""
         _, t, h, w, _ = x.shape
-        angles = axis_angles(t, h, w, x.shape[-1] // self.heads, device=x.device)
-        q, k = (self._rotate(p, angles) for p in (self.to_q(x), self.to_k(x)))
+        turns = as_turns(axis_angles(t, h, w, x.shape[-1] // self.heads, device=x.device))
+        q, k = (self._rotate(p, turns) for p in (self.to_q(x), self.to_k(x)))
         groups = window_groups(
             (t, h, w), window=self.window, shifted=self.shifted, is_strip=context.is_strip
         )
@@ -174,9 +174,9 @@ class WindowAttention(Attention):
             parts.append(attend(queries, keys, values, backend=self.backend))
         return self.from_windows(parts, groups)
 
-    def _rotate(self, x: Tensor, angles: Tensor) -> Tensor:
+    def _rotate(self, x: Tensor, turns: Tensor) -> Tensor:
         x = rearrange(x, "b t h w (heads d) -> b t h w heads d", heads=self.heads)
-        return rearrange(rotate(x, angles), "b t h w heads d -> b t h w (heads d)")
+        return rearrange(rotate_by(x, turns), "b t h w heads d -> b t h w (heads d)")
 
 
 class TemporalAttention(Attention):

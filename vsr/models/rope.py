@@ -14,8 +14,13 @@ def rotary_frequencies(dim: int, *, theta: float = 10000.0) -> Float[Tensor, " f
 
 def rotate(x: Float[Tensor, "*n heads d"], angles: Float[Tensor, "*p f"]) -> Tensor:
     """Rotate the first f neighbouring channel pairs of each head by their angles."""
-    first, rest = x[..., : 2 * angles.shape[-1]], x[..., 2 * angles.shape[-1] :]
-    first = turned(first, as_turns(angles))
+    return rotate_by(x, as_turns(angles))
+
+
+def rotate_by(x: Float[Tensor, "*n heads d"], turns: Complex[Tensor, "*p 1 f"]) -> Tensor:
+    """Like `rotate`, by the turns of the angles, which several maps can share."""
+    first, rest = x[..., : 2 * turns.shape[-1]], x[..., 2 * turns.shape[-1] :]
+    first = turned(first, turns)
     return first if rest.shape[-1] == 0 else torch.cat([first, rest], dim=-1)
 
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
-from diffusers.models.attention import FeedForward
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -25,13 +24,14 @@ from vsr.models.blocks import (
     is_too_large_at_once,
     zero_parameters,
 )
+from vsr.models.feed_forward import FeedForward
 from vsr.ops.windows import strips
 
 AttentionKind = Literal["none", "full", "window", "text"]
 
 _TOKEN_MAPS = 8
 """Attention and feed-forward layers hold about so many maps more than a chain of convolutions."""
-_STRIPS = 8
+_STRIPS = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ class TransformerBlock(nn.Module):
         if self.attn_temporal is not None:
             zero_parameters(self.attn_temporal.to_out[0])
         self.norm3 = nn.LayerNorm(channels)
-        self.ff = FeedForward(channels, mult=style.ff_mult, activation_fn="geglu")
+        self.ff = FeedForward(channels, style.ff_mult)
 
     def forward(
         self,

@@ -12,13 +12,12 @@ from vsr.models.attention import AttentionContext
 from vsr.models.blocks import (
     BlockStyle,
     CheckpointMixin,
-    Downsample,
     ResnetBlock,
     TemporalBlock,
-    Upsample,
     by_frames,
     is_too_large_at_once,
 )
+from vsr.models.resampling import Downsample, Upsample
 from vsr.models.transformer import AttentionKind, TransformerStyle, VideoTransformer
 from vsr.option_values import nearest
 

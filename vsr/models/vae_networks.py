@@ -10,13 +10,12 @@ from torch import Tensor, nn
 from vsr.models.blocks import (
     BlockStyle,
     CheckpointMixin,
-    Downsample,
     FrameConv2d,
     ResnetBlock,
-    Upsample,
     fold_time,
     unfold_time,
 )
+from vsr.models.resampling import Downsample, Upsample
 from vsr.ops.attention import attend
 
 

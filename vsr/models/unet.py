@@ -12,7 +12,13 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vsr.models.attention import Attention, AttentionContext, Text
-from vsr.models.blocks import CheckpointMixin, FrameConv2d, TemporalBlock
+from vsr.models.blocks import (
+    CheckpointMixin,
+    FrameConv2d,
+    TemporalBlock,
+    by_frames,
+    is_too_large_at_once,
+)
 from vsr.models.rope import rotary_frequencies
 from vsr.models.unet_levels import Level, LevelSpec, MidBlock, UNetStyle, level_specs
 from vsr.ops.attention import check_backend
@@ -97,6 +103,7 @@ class UNetVideoModel(CheckpointMixin, ModelMixin, ConfigMixin):
         self.conv_norm_out = style.blocks.make_norm(width)
         self.conv_act_out = style.blocks.make_activation(width)
         self.conv_out = FrameConv2d(width, out_channels, 3, padding=1)
+        self.ends_by_frames = style.blocks.norm != "clip"
 
     def _build_down(self, style: UNetStyle, levels: Sequence[LevelSpec]) -> None:
         self.down_blocks = nn.ModuleList()
@@ -154,9 +161,8 @@ class UNetVideoModel(CheckpointMixin, ModelMixin, ConfigMixin):
         rotary = getattr(self.temporal_rotary_emb, "freqs", None)
         context = AttentionContext(encoder_hidden_states, rotary, frame_window)
         walk = self._walk_concat if self.config["skip"] == "concat" else self._walk_add
-        # the first map has no name here, which would keep it until the end
-        x = walk(self._first_map(sample, low_res), time, context)
-        return UNetVideoOutput(self.conv_out(self.conv_act_out(self.conv_norm_out(x))))
+        # neither the first map nor the last has a name here, which would keep it until the end
+        return UNetVideoOutput(self._output(walk(self._first_map(sample, low_res), time, context)))
 
     def set_attention_backend(self, backend: str) -> None:
         """Compute attention by `backend`, "sdpa" or "xformers", in every layer from now on."""
@@ -166,8 +172,16 @@ class UNetVideoModel(CheckpointMixin, ModelMixin, ConfigMixin):
                 module.backend = backend
 
     def _first_map(self, sample: Tensor, low_res: Tensor) -> Tensor:
-        x = torch.cat([sample, low_res.to(sample.dtype)], dim=1)
-        return self.conv_in(x.contiguous(memory_format=torch.channels_last_3d))
+        if sample.shape[2] > 1 and is_too_large_at_once(sample):
+            return by_frames(self._first_map, sample, low_res)
+        # both with channels innermost: maps of two formats take ten times as long to join
+        maps = [x.to(sample.dtype, memory_format=torch.channels_last_3d) for x in (sample, low_res)]
+        return self.conv_in(torch.cat(maps, dim=1))
+
+    def _output(self, x: Tensor) -> Tensor:
+        if self.ends_by_frames and x.shape[2] > 1 and is_too_large_at_once(x):
+            return by_frames(self._output, x)
+        return self.conv_out(self.conv_act_out(self.conv_norm_out(x)))
 
     def _embed_time(self, sample: Tensor, timestep: Tensor, class_labels: Tensor) -> Tensor:
         timestep = timestep.to(sample.device).expand(sample.shape[0])
@@ -203,7 +217,7 @@ class UNetVideoModel(CheckpointMixin, ModelMixin, ConfigMixin):
             x = x if first else self._in_time(temporal, x, time)
         x = self._middle(x, time, context)
         for level, temporal in self._up():
-            x = x + skips.pop()  # by name: an unnamed sum would keep the large map before it
+            x = _added(x, skips.pop())  # by name: an unnamed sum would keep the map before it
             x = level(x, time, context)
             x = self._in_time(temporal, x, time) if first else x
             x = level.upsample(x, skips)
@@ -247,6 +261,11 @@ def _add_channels(levels: Sequence[LevelSpec], i: int) -> tuple[list[int], int |
     """Like `_concat_channels`, where the level's map from the way down is added."""
     spec = levels[i]
     return [spec.channels] * spec.layers, levels[i - 1].channels if i > 0 else None
+
+
+def _added(x: Tensor, skip: Tensor) -> Tensor:
+    """The sum of both maps, in the memory of `x` where no gradients need it."""
+    return x + skip if torch.is_grad_enabled() else x.add_(skip)
 
 
 def _concatenated(x: Tensor, skip: Tensor) -> Tensor:

@@ -250,6 +250,17 @@ class AutoencoderKLVideo(ModelMixin, ConfigMixin):
         return pack(maps) if self.packed else maps
 
 
+@dataclass(frozen=True, slots=True)
+class WarpableFrames:
+    """The frames of latents as maps that flow can warp, made anew each time they are asked for."""
+
+    latents: Float[Tensor, "1 c t h w"]
+    vae: AutoencoderKLVideo
+
+    def __iter__(self) -> Iterator[Float[Tensor, "1 c2 h2 w2"]]:
+        return (self.vae.warpable(one)[:, :, 0] for one in self.latents.split(1, dim=2))
+
+
 def pack(frames: Float[Tensor, "b c t h4 w4"]) -> Float[Tensor, "b c16 t h w"]:
     """Each 4x4 block of pixels as the channels of one latent, colour slowest."""
     return rearrange(frames, "b c t (h i) (w j) -> b (c i j) t h w", i=PATCH, j=PATCH)

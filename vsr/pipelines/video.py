@@ -15,7 +15,7 @@ from vsr.errors import ConfigError, InputError, ModelError
 from vsr.models.flow_estimators import FlowEstimator, flow_estimator
 from vsr.models.text import embed_prompt
 from vsr.models.unet import UNetVideoModel
-from vsr.models.vae import AutoencoderKLVideo
+from vsr.models.vae import AutoencoderKLVideo, WarpableFrames
 from vsr.ops.flow import Flows
 from vsr.ops.frame_formats import LargeFrames, as_low_res, checked_output_type, collect
 from vsr.ops.frames import match_groups, require_shape
@@ -23,7 +23,7 @@ from vsr.ops.noise import frame_noise
 from vsr.ops.tiles import blend_tiles
 from vsr.option_values import parse_guides
 from vsr.pipelines.guides import check_steps, clip_guides, moves_colours
-from vsr.pipelines.memory import MemoryTraits
+from vsr.pipelines.memory import MemoryTraits, end_stage
 from vsr.pipelines.predictor import ClipPredictor, Guidance
 from vsr.pipelines.presets import read_preset
 from vsr.pipelines.sampling import denoise, noise_low_res, starting_latents
@@ -312,6 +312,7 @@ class VideoUpscalePipeline(DiffusersSwitches, StreamingPipeline, DiffusionPipeli
             begin = base[:, :, i : i + 1] if from_low_res and base is not None else None
             mixed = starting_latents(drawn, base=begin, strength=settings.start_strength)
             start[:, :, i : i + 1] = mixed
+        end_stage(low_res)
         return [start], [base]
 
     def _start_dtype(self, low_res: Tensor, settings: SamplingConfig) -> torch.dtype:
@@ -332,9 +333,10 @@ class VideoUpscalePipeline(DiffusersSwitches, StreamingPipeline, DiffusionPipeli
 
     def _fuse(self, propagator: Propagator, timer: Timer, x0: Tensor) -> Tensor:
         """The fused latents. Packed ones are warped as the pixels that they are, and replaced."""
+        end_stage(x0)
         fused = x0 if self.vae.packed else torch.empty_like(x0)
         with timer("propagate"):
-            own = _WarpableFrames(x0, self.vae)
+            own = WarpableFrames(x0, self.vae)
             for i, frame in enumerate(propagator.fuse(own)):  # one at a time, to save memory
                 fused[:, :, i : i + 1] = self.vae.from_warpable(frame[:, :, None])
         return fused
@@ -351,6 +353,7 @@ class VideoUpscalePipeline(DiffusersSwitches, StreamingPipeline, DiffusionPipeli
         self, latents: Tensor, low_res: Tensor, settings: SamplingConfig
     ) -> Iterator[Float[Tensor, "1 3 _ h4 w4"]]:
         """The large frames in [-1, 1], one by one."""
+        end_stage(low_res)
         decode = partial(
             self.vae.decode_singly, frames=settings.decode_frames, context=settings.decode_context
         )
@@ -360,17 +363,6 @@ class VideoUpscalePipeline(DiffusersSwitches, StreamingPipeline, DiffusionPipeli
             return decode(latents, low_res)
         streams = [decode(tile.crop(latents), tile.crop(low_res)) for tile in tiles]
         return (blend_tiles(parts, large_tiles) for parts in zip(*streams, strict=True))
-
-
-@dataclass(frozen=True, slots=True)
-class _WarpableFrames:
-    """The frames of latents as maps that flow can warp, made anew each time they are asked for."""
-
-    latents: Float[Tensor, "1 c t h w"]
-    vae: AutoencoderKLVideo
-
-    def __iter__(self) -> Iterator[Float[Tensor, "1 c2 h2 w2"]]:
-        return (self.vae.warpable(one)[:, :, 0] for one in self.latents.split(1, dim=2))
 
 
 NoiseSource = partial[Float[Tensor, "1 c _ h w"]]

@@ -42,6 +42,16 @@ def keep_freed_memory() -> None:
     libc.mallopt(_M_TRIM_THRESHOLD, _KEEP)
 
 
+def release_freed_memory() -> None:
+    """Give what is freed by now back to the kernel, once: later blocks are kept as before.
+
+    Between stages of a large clip, since each stage has blocks of other sizes and would lay them
+    beside those of the one before.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def give_back_freed_memory() -> None:
     """Give freed memory back to the kernel, now and from now on.
 

@@ -1,5 +1,6 @@
 """The choices of a call: text, guidance, noise level, and values out of range."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 
 from tests.pipelines.videos import assert_same, latents_of, pipe_of, video_of, with_choices
 from vsr.errors import ConfigError, InputError, ModelError
+from vsr.models.other_weights import save_other_weights
 from vsr.models.unet import UNetVideoModel
 from vsr.pipelines.video import VideoUpscalePipeline
 
@@ -116,27 +118,25 @@ def test_an_unknown_sampling_key_is_an_error_that_suggests_the_right_one(pipe):
 
 
 @pytest.fixture(scope="module")
-def with_label(pipe) -> VideoUpscalePipeline:
-    """A model that knows clean frames; the label of others is that of noise level 0."""
-    unet = UNetVideoModel.from_config(pipe.unet.config, num_class_embeds=102, clean_label=101)
-    weights = dict(pipe.unet.state_dict())
-    rows = weights["class_embedding.weight"]
-    weights["class_embedding.weight"] = torch.cat([rows, rows[:1] + 1])
-    unet.load_state_dict(weights)
-    return with_choices(pipe, unet=unet.eval(), noise_level=0)
+def with_clean_weights(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder with weights of its own for frames that lost nothing but size."""
+    folder = tmp_path_factory.mktemp("models") / "clean"
+    shutil.copytree(tiny_model, folder)
+    pipe, other = pipe_of(tiny_model), pipe_of(tiny_model)
+    torch.nn.init.normal_(other.unet.conv_out.weight, std=0.05)
+    networks, others = ({"unet": p.unet, "vae": p.vae} for p in (pipe, other))
+    save_other_weights(networks, others, folder / "clean.safetensors")
+    return folder
 
 
-def test_clean_frames_have_a_label_of_their_own(pipe, with_label):
-    plain = latents_of(with_label, video_of(3))
-    assert_same(plain, latents_of(pipe, video_of(3), noise_level=0))
-    assert (latents_of(with_label, video_of(3), clean=True) - plain).abs().max() > 1e-3
+def test_clean_frames_have_weights_of_their_own(pipe, with_clean_weights):
+    both = pipe_of(with_clean_weights)
+    plain = latents_of(pipe, video_of(3))
+    assert_same(latents_of(both, video_of(3)), plain, atol=0)
+    assert (latents_of(both, video_of(3), clean=True) - plain).abs().max() > 1e-3
+    assert_same(latents_of(both, video_of(3)), plain, atol=0)
 
 
-def test_noise_of_a_level_makes_frames_other_than_clean(with_label):
-    noisy = latents_of(with_label, video_of(3), noise_level=20)
-    assert_same(latents_of(with_label, video_of(3), noise_level=20, clean=True), noisy)
-
-
-def test_a_model_without_a_label_refuses_clean_frames(pipe):
-    with pytest.raises(ConfigError, match="no label of clean frames"):
+def test_a_model_without_weights_for_clean_frames_refuses_them(pipe):
+    with pytest.raises(ConfigError, match="no weights for clean frames"):
         pipe(video_of(1), clean=True)

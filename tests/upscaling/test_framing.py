@@ -1,6 +1,5 @@
 """The computed part and size of a shot's frames, and their place in the output."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -125,13 +124,12 @@ def test_published_presets_are_computed_with_their_bars() -> None:
 def test_clean_frames_are_looked_for_in_lossless_sources_by_models_that_know_them(
     tmp_path: Path, changes: dict[str, Any], is_lossless: bool, clean: bool
 ) -> None:
-    (tmp_path / "unet").mkdir()
     (tmp_path / "model_index.json").write_text("{}")
     config = UpscaleConfig(model=str(tmp_path), **changes)
     sizes = Size(288, 384), Size(1152, 1536)
-    for label, expected in ((101, clean), (None, False)):
-        (tmp_path / "unet" / "config.json").write_text(json.dumps({"clean_label": label}))
-        assert shot_analysis(*sizes, config, 4, is_lossless=is_lossless).clean is expected
+    assert not shot_analysis(*sizes, config, 4, is_lossless=is_lossless).clean
+    (tmp_path / "clean.safetensors").touch()
+    assert shot_analysis(*sizes, config, 4, is_lossless=is_lossless).clean is clean
 
 
 @pytest.mark.parametrize(("mode", "factor"), [(None, None), ("auto", None), ("off", 1), ("2", 2)])

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from vsr.checkpoints.fetch import HUB, fetch
-from vsr.checkpoints.index import INDEX, is_seedvr_folder, read_object
+from vsr.checkpoints.index import CLEAN, INDEX, is_seedvr_folder
 from vsr.config import INTERPOLATIONS, NATIVE_SCALE, NETWORK_SUFFIXES, NO_MODEL
 from vsr.errors import ModelError
 from vsr.models.network_kind import is_recurrent
@@ -79,9 +79,8 @@ def makes_any_size(name: str) -> bool:
 
 
 def knows_clean_frames(name: str) -> bool:
-    """Return True for a model whose U-Net has a label of clean frames."""
-    config = _place(name) / "unet" / "config.json"
-    return config.is_file() and read_object(config).get("clean_label") is not None
+    """Return True for a model folder with weights for frames that lost nothing but size."""
+    return (_place(name) / CLEAN).is_file()
 
 
 def look_ahead(name: str) -> int:

@@ -10,6 +10,8 @@ from vsr.option_values import nearest
 from vsr.pipelines.seedvr import SEEDVR_PIPELINE
 
 INDEX = "model_index.json"
+CLEAN = "clean.safetensors"
+"""Weights for frames that lost nothing but size, in place of the folder's own."""
 PIPELINE = "VideoUpscalePipeline"
 PIPELINES = (PIPELINE, SEEDVR_PIPELINE)
 

@@ -7,7 +7,7 @@ import torch
 
 from vsr.checkpoints.fetch import HUB
 from vsr.checkpoints.find import find_model, is_interpolation, is_network, models_by_name
-from vsr.checkpoints.index import check_folder, is_seedvr_folder
+from vsr.checkpoints.index import CLEAN, check_folder, is_seedvr_folder
 from vsr.checkpoints.lora import merge_lora, read_lora
 from vsr.config import NETWORK_SUFFIXES, Dtype, Storage
 from vsr.errors import ConfigError, ModelError
@@ -15,6 +15,7 @@ from vsr.models.blocks import channels_innermost
 from vsr.models.image import ImageNetwork
 from vsr.models.load_network import load_network, quiet_diffusers, reason
 from vsr.models.network_kind import is_recurrent
+from vsr.models.other_weights import OtherWeights
 from vsr.models.unet import UNetVideoModel
 from vsr.models.vae import AutoencoderKLVideo
 from vsr.option_values import parse_lora
@@ -126,7 +127,10 @@ def load_pipeline(
     for network in networks.values():
         channels_innermost(network)
     with quiet_diffusers():
-        return pipe.to(place, torch_dtype)
+        pipe.to(place, torch_dtype)
+    if (folder / CLEAN).is_file():
+        pipe.clean_weights = OtherWeights.load(networks, folder / CLEAN)
+    return pipe
 
 
 def _check_storage(storage: Storage, model: str | Path) -> None:

@@ -251,7 +251,8 @@ def _export(options: Namespace) -> None:
     from vsr.training.export import export
 
     folder = Path(options.folder)
-    used = export(Path(options.run), folder, best=options.best, merge=options.merge)
+    chosen = {"best": options.best, "merge": options.merge, "clean": options.clean}
+    used = export(Path(options.run), folder, **chosen)
     print(f"{options.folder} is written: the model of {used}")
 
 

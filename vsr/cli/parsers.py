@@ -266,10 +266,10 @@ def _export_parser() -> ArgumentParser:
     )
     parser.add_argument("run", type=str, metavar="RUN", help="run folder of a training")
     parser.add_argument("folder", type=str, metavar="FOLDER", help="model folder to write")
-    best = "take the best checkpoint, not the newest"
-    parser.add_argument("--best", action="store_true", help=best)
+    parser.add_argument("--best", action="store_true", help="the best checkpoint, not the newest")
     merge = "of a LoRA run: write the whole model, not only the LoRA for upscale --lora"
     parser.add_argument("--merge", action="store_true", help=merge)
+    parser.add_argument("--clean", action="store_true", help="add them to FOLDER for clean frames")
     add_common(parser, parser)
     return parser
 

@@ -85,7 +85,6 @@ class UNetVideoModel(CheckpointMixin, ModelMixin, ConfigMixin):
         time_embedding_channels: int | None = None,
         num_class_embeds: int = 1000,
         max_noise_level: int = 350,
-        clean_label: int | None = None,
     ):
         super().__init__()
         levels, style = level_specs(self.config), UNetStyle.from_config(self.config)
@@ -150,12 +149,11 @@ class UNetVideoModel(CheckpointMixin, ModelMixin, ConfigMixin):
         """The prediction for every latent of the segment.
 
         `timestep`: of the scheduler, a scalar or one for each batch entry. `class_labels`: the
-        noise level of `low_res`, an integer, or the config's `clean_label`.
-        `encoder_hidden_states`: text embeddings, required if the config attends to text; a
-        `TextMemory` of them spares work when they are used again. One entry with several texts
-        gives a prediction for each text, and all layers before the first attention to text run
-        once. `frame_window`: full attention sees windows of this many rows and columns of its map,
-        an approximation; None: the whole frame.
+        noise level of `low_res`, an integer. `encoder_hidden_states`: text embeddings, required if
+        the config attends to text; a `TextMemory` of them spares work when they are used again.
+        One entry with several texts gives a prediction for each text, and all layers before the
+        first attention to text run once. `frame_window`: full attention sees windows of
+        this many rows and columns of its map, an approximation; None: the whole frame.
         """
         time = self._embed_time(sample, timestep, class_labels)
         rotary = getattr(self.temporal_rotary_emb, "freqs", None)

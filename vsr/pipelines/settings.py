@@ -20,16 +20,16 @@ class SamplingConfig:
     """The choices of a pipeline's call: the model's, then a preset's, then the user's.
 
     The defaults of a model are stored in its `model_index.json`. `clean`: the small frames lost
-    nothing but size, for models that know such frames. `start`: sampling begins at pure noise, or
-    at the latents of the enlarged LR frames plus `start_strength` times noise. `scheduler`: the
-    model's own, or another solver on its noise schedule. `guidance_interval`: guidance acts at
-    timesteps in this part of the schedule (0 clean, 1 noise); elsewhere only the prompt is
-    evaluated, which is half the work. `restore_detail`: after propagation each frame's fine detail
-    gets its own energy back. `frame_window`: full attention is cut into windows of this many rows
-    and columns of its map, which is an eighth of the frame in the published networks; None: no
-    windows. `decode_frames` and `decode_context` replace those of the autoencoder. `tile`: size of
-    spatial tiles in LR pixels; None: no tiles. `guide`: a list of guides as
-    `colour=REF.png,structure:0.5`; see `vsr.pipelines.guides`.
+    nothing but size, for models with weights for such frames. `start`: sampling begins at pure
+    noise, or at the latents of the enlarged LR frames plus `start_strength` times noise.
+    `scheduler`: the model's own, or another solver on its noise schedule. `guidance_interval`:
+    guidance acts at timesteps in this part of the schedule (0 clean, 1 noise); elsewhere only the
+    prompt is evaluated, which is half the work. `restore_detail`: after propagation each frame's
+    fine detail gets its own energy back. `frame_window`: full attention is cut into windows of
+    this many rows and columns of its map, which is an eighth of the frame in the published
+    networks; None: no windows. `decode_frames` and `decode_context` replace those of the
+    autoencoder. `tile`: size of spatial tiles in LR pixels; None: no tiles. `guide`: a list of
+    guides as `colour=REF.png,structure:0.5`; see `vsr.pipelines.guides`.
 
     Raises ConfigError for a value that no model takes.
     """

@@ -1,6 +1,7 @@
 """VideoUpscalePipeline: the whole method, from small frames to large ones."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -13,6 +14,7 @@ from torch import Tensor
 from vsr.config import NATIVE_SCALE
 from vsr.errors import ConfigError, InputError, ModelError
 from vsr.models.flow_estimators import FlowEstimator, flow_estimator
+from vsr.models.other_weights import OtherWeights
 from vsr.models.text import embed_prompt
 from vsr.models.unet import UNetVideoModel
 from vsr.models.vae import AutoencoderKLVideo, WarpableFrames
@@ -86,6 +88,8 @@ class VideoUpscalePipeline(DiffusersSwitches, StreamingPipeline, DiffusionPipeli
         self.settings = SamplingConfig.from_dict(sampling or {})
         self.register_to_config(sampling=asdict(self.settings))
         self.flow_estimator: FlowEstimator | None = None
+        self.clean_weights: OtherWeights | None = None
+        """Those for small frames that lost nothing but size."""
 
     @torch.no_grad()
     def __call__(
@@ -125,26 +129,26 @@ class VideoUpscalePipeline(DiffusersSwitches, StreamingPipeline, DiffusionPipeli
         settings = self.configured(seeded(overrides, generator), preset=preset, base=settings)
         low_res = as_low_res(frames).to(self._execution_device)
         noise = partial(_noise, low_res, first_frame=first_frame, seed=settings.seed)
-        condition = self._condition(low_res, noise, low_res_noise, settings)
+        condition = self._condition(low_res, noise, low_res_noise, level=settings.noise_level)
         guidance = self._guidance(settings, negative_prompt_embeds, prompt_embeds)
         predict = self._predictor(condition, guidance, settings, timer)
         propagator = self._propagator(low_res, flows, state, settings, timer)
         starts, bases = self._start(low_res, noise, latents, settings)
         steps, seen = settings.num_inference_steps, callback_on_step_end_tensor_inputs
-        clean = denoise(
-            starts.pop(),
-            predict=predict,
-            schedule=self._schedule(settings),
-            prediction=settings.prediction,
-            base=bases.pop(),
-            propagate=partial(self._fuse, propagator, timer) if propagator else None,
-            propagation_steps=settings.propagation_steps,
-            guides=clip_guides(parse_guides(settings.guide), self.vae, low_res),
-            on_step=self._on_step(callback_on_step_end, seen, steps=steps),
-            kept=self._kept_dtype(low_res, settings),
-        )
-        large = timed(self._decode(clean, low_res, settings), timer, "VAE")
-        images = collect(self._matched(large, low_res, settings, timer), form, like=frames)
+        with self._weights(settings):
+            clean = denoise(
+                starts.pop(),
+                predict=predict,
+                schedule=self._schedule(settings),
+                prediction=settings.prediction,
+                base=bases.pop(),
+                propagate=partial(self._fuse, propagator, timer) if propagator else None,
+                propagation_steps=settings.propagation_steps,
+                guides=clip_guides(parse_guides(settings.guide), self.vae, low_res),
+                on_step=self._on_step(callback_on_step_end, seen, steps=steps),
+                kept=self._kept_dtype(low_res, settings),
+            )
+            images = collect(self._large(clean, low_res, settings, timer), form, like=frames)
         self.maybe_free_model_hooks()
         carried = None if propagator is None or self.interrupt else propagator.state()
         return VideoUpscaleOutput(images, clean, carried)
@@ -171,8 +175,8 @@ class VideoUpscalePipeline(DiffusersSwitches, StreamingPipeline, DiffusionPipeli
             raise ConfigError(
                 f"noise_level = {settings.noise_level}; this model takes 0 to {highest}"
             )
-        if settings.clean and self.unet.config["clean_label"] is None:
-            raise ConfigError("clean: this model has no label of clean frames; leave it out")
+        if settings.clean and self.clean_weights is None:
+            raise ConfigError("clean: this model has no weights for clean frames; leave it out")
         wanted = {key for key in _TEXT_KEYS if chosen.get(key, 1) != 1}
         if wanted and self.unet.config["cross_attention_dim"] is None:
             raise _no_text()
@@ -192,18 +196,18 @@ class VideoUpscalePipeline(DiffusersSwitches, StreamingPipeline, DiffusionPipeli
         """Let networks wait on the CPU while they are idle, and compute on `device`."""
         self.enable_model_cpu_offload(device=device)
 
+    def _weights(self, settings: SamplingConfig) -> AbstractContextManager[None]:
+        """The context in which the networks have the weights for these frames."""
+        others = self.clean_weights if settings.clean else None
+        return nullcontext() if others is None else others.in_place()
+
     def _condition(
-        self,
-        low_res: Tensor,
-        noise: "NoiseSource",
-        replacement: Tensor | None,
-        settings: SamplingConfig,
+        self, low_res: Tensor, noise: "NoiseSource", replacement: Tensor | None, *, level: int
     ) -> tuple[Tensor, Tensor]:
-        """The LR frames with their noise, as the U-Net sees them, and its level, or "clean"."""
-        levels = torch.tensor([settings.noise_level], device=low_res.device)
-        if settings.noise_level == 0:
-            label = self.unet.config["clean_label"] if settings.clean else 0
-            return low_res.to(self.unet.dtype), torch.full_like(levels, label)
+        """The LR frames with the noise of `level`, as the U-Net sees them, and the level."""
+        levels = torch.tensor([level], device=low_res.device)
+        if level == 0:
+            return low_res.to(self.unet.dtype), levels
         drawn = noise(channels=3, stream="low_res") if replacement is None else replacement
         drawn = require_shape("low_res_noise", drawn, low_res.shape).to(low_res)
         noisy = noise_low_res(low_res, drawn, levels.cpu(), scheduler=self.low_res_scheduler)
@@ -341,10 +345,11 @@ class VideoUpscalePipeline(DiffusersSwitches, StreamingPipeline, DiffusionPipeli
                 fused[:, :, i : i + 1] = self.vae.from_warpable(frame[:, :, None])
         return fused
 
-    def _matched(
-        self, large: Iterator[Tensor], low_res: Tensor, settings: SamplingConfig, timer: Timer
+    def _large(
+        self, latents: Tensor, low_res: Tensor, settings: SamplingConfig, timer: Timer
     ) -> Iterator[Float[Tensor, "1 3 _ h4 w4"]]:
         """The large frames with the colours of the small ones, unless a guide gives others."""
+        large = timed(self._decode(latents, low_res, settings), timer, "VAE")
         if moves_colours(settings.guide):
             return large
         return match_groups(large, low_res, color=settings.color, timer=timer)

@@ -256,9 +256,6 @@ class TrainConfig:
     teacher: str | None = None
     """An image network that the prior losses learn from: any file spandrel loads. The recipe
     `distill`: the model folder that the student learns from; null: `init`."""
-    degraded_as_init: bool = False
-    """Samples that are not clean follow the network of `init`, so that only clean ones change; the
-    U-Net needs a `clean_label`. Only the recipe `compact` has this."""
     teacher_fraction: float = 0.34
     """Share of the frames on which feature and prior losses are computed."""
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -285,8 +282,6 @@ class TrainConfig:
         _require(allowed, "data.latents", f"null: the recipe {self.recipe} needs pixels", self)
         for name in ("log_every", "save_every", "keep"):
             _require(getattr(self, name) >= 1, name, "at least 1", self)
-        allowed = not self.degraded_as_init or self.recipe == "compact"
-        _require(allowed, "degraded_as_init", f"false: the recipe {self.recipe} has none", self)
         names = [stage.name for stage in self.stages]
         _require(len(set(names)) == len(names), "stages: name", "different in every stage", self)
         wants_teacher = any(s.weights.prior or s.weights.prior_features for s in self.stages)

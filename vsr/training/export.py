@@ -1,5 +1,6 @@
 """The networks of a training run as a model folder."""
 
+import logging
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -12,10 +13,12 @@ from diffusers.schedulers.scheduling_flow_match_euler_discrete import (
     FlowMatchEulerDiscreteScheduler,
 )
 
+from vsr.checkpoints.index import CLEAN
 from vsr.checkpoints.load import load_pipeline
 from vsr.checkpoints.lora import Lora, merge_lora, write_lora
 from vsr.errors import ConfigError
 from vsr.models.load_network import load_network
+from vsr.models.other_weights import save_other_weights
 from vsr.models.seedvr.nadit import NaDiT
 from vsr.models.unet import UNetVideoModel
 from vsr.models.vae import AutoencoderKLVideo
@@ -33,6 +36,8 @@ from vsr.training.recipes.networks import (
 )
 from vsr.training.recipes.seedvr import seedvr_folder
 from vsr.training.recipes.temporal import fresh_pipeline
+
+logger = logging.getLogger(__name__)
 
 ONE_STEP_SAMPLING: Mapping[str, Any] = {
     "prediction": "residual",
@@ -58,19 +63,24 @@ ONE_STEP_SAMPLING: Mapping[str, Any] = {
 """Sampling settings of an exported `compact` model, besides its `start_strength`."""
 
 
-def export(run: Path, target: Path, *, best: bool = False, merge: bool = False) -> Path:
+def export(
+    run: Path, target: Path, *, best: bool = False, merge: bool = False, clean: bool = False
+) -> Path:
     """Write the model folder of a run, or its LoRA; returns the checkpoint that was used.
 
     The averaged weights of the newest checkpoint (or of the best one) are written as float16
     safetensors; networks that the run did not train come from the model folder that it started
     from. Of a LoRA run, only the LoRA is written, in peft's format, unless `merge` asks for the
-    whole model. Other files in the target, such as a model card, are kept. Raises `InputError` for
-    a run without a checkpoint, `ConfigError` if the recipe needs a model folder as `init` and has
-    none.
+    whole model. With `clean`, the target is a model folder, which gets the weights of the run that
+    differ from its own for frames that lost nothing but size. Other files in the target, such as a
+    model card, are kept. Raises `InputError` for a run without a checkpoint, `ConfigError` if the
+    recipe needs a model folder as `init` and has none, or does not fit these arguments.
     """
     folder = find_checkpoint(run / "checkpoints" / BEST if best else run)
     checkpoint = load_checkpoint(folder)
     config = build_train_config(checkpoint.config)
+    if clean and config.recipe != "compact":
+        raise ConfigError(f"--clean is for runs of the recipe compact; {run} is of {config.recipe}")
     if config.lora is not None and not merge:
         write_lora(_adapters(checkpoint, config.lora, run), target)
         return folder
@@ -80,8 +90,19 @@ def export(run: Path, target: Path, *, best: bool = False, merge: bool = False) 
         _export_seedvr(checkpoint, config, target, run=run)
         return folder
     unet, vae = trained_networks(checkpoint, folder)
+    if clean:
+        _export_clean(unet, vae, target)
+        return folder
     trained_pipeline(config, unet.half(), vae.half()).save_pretrained(target)
     return folder
+
+
+def _export_clean(unet: UNetVideoModel, vae: AutoencoderKLVideo, target: Path) -> None:
+    """Write what differs from the networks of the folder into its file for clean frames."""
+    own = load_pipeline(target, device="cpu")
+    others = {"unet": unet, "vae": vae}
+    count = save_other_weights({"unet": own.unet, "vae": own.vae}, others, target / CLEAN)
+    logger.info("%d weights differ", count)
 
 
 def _adapters(checkpoint: Checkpoint, config: LoraConfig, run: Path) -> Lora:

@@ -1,13 +1,13 @@
 import json
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from tests.training.small import UNET, VAE, values
 from vsr.errors import ConfigError, InputError
@@ -17,7 +17,6 @@ from vsr.models.vae import AutoencoderKLVideo
 from vsr.training import train
 from vsr.training.config import ModelConfig, TrainConfig
 from vsr.training.config_file import build_train_config
-from vsr.training.data.sampler import Numbered
 from vsr.training.engine.checkpoint import checkpoint_folders, load_checkpoint
 from vsr.training.export import export
 from vsr.training.loop import run_training
@@ -56,6 +55,19 @@ def test_an_exported_model_is_the_averaged_weights_in_half_precision(run: Path, 
         kind.from_pretrained(tmp_path / name)
 
 
+def test_a_run_can_give_a_model_its_weights_for_clean_frames(run: Path, tmp_path: Path):
+    export(run, tmp_path)
+    unet = tmp_path / "unet" / "diffusion_pytorch_model.safetensors"
+    weights = load_file(unet)
+    trained = weights["conv_in.weight"].clone()
+    save_file(weights | {"conv_in.weight": trained + 1}, unet, metadata={"format": "pt"})
+    export(run, tmp_path, clean=True)
+    assert torch.equal(load_file(unet)["conv_in.weight"], trained + 1)
+    found = load_file(tmp_path / "clean.safetensors")
+    assert set(found) == {"unet.conv_in.weight"}
+    assert torch.equal(found["unet.conv_in.weight"], trained)
+
+
 def test_a_folder_without_checkpoints_cannot_be_exported(tmp_path: Path):
     with pytest.raises(InputError, match="no checkpoint"):
         export(tmp_path, tmp_path / "model")
@@ -82,41 +94,6 @@ def test_noise_level_zero_leaves_the_small_frames_alone(photos: Path, tmp_path: 
     same = (frames == lr).flatten(1).all(dim=1)
     assert torch.equal(same, levels == 0)
     assert 0 < int((levels == 0).sum()) < 12 and int(levels.max()) <= 100
-
-
-LABELLED = {"unet": {**UNET, "num_class_embeds": 102, "clean_label": 101}, "vae": VAE}
-
-
-def test_clean_samples_without_noise_have_a_label_of_their_own(photos: Path, tmp_path: Path):
-    _, compact = recipe(photos, tmp_path, model=LABELLED)
-    levels, clean = torch.tensor([0, 0, 7, 7]), torch.tensor([True, False, True, False])
-    assert compact._labels(levels, clean).tolist() == [101, 0, 7, 7]
-    _, plain = recipe(photos, tmp_path)
-    assert plain._labels(levels, clean).tolist() == [0, 0, 7, 7]
-
-
-@pytest.mark.parametrize(("clean", "follows"), [(1.0, False), (0.0, True)])
-def test_samples_that_are_not_clean_can_follow_the_network_at_the_start(
-    photos: Path, tmp_path: Path, clean: float, follows: bool
-):
-    data = {"photos": str(photos), "clips": None, "workers": 0, "held_out_every": 3}
-    config, compact = recipe(
-        photos,
-        tmp_path,
-        model=LABELLED,
-        precision="no",
-        degraded_as_init=True,
-        data={**data, "degradation": {"clean_probability": clean}},
-    )
-    sample = cast("Numbered", compact.dataset(config.stages[0]))[0]
-    batch = {key: torch.as_tensor(value)[None] for key, value in sample.items()}
-    pixel = float(compact.terms(compact.model, batch, config.stages[0])["pixel"])
-    assert (pixel < 0.002) == follows  # Charbonnier is 0.001 where there is no difference
-
-
-def test_following_the_start_needs_a_label_of_clean_frames(photos: Path, tmp_path: Path):
-    with pytest.raises(ConfigError, match="clean_label"):
-        recipe(photos, tmp_path, degraded_as_init=True)
 
 
 def test_held_out_photographs_are_never_trained_on(photos: Path, tmp_path: Path):

@@ -1,17 +1,16 @@
 """The recipe of the embedded model: one step from enlarged small frames to large ones."""
 
-import copy
 import logging
 from typing import Any, TypeVar
 
 import torch
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from einops import rearrange
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vsr.config import NATIVE_SCALE
-from vsr.errors import ConfigError, ModelError
+from vsr.errors import ModelError
 from vsr.models.blocks import channels_innermost
 from vsr.models.image import ImageNetwork
 from vsr.models.unet import UNetVideoModel
@@ -80,15 +79,10 @@ class CompactRecipe(ClipRecipe):
     """Trains `OneStepModel` with ground truth, frozen features, a teacher and known motion."""
 
     def __init__(self, config: TrainConfig, device: torch.device) -> None:
-        model = build_model(config)
-        super().__init__(config, model, device)
+        super().__init__(config, build_model(config), device)
         if device.type == "cpu":
             use_fast_prelu(self.model)
         self.teacher = _frozen(_load_teacher(config.teacher), device) if config.teacher else None
-        self.start = _frozen(copy.deepcopy(self.model), device) if config.degraded_as_init else None
-        self.clean_label: int | None = model.unet.config["clean_label"]
-        if self.start is not None and self.clean_label is None:
-            raise ConfigError("degraded_as_init: the U-Net of init has no clean_label")
         self.low_res_scheduler = DDPMScheduler(
             num_train_timesteps=config.noise.levels,
             beta_start=config.noise.beta_start,
@@ -101,15 +95,8 @@ class CompactRecipe(ClipRecipe):
         weights, hr = stage.weights, batch["hr"]
         generator = sample_generator(self.config.seed, int(batch["index"][0]))
         noisy, noise, levels = self.draw_noise(batch["lr"], batch["index"])
-        is_clean = batch["clean"] > 0
-        levels = self._labels(levels, is_clean)
         sigma = draw_sigmas(self.config, batch["index"]).to(hr.device)
         output = model(batch["lr"], noise, levels, noisy=noisy, sigma=sigma, clean=hr)
-        if self.start is not None:
-            with torch.no_grad(), self.autocast():
-                kept = self.start(batch["lr"], noise, levels, noisy=noisy, sigma=sigma, clean=hr)
-            hr = torch.where(is_clean.view(-1, 1, 1, 1, 1), hr, kept.float())
-            batch = {**batch, "hr": hr}
         terms = frame_terms(output, batch, weights)
         terms |= self.adversarial_terms(hr, output, stage, generator)
         if weights.perceptual or weights.prior or weights.prior_features:
@@ -145,14 +132,7 @@ class CompactRecipe(ClipRecipe):
         lr = sample["lr"][None].to(self.device)
         noise = torch.randn(1, LATENT_CHANNELS, *lr.shape[2:], generator=generator)
         level = torch.zeros(1, dtype=torch.long, device=self.device)
-        labels = self._labels(level, (sample["clean"][None] > 0).to(self.device))
-        return model(lr, noise.to(self.device), labels)[0]
-
-    def _labels(self, levels: Int[Tensor, " b"], clean: Bool[Tensor, " b"]) -> Int[Tensor, " b"]:
-        """The noise levels; clean samples without noise have the label of clean frames."""
-        if self.clean_label is None:
-            return levels
-        return torch.where(clean & (levels == 0), self.clean_label, levels)
+        return model(lr, noise.to(self.device), level)[0]
 
     def _feature_terms(
         self, output: Tensor, batch: Batch, stage: StageConfig, generator: torch.Generator

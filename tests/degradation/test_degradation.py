@@ -15,13 +15,12 @@ from vsr.degradation import (
     DegradationConfig,
     DegradationStageConfig,
     degrade,
-    draw_clean,
     generated_config,
     published_config,
 )
 from vsr.degradation.config import CODECS
 from vsr.degradation.kernels import gaussian_kernel, plateau_kernel, sinc_kernel
-from vsr.degradation.steps import add_noise, jpeg, resize, video_codec
+from vsr.degradation.steps import add_noise, jpeg, resize, to_uint8, video_codec
 from vsr.errors import ConfigError, InputError
 
 NOTHING = DegradationStageConfig(
@@ -116,16 +115,13 @@ def test_a_clean_clip_is_only_reduced() -> None:
         assert np.abs(lr / 255 - area).mean() < 0.02
 
 
-def test_whether_a_clip_is_clean_can_be_drawn_before() -> None:
-    config, frames, seen = DegradationConfig(clean_probability=0.5), clip(), set[bool]()
-    for seed in range(8):
-        rng = np.random.default_rng(seed)
-        clean = draw_clean(config, rng)
-        before = degrade(frames, config=config, rng=rng, clean=clean)
-        alone = degrade(frames, config=config, rng=np.random.default_rng(seed))
-        np.testing.assert_array_equal(before, alone)
-        seen.add(clean)
-    assert seen == {True, False}
+def test_clean_clips_are_reduced_by_area_at_a_share() -> None:
+    frames = clip()
+    for share, interpolation in ((1.0, "area"), (0.0, "antialiased")):
+        config = DegradationConfig(clean_probability=1, clean_area_share=share)
+        lr = degrade(frames, config=config, rng=np.random.default_rng(0))
+        expected = to_uint8(resize(frames, (16, 20), resampling=interpolation))  # pyright: ignore
+        np.testing.assert_array_equal(lr, expected)
 
 
 @pytest.mark.parametrize("resampling", ["area", "antialiased", "bilinear", "bicubic"])

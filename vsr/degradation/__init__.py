@@ -7,7 +7,7 @@ from vsr.degradation.config import (
     DegradationStageConfig,
 )
 from vsr.degradation.film_config import FilmConfig
-from vsr.degradation.pipeline import degrade, draw_clean
+from vsr.degradation.pipeline import degrade
 from vsr.degradation.presets import (
     degradation_preset,
     generated_config,
@@ -24,7 +24,6 @@ __all__ = [
     "FilmConfig",
     "degradation_preset",
     "degrade",
-    "draw_clean",
     "generated_config",
     "old_film_config",
     "preset_fields",

@@ -28,15 +28,13 @@ def degrade(
     *,
     config: DegradationConfig,
     rng: np.random.Generator,
-    clean: bool | None = None,
 ) -> UInt8[np.ndarray, "t lr_h lr_w 3"]:
     """Return a degraded version of `clip` (RGB, [0, 1]), `config.scale` times smaller.
 
     Frame borders stay aligned, so there is no sub-pixel shift: low-quality pixel i lies over
     the centre of pixels `scale * i` to `scale * (i + 1) - 1`. Only a film weaves around its place.
-    The same clip, config and state of `rng` give the same result in any process. `clean`: the clip
-    is only reduced, and otherwise left as it is; None: `rng` decides, as `draw_clean` does. Raises
-    InputError where the size is no multiple of the scale.
+    The same clip, config and state of `rng` give the same result in any process. Raises InputError
+    where the size is no multiple of the scale.
     """
     t, h, w, channels = clip.shape
     if channels != 3 or not t or not h or not w or h % config.scale or w % config.scale:
@@ -46,7 +44,7 @@ def degrade(
         )
     target = (h // config.scale, w // config.scale)
     frames = np.ascontiguousarray(clip, dtype=np.float32)
-    if draw_clean(config, rng) if clean is None else clean:
+    if rng.random() < config.clean_probability:
         resampling = "antialiased" if rng.random() < 1 - config.clean_area_share else "area"
         return steps.to_uint8(steps.resize(frames, target, resampling=resampling))
     draw = Draw(rng, float(rng.beta(*config.severity)), config.drift, (h, w))
@@ -54,11 +52,6 @@ def degrade(
         frames = wear(frames, config.film, draw)
     frames = _first_stage(frames, config.first, draw)
     return steps.to_uint8(_second_stage(frames, config.second, draw, target=target))
-
-
-def draw_clean(config: DegradationConfig, rng: np.random.Generator) -> bool:
-    """Draw True with the probability by which a clip is only reduced."""
-    return bool(rng.random() < config.clean_probability)
 
 
 def _first_stage(frames: Frames, config: DegradationStageConfig, draw: Draw) -> Frames:

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vsr.degradation import degrade, draw_clean
+from vsr.degradation import degrade
 from vsr.errors import ConfigError, InputError
 from vsr.training.data.motion import MovingClip, detail_map, moving_clip
 from vsr.training.data.photos import PhotoLibrary
@@ -33,8 +33,7 @@ class TrainingClips(Dataset[dict[str, Tensor]]):
 
     A sample holds `lr` `3 t h w` and `hr` `3 t 4*h 4*w` in [-1, 1], `flow_backward`
     `2 t-1 4*h 4*w` (pixels of hr, frame k + 1 to k), `valid` `t-1 4*h 4*w` (1 where that motion is
-    exact and its origin visible), `has_flow` (0 for real clips, whose flow and valid are 0) and
-    `clean` (1 where the small frames were only reduced).
+    exact and its origin visible) and `has_flow` (0 for real clips, whose flow and valid are 0).
     If the manifest has captions, it also holds `caption`, an index into `captions`.
     """
 
@@ -114,10 +113,8 @@ class TrainingClips(Dataset[dict[str, Tensor]]):
     def _tensors(self, clip: MovingClip, lead: int, rng: np.random.Generator) -> dict[str, Tensor]:
         """The clip, its degraded version and its motion, without the first `lead` frames."""
         good = clip.frames.astype(np.float32) / 255
-        clean = draw_clean(self.config.degradation, rng)
-        bad = degrade(good, config=self.config.degradation, rng=rng, clean=clean)
+        bad = degrade(good, config=self.config.degradation, rng=rng)
         return {
-            "clean": torch.tensor(float(clean)),
             "lr": _to_tensor(bad[lead:]),
             "hr": _to_tensor(clip.frames[lead:]),
             "flow_backward": torch.from_numpy(np.ascontiguousarray(clip.flow_backward[:, lead:])),

@@ -73,16 +73,6 @@ def test_a_cluster_started_here_listens_on_the_loopback_address_alone() -> None:
     assert {ip for _, ip in found} <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}, found
 
 
-def test_workers_read_files_of_the_machine_that_waits(executor: Executor, tmp_path: Path) -> None:
-    content = bytes(range(251)) * 150_000  # three pieces
-    (tmp_path / "file").write_bytes(content)
-    read = partial(hash_of, executor.read_file)
-    done = {one.task.name: one for one in executor.map(read, [tmp_path / "file", tmp_path / "no"])}
-    assert done["file"].value() == hashlib.sha256(content).hexdigest()
-    with pytest.raises(OSError, match="No such file"):
-        done["no"].value()
-
-
 @slow
 @needs_ray
 def test_workers_of_another_version_are_refused_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,6 +82,16 @@ def test_workers_of_another_version_are_refused_and_named(monkeypatch: pytest.Mo
         open_executor(WorkerOptions(cluster="auto")) as executor,
     ):
         list(executor.map(square, [1]))
+
+
+def test_workers_read_files_of_the_machine_that_waits(executor: Executor, tmp_path: Path) -> None:
+    content = bytes(range(251)) * 150_000  # three pieces
+    (tmp_path / "file").write_bytes(content)
+    read = partial(hash_of, executor.read_file)
+    done = {one.task.name: one for one in executor.map(read, [tmp_path / "file", tmp_path / "no"])}
+    assert done["file"].value() == hashlib.sha256(content).hexdigest()
+    with pytest.raises(OSError, match="No such file"):
+        done["no"].value()
 
 
 def test_workers_give_the_same_results_and_errors(executor: Executor) -> None:

@@ -15,6 +15,8 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from vsr.runtime.memory import release_freed_memory
+
 M = TypeVar("M", bound=nn.Module)
 
 Norm = Literal["clip", "frame", "none"]
@@ -24,6 +26,8 @@ _LARGEST_AT_ONCE = 1 << 21
 """Maps of more places are computed by frames or strips, where layers allow it: two frames of
 1280x720 or nine of 640x360. At 64 channels in bfloat16 each map takes 270 MB there."""
 _STRIPS = 8
+_RESNET_MAPS = 4
+"""A residual block holds its map, two results and a residual at once."""
 _CACHED_VALUES = 1 << 20
 """Values of a strip with which a CPU's cache holds the maps of a temporal block."""
 _CACHES = 16
@@ -154,6 +158,7 @@ class ResnetBlock(nn.Module):
         self.act2 = style.make_activation(out_channels)
         self.conv2 = FrameConv2d(out_channels, out_channels, 3, padding=1)
         self.residual = residual
+        self.sees_frames_alone = style.norm != "clip" and temporal_kernel is None
         self.conv_shortcut = (
             FrameConv2d(in_channels, out_channels, 1)
             if residual and in_channels != out_channels
@@ -168,6 +173,9 @@ class ResnetBlock(nn.Module):
         self, x: Float[Tensor, "b c t h w"], time_embedding: Float[Tensor, "#b e"] | None = None
     ) -> Float[Tensor, "b out t h w"]:
         """The next map; `time_embedding` is required if the block has `time_channels`."""
+        alone = self.sees_frames_alone and x.shape[2] > 1
+        if alone and is_too_large_at_once(x, maps=_RESNET_MAPS):
+            return by_frames(partial(self.forward, time_embedding=time_embedding), x)
         y = _timed(self.conv1, self.act1(self.norm1(x)), self.time_emb_proj, time_embedding)
         y = self.conv2(self.act2(self.norm2(y)))
         if self.residual:
@@ -265,6 +273,12 @@ def is_too_large_at_once(x: Float[Tensor, "b c t h w"], *, maps: int = 1) -> boo
     The layers need as much memory as `maps` maps would that are convolved.
     """
     return x.shape[0] * x[0, 0].numel() > _LARGEST_AT_ONCE / maps and not torch.is_grad_enabled()
+
+
+def end_stage(x: Float[Tensor, "b c t h w"]) -> None:
+    """Release what a stage has freed, where the next one needs memory for a large clip on a CPU."""
+    if x.device.type == "cpu" and is_too_large_at_once(x):
+        release_freed_memory()
 
 
 def _exceeds_cache(x: Tensor) -> bool:

@@ -17,6 +17,7 @@ from vsr.models.blocks import (
     FrameConv2d,
     TemporalBlock,
     by_frames,
+    end_stage,
     is_too_large_at_once,
 )
 from vsr.models.rope import rotary_frequencies
@@ -218,6 +219,8 @@ class UNetVideoModel(CheckpointMixin, ModelMixin, ConfigMixin):
             x = _added(x, skips.pop())  # by name: an unnamed sum would keep the map before it
             x = level(x, time, context)
             x = self._in_time(temporal, x, time) if first else x
+            if skips:
+                end_stage(skips[-1])
             x = level.upsample(x, skips)
             x = x if first else self._in_time(temporal, x, time)
         return x

@@ -1,13 +1,8 @@
-"""The ways in which a pipeline can use less memory, and memory between its stages."""
+"""MemoryTraits: the ways in which a pipeline can use less memory."""
 
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
-
-from vsr.models.blocks import is_too_large_at_once
-from vsr.runtime.memory import release_freed_memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,9 +19,3 @@ class MemoryTraits:
     """Maps can pass through its networks in strips of rows, to the same numbers."""
     dtypes: tuple[torch.dtype, ...] = (torch.float32, torch.bfloat16, torch.float16)
     """Number formats in which the networks compute."""
-
-
-def end_stage(clip: Float[Tensor, "1 c t h w"]) -> None:
-    """Release what a stage has freed, where the next one needs memory for a large clip on a CPU."""
-    if clip.device.type == "cpu" and is_too_large_at_once(clip):
-        release_freed_memory()

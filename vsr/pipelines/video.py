@@ -13,6 +13,7 @@ from torch import Tensor
 
 from vsr.config import NATIVE_SCALE
 from vsr.errors import ConfigError, InputError, ModelError
+from vsr.models.blocks import end_stage
 from vsr.models.flow_estimators import FlowEstimator, flow_estimator
 from vsr.models.other_weights import OtherWeights
 from vsr.models.text import embed_prompt
@@ -25,7 +26,7 @@ from vsr.ops.noise import frame_noise
 from vsr.ops.tiles import blend_tiles
 from vsr.option_values import parse_guides
 from vsr.pipelines.guides import check_steps, clip_guides, moves_colours
-from vsr.pipelines.memory import MemoryTraits, end_stage
+from vsr.pipelines.memory import MemoryTraits
 from vsr.pipelines.predictor import ClipPredictor, Guidance
 from vsr.pipelines.presets import read_preset
 from vsr.pipelines.sampling import denoise, noise_low_res, starting_latents

@@ -146,10 +146,18 @@ def test_another_container_than_the_source_has_is_said(
 
 
 @pytest.mark.parametrize(
-    ("source", "length"), [(Size(144, 180), 16), (Size(360, 640), 7), (Size(1080, 1920), 4)]
+    ("source", "model", "length"),
+    [
+        (Size(144, 180), "compact", 16),
+        (Size(720, 1280), "compact", 8),
+        (Size(2160, 3840), "compact", 4),
+        (Size(144, 180), "realesrgan-x4plus", 16),
+        (Size(360, 640), "realesrgan-x4plus", 7),
+        (Size(1080, 1920), "realesrgan-x4plus", 4),
+    ],
 )
-def test_clips_of_large_frames_are_shorter(source: Size, length: int) -> None:
-    assert clip_length(source, UpscaleConfig()) == length
+def test_clips_of_large_frames_are_shorter(source: Size, model: str, length: int) -> None:
+    assert clip_length(source, UpscaleConfig(model=model)) == length
     assert clip_length(source, UpscaleConfig(max_clip_frames=9)) == 9
 
 

@@ -19,6 +19,7 @@ from vsr.checkpoints.fetch import fetched_models
 from vsr.checkpoints.find import embedded_models, own_models
 from vsr.errors import ModelError
 from vsr.option_values import nearest
+from vsr.pipelines.clip_length import PACKED_LATENTS
 
 Place = Literal["embedded", "converted", "added", "fetched", "known"]
 PLACES: Mapping[Place, str] = {
@@ -67,7 +68,7 @@ def _seedvr(evaluations: float) -> Cost:
 TRAITS: Mapping[str, Traits] = {
     "compact": Traits(
         use="any source, steady from frame to frame, on a CPU too",
-        cost=Cost(convolutions=58.8, rest=0.83e9, per_pixel=2.4e3),
+        cost=Cost(convolutions=58.8, rest=0.83e9, packed=PACKED_LATENTS),
     ),
     "basicvsr-reds4": Traits(
         use="clean sources: renders, screen captures, good discs",

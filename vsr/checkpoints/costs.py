@@ -8,7 +8,7 @@ import psutil
 import torch
 
 from vsr.config import Dtype
-from vsr.pipelines.clip_length import fitting_clip_length
+from vsr.pipelines.clip_length import MOST_MODELS, ClipMemory, fitting_clip_length
 from vsr.runtime.convolution_speed import convolution_seconds
 from vsr.runtime.device import choose_device, choose_dtype, threads_in_words
 
@@ -28,21 +28,25 @@ class Cost:
 
     `convolutions`: multiplications per pixel of a small frame, in those of a 3x3 convolution from
     64 to 64 channels. `rest`: bytes of a process with the model loaded. `per_pixel`: bytes more for
-    each pixel of each small frame of a clip, in bfloat16. NaN: not known.
+    each pixel of each small frame of a clip, in bfloat16. NaN: not known. `packed`: what clips
+    take instead, where latents are packed pixels.
     """
 
     convolutions: float
     rest: float
-    per_pixel: float
+    per_pixel: float = math.nan
+    packed: ClipMemory | None = None
 
     @classmethod
     def unknown(cls) -> Self:
         """Returns the cost of a model that nobody has measured."""
-        return cls(convolutions=math.nan, rest=math.nan, per_pixel=math.nan)
+        return cls(convolutions=math.nan, rest=math.nan)
 
     def bytes(self, height: int, width: int) -> float:
         """Returns the memory of a run on frames of this size, in clips of the default length."""
-        return self.rest + self.per_pixel * height * width * fitting_clip_length(height, width)
+        frames = fitting_clip_length(height, width, self.packed or MOST_MODELS)
+        clip = self.packed or ClipMemory(clip=self.per_pixel)
+        return self.rest + clip.bytes(height, width, frames)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

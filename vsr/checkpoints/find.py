@@ -4,12 +4,18 @@ import os
 from pathlib import Path
 
 from vsr.checkpoints.fetch import HUB, fetch
-from vsr.checkpoints.index import CLEAN, INDEX, is_seedvr_folder
+from vsr.checkpoints.index import CLEAN, INDEX, has_packed_latents, is_seedvr_folder
 from vsr.config import INTERPOLATIONS, NATIVE_SCALE, NETWORK_SUFFIXES, NO_MODEL
 from vsr.errors import ModelError
 from vsr.models.network_kind import is_recurrent
 from vsr.option_values import nearest
-from vsr.pipelines.clip_length import RECURRENT_LOOK_AHEAD, SEEDVR_LOOK_AHEAD
+from vsr.pipelines.clip_length import (
+    MOST_MODELS,
+    PACKED_LATENTS,
+    RECURRENT_LOOK_AHEAD,
+    SEEDVR_LOOK_AHEAD,
+    ClipMemory,
+)
 
 ASSETS = Path(__file__).parent.parent / "assets"
 
@@ -89,6 +95,11 @@ def look_ahead(name: str) -> int:
     if is_seedvr_folder(path):
         return SEEDVR_LOOK_AHEAD
     return RECURRENT_LOOK_AHEAD if is_network(path) and is_recurrent(path) else 0
+
+
+def clip_memory(name: str) -> ClipMemory:
+    """Return the memory that clips take with the model `name`."""
+    return PACKED_LATENTS if has_packed_latents(_place(name)) else MOST_MODELS
 
 
 def models_by_name() -> dict[str, Path]:

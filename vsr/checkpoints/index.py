@@ -62,6 +62,14 @@ def is_seedvr_folder(folder: Path) -> bool:
         return False  # no model folder, or a damaged one: loading it says so
 
 
+def has_packed_latents(folder: Path) -> bool:
+    """Return True for a model folder whose latents are packed pixels; False for anything else."""
+    try:
+        return read_object(folder / "vae" / "config.json").get("latents") == "unshuffle"
+    except ModelError:
+        return False
+
+
 def read_object(path: Path) -> dict[str, Any]:
     """The object in a JSON file. Raises ModelError if there is none."""
     try:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vsr.errors import InputError
 from vsr.ops.frame_formats import checked_output_type, frame_pixels
-from vsr.pipelines.clip_length import fitting_clip_length
+from vsr.pipelines.clip_length import MOST_MODELS, ClipMemory, fitting_clip_length
 from vsr.pipelines.settings import SamplingConfig
 from vsr.pipelines.switches import seeded
 from vsr.propagation.propagator import PropagationState
@@ -34,6 +34,11 @@ class StreamingPipeline:
     """A call takes the `size` of its result, and computes at it."""
     clip_frames: int | None = None
     """Frames of a clip; None: as many as fit into a few GB."""
+
+    @property
+    def clip_memory(self) -> ClipMemory:
+        """The memory that clips take."""
+        return MOST_MODELS
 
     def read_state(self, data: bytes, device: torch.device) -> Any:
         """Returns the state of a clip whose `to_bytes` gave these bytes."""
@@ -75,7 +80,7 @@ class StreamingPipeline:
         found = _clips(
             frames,
             detector,
-            longest,
+            self.clip_memory if longest is None else longest,
             first_frame=first_frame,
             look_ahead=self.look_ahead,
             share_repeats=preset is None and not self.any_size,
@@ -118,7 +123,7 @@ def _ahead(clip: Clip, look_ahead: int) -> dict[str, Any]:
 def _clips(
     frames: Iterable[Any],
     detector: ShotDetector | None,
-    max_clip_frames: int | None,
+    longest: int | ClipMemory,
     *,
     first_frame: int,
     look_ahead: int,
@@ -128,11 +133,12 @@ def _clips(
     first = next(numbered, None)
     if first is None:
         return
-    if max_clip_frames is None:
-        max_clip_frames = fitting_clip_length(*first.pixels.shape[:2])
+    if not isinstance(longest, int):
+        height, width = first.pixels.shape[:2]
+        longest = fitting_clip_length(height, width, longest)
     found = clips(
         chain([first], numbered),
-        max_frames=max_clip_frames,
+        max_frames=longest,
         detector=detector,
         look_ahead=look_ahead,
         share_repeats=share_repeats,

@@ -25,6 +25,7 @@ from vsr.ops.frames import match_groups, require_shape
 from vsr.ops.noise import frame_noise
 from vsr.ops.tiles import blend_tiles
 from vsr.option_values import parse_guides
+from vsr.pipelines.clip_length import MOST_MODELS, PACKED_LATENTS, ClipMemory
 from vsr.pipelines.guides import check_steps, clip_guides, moves_colours
 from vsr.pipelines.memory import MemoryTraits
 from vsr.pipelines.predictor import ClipPredictor, Guidance
@@ -182,6 +183,11 @@ class VideoUpscalePipeline(DiffusersSwitches, StreamingPipeline, DiffusionPipeli
         if wanted and self.unet.config["cross_attention_dim"] is None:
             raise _no_text()
         return settings
+
+    @property
+    def clip_memory(self) -> ClipMemory:
+        """The memory that clips take: less where latents are packed pixels."""
+        return PACKED_LATENTS if self.vae.packed else MOST_MODELS
 
     @property
     def memory_traits(self) -> MemoryTraits:

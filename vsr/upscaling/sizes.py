@@ -3,7 +3,7 @@
 import logging
 from dataclasses import dataclass
 
-from vsr.checkpoints.find import makes_any_size
+from vsr.checkpoints.find import clip_memory, makes_any_size
 from vsr.config import NATIVE_SCALE, UpscaleConfig
 from vsr.errors import ConfigError
 from vsr.option_values import parse_size
@@ -96,7 +96,7 @@ def clip_length(source: Size, config: UpscaleConfig) -> int:
         return config.max_clip_frames
     if makes_any_size(config.model):
         return SEEDVR_CLIP_FRAMES
-    return fitting_clip_length(source.height, source.width)
+    return fitting_clip_length(source.height, source.width, clip_memory(config.model))
 
 
 def _scale(source: Size, config: UpscaleConfig, native: int) -> float:

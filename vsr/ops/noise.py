@@ -2,10 +2,40 @@
 
 import hashlib
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from vsr.errors import InputError
+
+NoiseSource = partial[Float[Tensor, "1 c _ h w"]]
+"""Draws the noise of a clip's frames, or of `only` one, given `channels` and `stream`."""
+
+
+def clip_noise(
+    low_res: Float[Tensor, "1 3 t h w"],
+    *,
+    first_frame: int | Sequence[int],
+    seed: int,
+    channels: int,
+    stream: str,
+    only: int | None = None,
+) -> Float[Tensor, "1 c _ h w"]:
+    """Returns the noise of the frames of a clip, or of `only` one, at the size of `low_res`.
+
+    `first_frame`: the number of the first frame in its film, or the numbers of all. Raises
+    InputError if these are not as many as the frames.
+    """
+    _, _, frames, h, w = low_res.shape
+    numbers = first_frame
+    if isinstance(numbers, int):
+        numbers = range(numbers, numbers + frames)
+    if len(numbers) != frames:
+        raise InputError(f"first_frame has {len(numbers)} numbers for {frames} frames")
+    chosen = numbers if only is None else numbers[only : only + 1]
+    return frame_noise((channels, h, w), frames=chosen, seed=seed, stream=stream)[None]
 
 
 def frame_noise(

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vsr.config import NATIVE_SCALE
-from vsr.errors import ConfigError, InputError, ModelError
+from vsr.errors import ConfigError, ModelError
 from vsr.models.blocks import end_stage
 from vsr.models.flow_estimators import FlowEstimator, flow_estimator
 from vsr.models.other_weights import OtherWeights
@@ -22,7 +22,7 @@ from vsr.models.vae import AutoencoderKLVideo, WarpableFrames
 from vsr.ops.flow import Flows
 from vsr.ops.frame_formats import LargeFrames, as_low_res, checked_output_type, collect
 from vsr.ops.frames import match_groups, require_shape
-from vsr.ops.noise import frame_noise
+from vsr.ops.noise import NoiseSource, clip_noise
 from vsr.ops.tiles import blend_tiles
 from vsr.option_values import parse_guides
 from vsr.pipelines.clip_length import MOST_MODELS, PACKED_LATENTS, ClipMemory
@@ -130,7 +130,7 @@ class VideoUpscalePipeline(DiffusersSwitches, StreamingPipeline, DiffusionPipeli
         form = checked_output_type(output_type)
         settings = self.configured(seeded(overrides, generator), preset=preset, base=settings)
         low_res = as_low_res(frames).to(self._execution_device)
-        noise = partial(_noise, low_res, first_frame=first_frame, seed=settings.seed)
+        noise = partial(clip_noise, low_res, first_frame=first_frame, seed=settings.seed)
         condition = self._condition(low_res, noise, low_res_noise, level=settings.noise_level)
         guidance = self._guidance(settings, negative_prompt_embeds, prompt_embeds)
         predict = self._predictor(condition, guidance, settings, timer)
@@ -209,7 +209,7 @@ class VideoUpscalePipeline(DiffusersSwitches, StreamingPipeline, DiffusionPipeli
         return nullcontext() if others is None else others.in_place()
 
     def _condition(
-        self, low_res: Tensor, noise: "NoiseSource", replacement: Tensor | None, *, level: int
+        self, low_res: Tensor, noise: NoiseSource, replacement: Tensor | None, *, level: int
     ) -> tuple[Tensor, Tensor]:
         """The LR frames with the noise of `level`, as the U-Net sees them, and the level."""
         levels = torch.tensor([level], device=low_res.device)
@@ -295,7 +295,7 @@ class VideoUpscalePipeline(DiffusersSwitches, StreamingPipeline, DiffusionPipeli
     def _start(
         self,
         low_res: Tensor,
-        noise: "NoiseSource",
+        noise: NoiseSource,
         latents: Tensor | None,
         settings: SamplingConfig,
     ) -> tuple[list[Tensor], list[Tensor | None]]:
@@ -375,29 +375,6 @@ class VideoUpscalePipeline(DiffusersSwitches, StreamingPipeline, DiffusionPipeli
             return decode(latents, low_res)
         streams = [decode(tile.crop(latents), tile.crop(low_res)) for tile in tiles]
         return (blend_tiles(parts, large_tiles) for parts in zip(*streams, strict=True))
-
-
-NoiseSource = partial[Float[Tensor, "1 c _ h w"]]
-"""Draws the noise of a clip's frames, or of `only` one, given `channels` and `stream`."""
-
-
-def _noise(
-    low_res: Float[Tensor, "1 3 t h w"],
-    *,
-    first_frame: int | Sequence[int],
-    seed: int,
-    channels: int,
-    stream: str,
-    only: int | None = None,
-) -> Float[Tensor, "1 c _ h w"]:
-    _, _, frames, h, w = low_res.shape
-    numbers = first_frame
-    if isinstance(numbers, int):
-        numbers = range(numbers, numbers + frames)
-    if len(numbers) != frames:
-        raise InputError(f"first_frame has {len(numbers)} numbers for {frames} frames")
-    chosen = numbers if only is None else numbers[only : only + 1]
-    return frame_noise((channels, h, w), frames=chosen, seed=seed, stream=stream)[None]
 
 
 def _no_text() -> ConfigError:

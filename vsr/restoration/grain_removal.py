@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from vsr.restoration.images import Image, Luma, luma_of, sampled
 from vsr.restoration.neighbours import Neighbour
-from vsr.video.grain import BLOCK, MIDDLES, Grain
+from vsr.video.grain import BLOCK, Grain
 
 _AGREE = 1.3
 """Mean squared difference to a neighbour, of what grain gives, up to which it counts whole."""
@@ -31,8 +31,8 @@ def grain_of_frame(image: Image, neighbours: Sequence[Neighbour], grain: Grain) 
 def _variance(grain: Grain, luma: Luma) -> Float[np.ndarray, "h w"]:
     """Return the mean variance of a channel at each pixel, by the brightness around it."""
     soft = cv2.GaussianBlur(luma, (0, 0), 2.0)
-    table = np.interp((np.arange(256) + 0.5) / 256, MIDDLES, grain.mean_deviations)
-    return (table.astype(np.float32) ** 2)[np.clip(soft * 256, 0, 255).astype(np.uint8)]
+    table = (grain.deviations_at((np.arange(256) + 0.5) / 256) ** 2).sum(0) / 3
+    return table.astype(np.float32)[np.clip(soft * 256, 0, 255).astype(np.uint8)]
 
 
 def _averaged(

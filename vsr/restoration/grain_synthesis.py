@@ -7,9 +7,11 @@ import numpy as np
 from jaxtyping import Complex, Float
 
 from vsr.restoration.images import Luma, as_image, as_pixels, luma_of
-from vsr.video.grain import BLOCK, MIDDLES, Grain
+from vsr.video.grain import BLOCK, Grain
 from vsr.video.pixels import Pixels
 
+_LEAST_POWER = 1e-6
+"""Power of a frequency, of the mean, below which it is none."""
 _STREAM = 0x67726E
 """Keeps the numbers of grain apart from those of other noise."""
 
@@ -57,15 +59,25 @@ def _resized(
 @lru_cache(maxsize=6)
 def _amplitudes(grain: Grain, component: int) -> Float[np.ndarray, "h w2"]:
     """Return the factor of each frequency of frames of the measured size."""
-    h, w = grain.size
-    spectrum = grain.spectra[component]
-    centred = np.fft.fftshift(np.sqrt(spectrum)).astype(np.float32)
+    return amplitudes(grain.spectra[component], grain.size)
+
+
+def amplitudes(
+    spectrum: Float[np.ndarray, "n n"], size: tuple[int, int]
+) -> Float[np.ndarray, "h w2"]:
+    """Return the factor of each frequency with which white noise of `size` gets a spectrum.
+
+    The variance stays that of the noise.
+    """
+    h, w = size
+    # logarithms: between two frequencies the power of a blur is nearer to theirs
+    centred = np.fft.fftshift(np.log(np.maximum(spectrum, _LEAST_POWER)) / 2).astype(np.float32)
     centred = np.pad(centred, ((0, 1), (0, 1)), mode="wrap")
     y = np.fft.fftfreq(h).astype(np.float32)[:, None] * BLOCK + BLOCK // 2
     x = np.fft.rfftfreq(w).astype(np.float32)[None] * BLOCK + BLOCK // 2
     shape = (h, w // 2 + 1)
     across, down = (np.ascontiguousarray(np.broadcast_to(axis, shape)) for axis in (x, y))
-    found = np.asarray(cv2.remap(centred, across, down, cv2.INTER_LINEAR), np.float32)
+    found = np.exp(np.asarray(cv2.remap(centred, across, down, cv2.INTER_LINEAR), np.float32))
     # Columns but the first, and the last of an even width, stand for two frequencies.
     twice = np.full(shape[1], 2.0)
     twice[0] = 1
@@ -77,6 +89,5 @@ def _amplitudes(grain: Grain, component: int) -> Float[np.ndarray, "h w2"]:
 
 def _strengths(grain: Grain, component: int, luma: Luma) -> Float[np.ndarray, "h w"]:
     """Return the deviation at each pixel, by its brightness."""
-    table = np.interp((np.arange(1024) + 0.5) / 1024, MIDDLES, grain.deviations[component])
-    table = (table * grain.strength).astype(np.float32)
-    return table[np.clip(luma * 1024, 0, 1023).astype(np.int16)]
+    table = grain.deviations_at((np.arange(1024) + 0.5) / 1024)[component] * grain.strength
+    return table.astype(np.float32)[np.clip(luma * 1024, 0, 1023).astype(np.int16)]

@@ -11,6 +11,16 @@ BINS = 16
 """Number of steps of brightness."""
 MIDDLES: Float[np.ndarray, "bins"] = (np.arange(BINS) + 0.5) / BINS
 """The luma of each step."""
+_LEAST_SHARE = 0.05
+"""Variance of grain in black and white, of that in mid-grey."""
+
+
+def usual_variance(luma: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
+    """Return how the variance of grain varies with luma, of that in mid-grey.
+
+    That of the Boolean model of grains (Newson et al. 2017), u (1 - u), and a little more.
+    """
+    return _LEAST_SHARE + (1 - _LEAST_SHARE) * 4 * luma * (1 - luma)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +41,15 @@ class Grain:
     """Share of the picture at each brightness."""
     strength: float = 1.0
     """Factor with which it is given back."""
+
+    def deviations_at(self, luma: Float[np.ndarray, "n"]) -> Float[np.ndarray, "k n"]:
+        """Return the deviation of each component at a luma, between and beyond `MIDDLES`.
+
+        Between them and towards black and white it follows the usual course.
+        """
+        shares = self.deviations / np.sqrt(usual_variance(MIDDLES))
+        found = [np.interp(luma, MIDDLES, share) for share in shares]
+        return np.stack(found) * np.sqrt(usual_variance(luma))
 
     @property
     def level(self) -> float:

@@ -207,6 +207,11 @@ def tags_of(frame: VideoFrame) -> ColorTags:
     )
 
 
+def luma_weights(tags: ColorTags) -> tuple[float, float]:
+    """Return the shares of red and blue in luma; without a matrix those of ITU-R BT.709."""
+    return _LUMA_WEIGHTS.get(tags.matrix, _LUMA_WEIGHTS[MATRIX_BT709])
+
+
 def srgb_from_linear(light: NDArray[np.float32]) -> Pixels:
     """Linear light, of which 1 is white, as sRGB of 16 bits (IEC 61966-2-1); the rest is cut."""
     light = np.nan_to_num(light).clip(0, 1)
@@ -237,5 +242,5 @@ def _scaled_from_rgb(rgb: VideoFrame, pix_fmt: str, tags: ColorTags, threads: in
 
 
 def _equations(tags: ColorTags) -> LumaEquations:
-    red, blue = _LUMA_WEIGHTS.get(tags.matrix, _LUMA_WEIGHTS[MATRIX_BT709])
+    red, blue = luma_weights(tags)
     return LumaEquations(red, blue, full=tags.range == FULL)

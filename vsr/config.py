@@ -8,10 +8,10 @@ from vsr.errors import ConfigError
 from vsr.option_values import (
     Flag,
     check_folders,
+    check_grain,
     check_one_size,
     check_pattern,
     in_range,
-    parse_grain,
     parse_guides,
     parse_keyframes,
     parse_rate,
@@ -303,6 +303,7 @@ class UpscaleConfig:
         str | float,
         Flag("film", "VALUE", "grain given back after repairs: keep, or 0 to 1.5 (default: keep)"),
     ] = "keep"
+    grain_table: Annotated[bool, Flag("film", "", "AV1: leave the grain to the player")] = False
     seed: Annotated[
         int, Flag("advanced", "N", "random seed: the same seed gives the same output (default: 0)")
     ] = 0
@@ -362,10 +363,9 @@ class UpscaleConfig:
         parse_size(self.max_size)
         parse_reduction(self.reduce)
         check_pattern(self.name)
-        parse_grain(self.grain)
+        check_grain(self.grain, self.repairs, is_told=self.grain_table)
         parse_guides(self.guide)
-        folders = {"colour_references": self.colour_references, "masks": self.masks}
-        check_folders(self.repairs, **folders)
+        check_folders(self.repairs, colour_references=self.colour_references, masks=self.masks)
 
     @property
     def repairs(self) -> dict[str, float]:

@@ -216,6 +216,18 @@ def parse_grain(value: str | float) -> float:
     return share
 
 
+def check_grain(grain: str | float, repairs: Mapping[str, float], *, is_told: bool) -> None:
+    """Raise ConfigError for an unknown share of grain, or one that cannot be told to a player."""
+    share = parse_grain(grain)
+    if is_told and not repairs.get("grain"):
+        raise ConfigError("a grain table needs the repair grain: give --restore grain, or film")
+    if is_told and not share:
+        raise ConfigError(
+            "a grain table tells a player what grain to add, and --grain 0 wants none: leave out "
+            "one of --grain and --grain-table"
+        )
+
+
 def check_folders(
     repairs: Mapping[str, float], *, colour_references: str | None, masks: str | None
 ) -> None:

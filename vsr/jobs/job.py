@@ -8,16 +8,18 @@ from typing import Any
 from vsr import __version__
 from vsr.checkpoints.find import is_picture_folder, look_ahead, makes_any_size, native_scale
 from vsr.config import NATIVE_SCALE, PICTURE_REACH, UpscaleConfig
-from vsr.errors import ConfigError, InputError
+from vsr.errors import ConfigError, InputError, OutputError
 from vsr.jobs.model import Model
 from vsr.jobs.resume.identity import Identity, files_identity, options_identity, source_identity
 from vsr.jobs.target import default_output, encoder_settings, with_picture_codec
 from vsr.option_values import parse_guides, parse_reduction
+from vsr.restoration.film_grain_fit import film_grain_of, plane_codes
 from vsr.restoration.plan import RepairPlan
 from vsr.restoration.repair_pictures import RepairPictures
 from vsr.upscaling.framing import Framing, reuses_repeats, shot_analysis
 from vsr.upscaling.repairs import repair_plan
 from vsr.upscaling.sizes import Size, clip_length, log_size, output_size
+from vsr.video.grain import Grain
 from vsr.video.key_pictures import KeyPictures
 from vsr.video.lossless import is_lossless
 from vsr.video.probe import VideoInfo, probe
@@ -27,6 +29,7 @@ from vsr.video.reading.shot_traits import ShotAnalysis, ShotTraits
 from vsr.video.times import exact_seconds
 from vsr.video.writing.encoders import EncoderSettings, with_fitting_codec
 from vsr.video.writing.encoding import Encoding
+from vsr.video.writing.film_grain import FilmGrain
 from vsr.video.writing.output_file import check_output, encoding_of
 from vsr.video.writing.stream_fates import without_streams
 from vsr.video.writing.time_range import TimeRange, source_range
@@ -90,6 +93,7 @@ class Job:
 
         With `makes_folder` its folder need not exist.
         """
+        self._check_grain_table()
         check_output(
             self.output,
             source=self.info,
@@ -97,6 +101,19 @@ class Job:
             overwrite=self.config.overwrite,
             makes_folder=makes_folder,
         )
+
+    def _check_grain_table(self) -> None:
+        if self.grain_table is None:
+            return
+        if self.encoding is None or self.encoding.codec != "av1":
+            raise OutputError(
+                f"{self.output} is not AV1, and only players of AV1 add grain: give --codec av1, "
+                "or leave out --grain-table"
+            )
+        if self.grain_table.exists() and not self.config.overwrite:
+            raise OutputError(
+                f"{self.grain_table} exists; move it away, or replace it with --overwrite"
+            )
 
     def identity(self, model: Model) -> Identity:
         """Return everything that decides the bytes of the output."""
@@ -157,6 +174,18 @@ class Job:
             tolerant=config.tolerant,
             deinterlace=config.deinterlace,
         )
+
+    def film_grain(self, grain: Grain | None) -> FilmGrain | None:
+        """Return the parameters with which a player adds a shot's grain to the output."""
+        if grain is None or self.encoding is None:
+            return None
+        codes = plane_codes(self.encoding.color, self.encoding.pix_fmt)
+        return film_grain_of(grain, (self.size.height, self.size.width), codes)
+
+    @property
+    def grain_table(self) -> Path | None:
+        """The file beside the output with the grain that the player adds; None: it adds none."""
+        return self.output.with_suffix(".grain.tbl") if self.config.grain_table else None
 
     @property
     def repairs(self) -> RepairPlan:

@@ -7,10 +7,12 @@ by number, and rank 0 joins them. The bytes of the output do not depend on eithe
 the parts, and a part is the same in whichever run and on whichever rank it was made.
 """
 
+import logging
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from vsr.config import UpscaleConfig
@@ -22,12 +24,19 @@ from vsr.jobs.progress import ShowProgress, metered, no_progress
 from vsr.jobs.resume.own_files import is_emptied, work_path
 from vsr.jobs.resume.work_folder import ShotList, WorkFolder, clean_up, is_joined
 from vsr.jobs.worker import Worker
+from vsr.runtime.files import write_atomically
 from vsr.runtime.launcher import Ranks, launched_ranks
 from vsr.runtime.timing import NullTimer, Timer
 from vsr.upscaling.sizes import Size
+from vsr.video.color import FULL
+from vsr.video.writing.av1_grain import announcing_grain, with_film_grain
+from vsr.video.writing.encoding import Encoding
+from vsr.video.writing.film_grain import FilmGrain, GrainSpan, grain_table
 from vsr.video.writing.muxer import PicturesRefusedError
 from vsr.video.writing.output_file import OutputFile
 from vsr.video.writing.parts import Part
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +164,11 @@ def _is_made(job: Job, ranks: Ranks) -> bool:
 
 
 def _join(job: Job, work: WorkFolder, shots: ShotList) -> None:
+    grain = None if job.grain_table is None else _PlayerGrain.of(job, work)
     with OutputFile(
         job.output,
         source=job.info,
-        encoding=job.encoding,
+        encoding=job.encoding if grain is None else announcing_grain(grain.encoding),
         span=job.span,
         delay=max((part.delay for _, part in work.parts(shots)), default=0),
         partial=work.partial(),
@@ -169,8 +179,42 @@ def _join(job: Job, work: WorkFolder, shots: ShotList) -> None:
         for folder, fact in work.parts(shots):
             if not fact.part.is_whole(folder):
                 raise work.delete_damaged(shots)
-            output.add(Part.load(folder / fact.part.name))
+            part = Part.load(folder / fact.part.name)
+            output.add(part if grain is None else grain.told(part))
+    if grain is not None and job.grain_table is not None:
+        write_atomically(job.grain_table, grain.table(job.info.time_base).encode())
+        _log.info("the player adds the grain; its table is %s", job.grain_table)
     work.remove()
+
+
+@dataclass(frozen=True, slots=True)
+class _PlayerGrain:
+    """The grain of a film that the player adds, by the pts of frames from which on it holds."""
+
+    encoding: Encoding
+    noted: tuple[tuple[int, FilmGrain | None], ...]
+
+    @classmethod
+    def of(cls, job: Job, work: WorkFolder) -> "_PlayerGrain":
+        assert job.encoding is not None, "checked with the output"
+        return cls(job.encoding, tuple(work.noted_grain()))
+
+    def told(self, part: Part) -> Part:
+        """Return a part, of one shot, with its grain."""
+        first = min(frame.pts for frame in part.frames)
+        grain = next(grain for pts, grain in reversed(self.noted) if pts <= first)
+        is_full = self.encoding.color.range == FULL
+        return with_film_grain(part, grain, is_full=is_full, seed=first % 2**16)
+
+    def table(self, time_base: Fraction) -> str:
+        """Return the table, with the times of the output."""
+        begin = self.noted[0][0]
+        return grain_table(
+            [
+                GrainSpan((pts - begin) * time_base, grain, seed=pts % 2**16)
+                for pts, grain in self.noted
+            ]
+        )
 
 
 @contextmanager

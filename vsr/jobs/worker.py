@@ -49,6 +49,7 @@ class Worker:
     _upscaler: ClipUpscaler | None = None
     _frames: int = 0
     _repeated: int = 0
+    _has_told_grain: bool = False
 
     def upscale_shots(self, advance: Meter) -> ShotList:
         """Read the whole source, upscale this rank's unfinished shots, and return all shots."""
@@ -88,6 +89,7 @@ class Worker:
                     continue
                 if finished := len(clip.frames) - len(rest.frames):
                     advance(finished, is_new=False)
+                rest = self._told_grain(rest)
                 upscaler = self._resumed(shot)
                 self.ticks.begin(partial(_reach, advance, frames, len(rest.frames)))
                 self._count(rest)
@@ -107,6 +109,16 @@ class Worker:
         texture = getattr(self._upscaler, "texture", None)
         if texture is not None and texture.frames:
             _log.info("%s", texture.report())
+
+    def _told_grain(self, clip: Clip) -> Clip:
+        """Return the clip without its grain where the player adds it, and note that grain."""
+        if not self.job.config.grain_table:
+            return clip
+        first = clip.frames[0]
+        if clip.starts_shot or not self._has_told_grain:
+            self.work.note_grain(first.pts, self.job.film_grain(first.grain))
+            self._has_told_grain = True
+        return replace(clip, frames=tuple(replace(frame, grain=None) for frame in clip.frames))
 
     def _count(self, clip: Clip) -> None:
         self._frames += len(clip.frames)

@@ -14,10 +14,9 @@ from vsr.video.reading.reader import Frame
 
 
 def repair_plan(config: UpscaleConfig) -> RepairPlan:
-    """Return the repairs of the config."""
-    return RepairPlan.of(
-        config.repairs, grain=parse_grain(config.grain), is_enlarged=config.model != NO_MODEL
-    )
+    """Return the repairs of the config; a film whose player adds the grain has none of its own."""
+    is_given = config.model != NO_MODEL or config.grain_table
+    return RepairPlan.of(config.repairs, grain=parse_grain(config.grain), is_enlarged=is_given)
 
 
 def with_grain_of(

@@ -31,7 +31,7 @@ _OF_TEXTURE = ("texture", "texture_strength", "texture_prompt", "texture_steps",
 _OF_OUTPUT = ("codec", "crf", "lossless", "overwrite", "restart")
 _OF_FILES = (
     *("start", "duration", "fps", "name", "recursive", "without", "tolerant"),
-    *("colour_references", "masks", "seedvr_crop", *_OF_OUTPUT),
+    *("colour_references", "masks", "grain_table", "seedvr_crop", *_OF_OUTPUT),
 )
 _ONE = Fraction(1)
 

@@ -115,6 +115,11 @@ class _Driver:
             raise ConfigError(
                 "--cluster and a launcher (accelerate, torchrun) are both given: start one process"
             )
+        if config.grain_table:
+            raise ConfigError(
+                "--grain-table is for one process, since workers send no grain: leave out one of "
+                "--grain-table and --cluster"
+            )
         self._executor = executor
         self._config = config
         self._load_model = load_model

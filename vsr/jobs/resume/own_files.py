@@ -15,7 +15,7 @@ IDENTITY, JOINED = "job.json", "joined.json"
 """The files that mark a folder as one of vsr: its settings, and the proof of a whole output."""
 
 _OWN_FILES = re.compile(
-    r"(rank\d+\.lock|rank\d+\.films\.jsonl|(job|run|shots|joined)\.json|spans\.jsonl"
+    r"(rank\d+\.lock|rank\d+\.films\.jsonl|(job|run|shots|joined)\.json|(spans|grain)\.jsonl"
     r"|\d{8}(-\d{8})?\.jsonl|\d{8}\.(part|pixels|state)|partial(\.\w+)?|\..*\.partial)"
 )
 _OUTPUT_FOLDERS = re.compile(r"partial|(\.removed_)?replaced")

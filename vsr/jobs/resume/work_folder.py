@@ -27,8 +27,9 @@ from vsr.jobs.resume.shot_store import (
 )
 from vsr.video.suffixes import ending
 from vsr.video.writing.encoding import Encoding
+from vsr.video.writing.film_grain import FilmGrain
 
-_SHOTS, _SPANS = "shots.json", "spans.jsonl"
+_SHOTS, _SPANS, _GRAIN = "shots.json", "spans.jsonl", "grain.jsonl"
 _JOURNAL = re.compile(r"(\d{8})(?:-(\d{8}))?\.jsonl")
 _POLL_SECONDS = 0.5
 
@@ -172,6 +173,15 @@ class WorkFolder(RunFolder):
             span: shots for span, shots in noted if all(self.progress(shot).ended for shot in shots)
         }
 
+    def note_grain(self, pts: int, grain: FilmGrain | None) -> None:
+        """Note the grain that the player adds from a frame on."""
+        self.append(_GRAIN, {"pts": pts, "grain": None if grain is None else asdict(grain)})
+
+    def noted_grain(self) -> list[tuple[int, FilmGrain | None]]:
+        """Return the grain that was noted, by the pts of frames from which on it holds."""
+        noted = {line["pts"]: line["grain"] for line in read_lines(self.path / _GRAIN)}
+        return [(pts, _film_grain(grain)) for pts, grain in sorted(noted.items())]
+
     def wait_for_shots(self, shots: ShotList) -> None:
         """Wait until the other ranks have finished their shots; OutputError if one has ended."""
         for number, first in enumerate(shots.shots):
@@ -265,3 +275,13 @@ def _facts(path: Path) -> dict[str, int]:
     """Return what a file keeps when it is renamed; a number alone may be used again."""
     stat = path.stat()
     return {"file": stat.st_ino, "size": stat.st_size, "modified": stat.st_mtime_ns}
+
+
+def _film_grain(noted: dict[str, Any] | None) -> FilmGrain | None:
+    """Return the grain of a noted line, whose tuples were written as lists."""
+    if noted is None:
+        return None
+    luma, blue, red = (tuple((code, share) for code, share in row) for row in noted["points"])
+    first, second, third = map(tuple, noted["coefficients"])
+    shifts = (noted[name] for name in ("ar_shift", "grain_scale_shift", "scaling_shift"))
+    return FilmGrain((luma, blue, red), (first, second, third), *shifts)

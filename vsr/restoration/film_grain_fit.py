@@ -36,7 +36,7 @@ Planes = Float[np.ndarray, "_ _ _"]
 
 @dataclass(frozen=True, slots=True)
 class PlaneCodes:
-    """How RGB becomes the planes of a film: the weights of red and blue in luma, and the range."""
+    """The planes of a film: the weights of red and blue in luma, the range, and the chroma."""
 
     red: float
     blue: float

@@ -1,5 +1,6 @@
 """Gated shares: neighbours that look alike are trusted, the more the more frames agree."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -41,7 +42,7 @@ def test_equal_frames_are_trusted_whole() -> None:
 @pytest.mark.parametrize("levels", [3.0, 12.0, 40.0])
 def test_a_difference_of_brightness_costs_trust_by_the_formula(levels: float) -> None:
     found = _trust(_picture(), _picture() + levels * 2 / 255)
-    expected = torch.full_like(found, torch.exp(torch.tensor(-((levels / 12) ** 2))).item())
+    expected = torch.full_like(found, math.exp(-levels / 12))
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
 
 
@@ -86,6 +87,14 @@ def test_frames_that_agree_count_more() -> None:
     found = [shares.link(i, i - 1, SIZE).share.mean().item() for i in range(1, 6)]
     # weights of the neighbours: 1, 2, 3, 4, 4, against 1
     assert found == pytest.approx([1 / 2, 2 / 3, 3 / 4, 4 / 5, 4 / 5])
+
+
+def test_no_number_of_frames_outvotes_a_low_trust() -> None:
+    before, last = _picture(), _picture() + 12 * 2 / 255
+    config = replace(GATED, count=4.0, direction="forward")
+    shares = GatedShares(_film(*[before] * 5, last), _still(5), config, scale=4)
+    found = shares.link(5, 4, SIZE).share  # four frames against one, and a trust of 1 / e
+    torch.testing.assert_close(found, torch.full_like(found, 4 / 5 / math.e), atol=1e-3, rtol=0)
 
 
 def test_counting_averages_more_noise_away() -> None:

@@ -37,7 +37,7 @@ IMAGE_SAMPLING = SamplingConfig(
     segment_stride=1,
     propagation_steps=(0,),
     propagation=PropagationConfig(
-        beta=0.5, alpha1=0.01, alpha2=0.5, mode="bicubic", padding="border", gate=12, count=3
+        beta=0.5, alpha1=0.01, alpha2=0.5, mode="bicubic", padding="border", gate=12, count=6
     ),
     restore_detail=True,
 )

@@ -10,7 +10,7 @@ from torch import Tensor
 from vsr.ops.filters import gaussian_half, smooth
 from vsr.ops.flow import round_trip_error, warp
 from vsr.propagation.key_places import Box
-from vsr.propagation.shares import agreement, brightness_difference
+from vsr.propagation.shares import brightness_difference, mean_difference
 
 _ALPHA1, _ALPHA2 = 0.01, 0.5
 """The round trip of far flow is off by subpixels where it is right: bounds as Sundaram et al."""
@@ -150,7 +150,8 @@ def confidence(
     difference = smooth(brightness_difference(frame, moved), _NOISE)
     difference = difference - difference.median()
     noise = difference.abs().median()
-    agreed = agreement(difference, gate=_GATE + 2 * max(0.0, float(noise) - _QUIET))
+    gate = _GATE + 2 * max(0.0, float(noise) - _QUIET)
+    agreed = torch.exp(-((mean_difference(difference) / gate) ** 2))
     return _inside(there) * (trip * agreed) ** 3
 
 

@@ -13,7 +13,6 @@ from vsr.propagation.fusion import Link, PropagationConfig
 
 _GREY_LEVEL = 2 / 255
 """One grey level of frames in [-1, 1]."""
-_LEAST_WEIGHT = 1e-6
 _NEIGHBOURHOOD = 3
 """Small frames are compared over squares of this many of their pixels."""
 
@@ -46,12 +45,13 @@ class GatedShares:
     """Shares that also ask the small frames whether the flow is right; see `trust`.
 
     A frame that has taken in n agreeing frames has the weight 1 + n, up to `config.count`, and the
-    neighbour's share follows the weights:
+    neighbour's share follows the weights, with w_n the warped weight of the neighbour:
 
-        s = beta w_n / (beta w_n + (1 - beta) w_i),   w_n = trust * warp(w of the neighbour)
+        s = T beta w_n / (beta w_n + (1 - beta) w_i),   w_i <- min(w_i + T w_n, count)
 
-    Weights follow from the small frames alone, so that all propagation steps have the same shares.
-    `weight` is that of the frame before the clip, the first of `frames` then.
+    No number of frames outvotes a low trust T. Weights follow from the small frames alone, so that
+    all propagation steps have the same shares. `weight` is that of the frame before the clip, the
+    first of `frames` then.
     """
 
     def __init__(
@@ -94,10 +94,10 @@ class GatedShares:
         there, back = self._pair(i, n)
         own, neighbour = (self._frames[:, :, self._before + k] for k in (i, n))
         trusted = trust(own, neighbour, there=there, back=back, config=config, scale=self._scale)
-        taken = trusted * warp(weight, there, padding="border")
-        both = beta * taken + (1 - beta) * self._weights[i]
-        self._shares[i, n] = beta * taken / both.clamp(min=_LEAST_WEIGHT)
-        self._weights[i] = (self._weights[i] + taken).clamp(max=config.count)
+        moved = warp(weight, there, padding="border")
+        both = beta * moved + (1 - beta) * self._weights[i]
+        self._shares[i, n] = trusted * beta * moved / both
+        self._weights[i] = (self._weights[i] + trusted * moved).clamp(max=config.count)
 
     def _pair(self, i: int, n: int) -> tuple[Float[Tensor, "b 2 h w"], Float[Tensor, "b 2 h w"]]:
         h, w = self._frames.shape[-2:]
@@ -115,14 +115,14 @@ def trust(
 ) -> Float[Tensor, "b 1 h w"]:
     """Returns how far the flow between two small frames in [-1, 1] can be trusted, in [0, 1].
 
-    M exp(-(d / gate)^2) with M the consistency of the round trip, whose bounds are in pixels of
-    maps `scale` times larger, and d the mean difference of brightness along the flow, in grey
-    levels, over squares of 3x3 pixels.
+    M exp(-d / gate) with M the consistency of the round trip, whose bounds are in pixels of maps
+    `scale` times larger, and d the mean difference of brightness along the flow, in grey levels,
+    over squares of 3x3 pixels.
     """
     assert config.gate is not None, "without a gate the round trip alone is trusted"
     valid = consistent(there, back, alpha1=config.alpha1, alpha2=config.alpha2 / scale**2)
     moved = warp(neighbour, there, mode="bicubic", padding="border")
-    return valid * agreement(brightness_difference(own, moved), gate=config.gate)
+    return valid * torch.exp(-mean_difference(brightness_difference(own, moved)) / config.gate)
 
 
 def brightness_difference(
@@ -132,12 +132,11 @@ def brightness_difference(
     return (own - moved).mean(dim=1, keepdim=True) / _GREY_LEVEL
 
 
-def agreement(difference: Float[Tensor, "b 1 h w"], *, gate: float) -> Float[Tensor, "b 1 h w"]:
-    """Returns exp(-(d / gate)^2) with d the mean of |difference| over squares of 3x3 pixels."""
+def mean_difference(difference: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
+    """Returns the mean of |difference| over squares of 3x3 pixels."""
     margin = _NEIGHBOURHOOD // 2
     padded = F.pad(difference.abs(), (margin,) * 4, mode="replicate")
-    mean = F.avg_pool2d(padded, _NEIGHBOURHOOD, stride=1)
-    return torch.exp(-((mean / gate) ** 2))
+    return F.avg_pool2d(padded, _NEIGHBOURHOOD, stride=1)
 
 
 def _pair(

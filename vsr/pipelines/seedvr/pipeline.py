@@ -49,7 +49,7 @@ SEEDVR_SAMPLING = SamplingConfig(
     segment_stride=1,
     color="wavelet",
     propagation=PropagationConfig(
-        beta=0.5, alpha1=0.01, alpha2=0.5, mode="bicubic", padding="border", gate=12, count=3
+        beta=0.5, alpha1=0.01, alpha2=0.5, mode="bicubic", padding="border", gate=12, count=6
     ),
     restore_detail=True,
 )

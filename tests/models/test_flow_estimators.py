@@ -183,6 +183,13 @@ def test_auto_is_dis_on_a_cpu_and_the_log_says_so(caplog):
     assert "flow by DIS: the device is a CPU" in caplog.text
 
 
+def test_flow_to_fuse_along_trembles_less_than_that_of_the_preset():
+    noise = torch.randn(1, 3, 2, 72, 96, generator=torch.Generator().manual_seed(1))
+    frames = _frames(2, 72, 96) + 0.1 * noise  # a still picture and noise: all flow is error
+    error, preset = (flow(frames).forward.std() for flow in (flow_estimator("dis"), DisFlow()))
+    assert error < 0.8 * preset
+
+
 def test_auto_is_raft_when_weights_are_given(raft_file, caplog):
     with caplog.at_level(logging.INFO, logger="vsr.models.flow_estimators"):
         assert isinstance(flow_estimator("auto", weights=raft_file), RaftFlow)

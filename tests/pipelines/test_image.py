@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tests.networks import compact, saved, swinir
 from vsr.errors import ConfigError
-from vsr.models.flow_estimators import DisFlow
+from vsr.models.flow_estimators import flow_estimator
 from vsr.pipelines.image import ImageUpscalePipeline
 from vsr.propagation.propagator import Propagator
 
@@ -59,7 +59,9 @@ def test_it_is_the_network_then_propagation_then_the_high_band(load: Load) -> No
     frames = clip(5, noise=0.05)
     own = pipe(frames, propagation_steps=(), color="none", output_type="pt").frames
     plain, restored = (
-        Propagator(pipe.settings.propagation, frames, flow=DisFlow(), restore_detail=restore)
+        Propagator(
+            pipe.settings.propagation, frames, flow=flow_estimator("dis"), restore_detail=restore
+        )
         for restore in (False, True)
     )
     fused, expected = (

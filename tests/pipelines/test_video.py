@@ -21,7 +21,7 @@ from tests.pipelines.videos import (
 )
 from vsr.checkpoints.load import load_pipeline
 from vsr.errors import InputError
-from vsr.models.flow_estimators import DisFlow
+from vsr.models.flow_estimators import flow_estimator
 from vsr.models.unet import UNetVideoModel
 from vsr.models.vae import enlarged_latents
 from vsr.ops.flow import Flows
@@ -222,7 +222,7 @@ def test_with_propagation_flow_is_estimated_and_the_state_is_that_of_the_last_fr
 def test_flows_that_are_given_take_the_place_of_the_estimated_ones(pipe):
     fresh, video = with_choices(pipe), video_of(3)
     small = torch.from_numpy(video).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
-    flows = DisFlow()(small)
+    flows = flow_estimator("dis")(small)
     given = fresh(video, flows=(flows.forward, flows.backward)).latents
     assert fresh.flow_estimator is None
     assert_same(given, fresh(video).latents)

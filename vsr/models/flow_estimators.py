@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 _FINEST, _REFINEMENTS = 0, 15
 """Finest scale and variational iterations of fine DIS; the presets stop at half the size."""
 _REGULAR = 80.0
-"""Smoothness of the flow of key frames."""
+"""Smoothness of flow along which frames are fused or pictures carried; the presets have 20."""
 
 
 class FlowEstimator(Protocol):
@@ -119,14 +119,14 @@ def flow_estimator(
             f"unknown flow estimator {name!r}, allowed are {', '.join(known)}{nearest(name, known)}"
         )
     if name == "dis":
-        return _announced(DisFlow(fine=fine), "DIS", "it was asked for")
+        return _announced(_dis(fine=fine), "DIS", "it was asked for")
     weights = weights or raft_weights(folder)
     if weights is not None:
         return _announced(RaftFlow(weights, device=device), "RAFT", f"weights are given: {weights}")
     if name == "auto" and fine:
         return _announced(DisFlow(fine=True), "DIS at full size", "the model was measured with it")
     if name == "auto" and torch.device(device).type == "cpu":
-        return _announced(DisFlow(fine=fine), "DIS", "the device is a CPU, where RAFT is slow")
+        return _announced(_dis(fine=fine), "DIS", "the device is a CPU, where RAFT is slow")
     cached = cached_raft()
     if cached is not None:
         return _announced(RaftFlow(cached, device=device), "RAFT", f"its weights are in {cached}")
@@ -135,7 +135,12 @@ def flow_estimator(
             "flow by RAFT needs weights and torchvision's cache holds none: give a file, or "
             '"small" or "large" to download torchvision\'s'
         )
-    return _announced(DisFlow(fine=fine), "DIS", "no RAFT weights are given or cached")
+    return _announced(_dis(fine=fine), "DIS", "no RAFT weights are given or cached")
+
+
+def _dis(*, fine: bool) -> DisFlow:
+    """DIS to fuse frames along; recurrent networks were measured with the flow of the preset."""
+    return DisFlow(fine=True) if fine else DisFlow(smoothness=_REGULAR)
 
 
 def _announced(estimator: FlowEstimator, name: str, reason: str) -> FlowEstimator:

@@ -4,8 +4,11 @@
 
 The ghost figure of a clip: the 99.9th percentile, over all pixels of the first 8 frames, of
 |mean of RGB with propagation - without|, in grey levels, of sources reduced to half their size.
-Ghosts raise it; so does flicker that is rightly taken out. Flicker: the mean absolute difference,
-in grey levels, of a frame and the one before it along the flow, with and without propagation.
+Ghosts raise it; so does flicker that is rightly taken out. Suspects tell them apart: the 99th
+percentile over the pixels where a small frame differs from a neighbour along the flow by more than
+6 grey levels (mean over 3x3 pixels), so that the flow may be wrong there. Flicker: the mean
+absolute difference, in grey levels, of a frame and the one before it along the flow, with and
+without propagation.
 """
 
 from argparse import ArgumentParser
@@ -16,6 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -23,10 +27,13 @@ from torch import Tensor
 import vsr
 from vsr.models.flow_estimators import DisFlow
 from vsr.ops.flow import Flows, consistent, warp
+from vsr.ops.frame_formats import as_low_res
+from vsr.propagation.shares import brightness_difference, mean_difference
 from vsr.video.reading.reader import VideoReader
 
 _FRAMES = 8
 _PERCENTILE = 99.9
+_SUSPECT_LEVELS, _SUSPECT_PERCENTILE = 6.0, 99.0
 
 
 def main() -> None:
@@ -45,12 +52,18 @@ def main() -> None:
     pipe = vsr.load(options.model)
     changes = {key: float(value) for key, value in (pair.split("=") for pair in options.set)}
     propagation = replace(pipe.settings.propagation, **changes)
-    table = Table("clip", "ghost", "flicker", "flicker alone", title=options.model)
+    table = Table("clip", "ghost", "suspects", "flicker", "flicker alone", title=options.model)
     for clip in options.clips:
         frames = first_frames(clip, halve=not options.full_size)
         alone = pipe(frames, propagation_steps=(), output_type="pt").frames
         steady = pipe(frames, propagation=propagation, output_type="pt").frames
-        figures = (ghost(steady, alone), flicker(steady, frames), flicker(alone, frames))
+        departure = (steady - alone).mean(dim=1).abs()[0] * 127.5
+        figures = (
+            float(np.percentile(departure.numpy(), _PERCENTILE)),
+            suspects_figure(departure, frames),
+            flicker(steady, frames),
+            flicker(alone, frames),
+        )
         table.add_row(clip.name, *(f"{figure:.2f}" for figure in figures))
     Console().print(table)
 
@@ -66,15 +79,30 @@ def first_frames(clip: Path, *, halve: bool) -> np.ndarray:
     return np.stack(frames)
 
 
-def ghost(steady: Tensor, alone: Tensor) -> float:
-    """The ghost figure of frames `1 3 t h w` in [-1, 1]."""
-    departure = (steady - alone).mean(dim=1).abs() * 127.5
-    return float(np.percentile(departure.numpy(), _PERCENTILE))
+def suspects_figure(departure: Tensor, small: np.ndarray) -> float:
+    """The 99th percentile of `departure`, `t h w`, where small frames differ; 0 if nowhere."""
+    differing = F.interpolate(differences(small)[:, None], departure.shape[-2:])[:, 0]
+    suspects = departure[differing > _SUSPECT_LEVELS].numpy()
+    return float(np.percentile(suspects, _SUSPECT_PERCENTILE)) if suspects.size else 0.0
+
+
+def differences(small: np.ndarray) -> Tensor:
+    """How far frames differ from either neighbour along the flow, in grey levels, `t h w`."""
+    low_res = as_low_res(small)
+    flows: Flows = DisFlow()(low_res)
+    largest = torch.zeros(low_res.shape[2], *low_res.shape[-2:])
+    for pair in range(flows.pairs):
+        ways = ((pair, pair + 1, flows.forward), (pair + 1, pair, flows.backward))
+        for own, neighbour, flow in ways:
+            moved = warp(low_res[:, :, neighbour], flow[:, :, pair], padding="border")
+            found = mean_difference(brightness_difference(low_res[:, :, own], moved))
+            largest[own] = torch.maximum(largest[own], found[0, 0])
+    return largest
 
 
 def flicker(frames: Tensor, small: np.ndarray) -> float:
     """Mean change of `1 3 t h w` along the flow of the small frames, in grey levels."""
-    low_res = torch.from_numpy(small).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
+    low_res = as_low_res(small)
     flows: Flows = DisFlow()(low_res)
     changes: list[float] = []
     for pair in range(flows.pairs):

@@ -158,7 +158,9 @@ def _above(base: Tensor, change: Tensor, dtype: torch.dtype | None = None) -> Te
         return (base + change).to(dtype)
     parts = change.unflatten(1, (base.shape[1], -1))
     out = torch.empty(parts.shape, dtype=dtype, device=change.device)
-    return torch.add(base.unsqueeze(2), parts, out=out).flatten(1, 2)
+    for i in range(parts.shape[3]):  # one frame at a time, since mixed types are added in copies
+        out[:, :, :, i] = base[:, :, None, i] + parts[:, :, :, i]
+    return out.flatten(1, 2)
 
 
 def mix(

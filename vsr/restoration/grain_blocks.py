@@ -134,7 +134,7 @@ def without_planes(blocks: Float[np.ndarray, "n b b c"]) -> Float[np.ndarray, "n
     line = np.linspace(-1, 1, BLOCK)
     plane = np.stack([np.ones((BLOCK, BLOCK)), *np.meshgrid(line, line)]).reshape(3, -1)
     base = np.linalg.qr(plane.T)[0].astype(np.float32)
-    flat = blocks.reshape(len(blocks), BLOCK**2, -1)
+    flat = blocks.reshape(len(blocks), BLOCK**2, blocks.shape[-1])
     return (flat - base @ (base.T @ flat)).reshape(blocks.shape)
 
 
@@ -142,7 +142,9 @@ def without_shifts(
     blocks: Float[np.ndarray, "n b b c"], slopes: Float[np.ndarray, "n b b 2"]
 ) -> Float[np.ndarray, "n b b c"]:
     """Return the blocks without their planes, and without what shifts of the picture make."""
-    flat, steep = (without_planes(x).reshape(len(x), BLOCK**2, -1) for x in (blocks, slopes))
+    flat, steep = (
+        without_planes(x).reshape(len(x), BLOCK**2, x.shape[-1]) for x in (blocks, slopes)
+    )
     base = np.linalg.qr(steep)[0]
     return (flat - base @ (base.transpose(0, 2, 1) @ flat)).reshape(blocks.shape)
 

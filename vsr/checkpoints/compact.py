@@ -24,9 +24,9 @@ SMALL = 0.05
 
 
 def compact_unet() -> UNetVideoModel:
-    """Returns a new U-Net of the embedded model's shape, 7.8 M parameters.
+    """Returns a new U-Net of the embedded model's shape, 6.5 M parameters.
 
-    64 channels at LR size in a chain of 32 convolutions, 3-D windows at a half and a quarter of it.
+    64 channels at LR size in a chain of 32 convolutions, 3-D windows at a quarter of it.
     """
     return UNetVideoModel(
         in_channels=48 + 3,

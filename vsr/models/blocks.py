@@ -283,9 +283,8 @@ def end_stage(x: Float[Tensor, "b c t h w"]) -> None:
 
 def _exceeds_cache(x: Tensor) -> bool:
     """True for maps that a CPU reads from memory for each layer, in inference."""
-    return (
-        x.device.type == "cpu" and x.numel() > 16 * _CACHED_VALUES and not torch.is_grad_enabled()
-    )
+    is_large = x.numel() > _CACHES * _CACHED_VALUES
+    return x.device.type == "cpu" and is_large and not torch.is_grad_enabled()
 
 
 def by_frames(

@@ -18,9 +18,8 @@ from vsr.ops.frames import match_groups
 from vsr.ops.tiles import Tile, blend_tiles, fit_tiles
 from vsr.pipelines.memory import MemoryTraits
 from vsr.pipelines.settings import SamplingConfig, given, only_step_0, only_useful
-from vsr.pipelines.steady import clip_propagator
+from vsr.pipelines.steady import OF_FRAMES, clip_propagator
 from vsr.pipelines.streaming import StreamingPipeline
-from vsr.propagation.fusion import PropagationConfig
 from vsr.propagation.propagator import PropagationState
 from vsr.runtime.device import place_and_format
 from vsr.runtime.timing import NullTimer, Timer, timed
@@ -36,9 +35,7 @@ IMAGE_SAMPLING = SamplingConfig(
     segment_length=1,
     segment_stride=1,
     propagation_steps=(0,),
-    propagation=PropagationConfig(
-        beta=0.5, alpha1=0.01, alpha2=0.5, mode="bicubic", padding="border", gate=12, count=6
-    ),
+    propagation=OF_FRAMES,
     restore_detail=True,
 )
 """The settings of image networks: one step, no noise, no text.

@@ -8,8 +8,14 @@ from torch import Tensor
 from vsr.models.flow_estimators import FlowEstimator
 from vsr.ops.flow import Flows
 from vsr.pipelines.settings import SamplingConfig
+from vsr.propagation.fusion import PropagationConfig
 from vsr.propagation.propagator import PropagationState, Propagator
 from vsr.runtime.timing import Timer
+
+OF_FRAMES = PropagationConfig(
+    beta=0.5, alpha1=0.01, alpha2=0.5, mode="bicubic", padding="border", gate=12, count=6
+)
+"""The propagation of frames that a model made one by one, or of decoded ones."""
 
 
 def clip_propagator(

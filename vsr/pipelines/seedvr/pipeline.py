@@ -34,9 +34,8 @@ from vsr.pipelines.seedvr.sampler import FlowSampling
 from vsr.pipelines.seedvr.shot import ClipRun, Texts
 from vsr.pipelines.seedvr.state import ShotState
 from vsr.pipelines.settings import SamplingConfig, given, only_step_0, only_useful
-from vsr.pipelines.steady import clip_propagator
+from vsr.pipelines.steady import OF_FRAMES, clip_propagator
 from vsr.pipelines.streaming import StreamingPipeline
-from vsr.propagation.fusion import PropagationConfig
 from vsr.propagation.propagator import Propagator
 from vsr.runtime.device import place_and_format
 from vsr.runtime.timing import NullTimer, Timer, timed
@@ -48,9 +47,7 @@ SEEDVR_SAMPLING = SamplingConfig(
     segment_length=1,
     segment_stride=1,
     color="wavelet",
-    propagation=PropagationConfig(
-        beta=0.5, alpha1=0.01, alpha2=0.5, mode="bicubic", padding="border", gate=12, count=6
-    ),
+    propagation=OF_FRAMES,
     restore_detail=True,
 )
 """The settings of SeedVR2; propagation on decoded frames is off unless it is asked for."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from vsr.restoration.holes import Mask
 from vsr.restoration.images import Image, Luma, as_bytes, luma_of, reduced, sampled
 from vsr.restoration.neighbours import Flow, flows_between, is_inside
+from vsr.restoration.shot_window import drop_before, drop_pairs_before
 
 SPANS = (2, 3, 5, 9)
 """Frames from one side of a gap to the other: gaps of up to 1, 2, 4 and 8 frames."""
@@ -91,10 +92,8 @@ class HoleSearch:
 
     def forget(self, oldest: int) -> None:
         """Drop the frames before `oldest`."""
-        for number in [number for number in self._small if number < oldest]:
-            del self._small[number]
-        for pair in [pair for pair in self._flows if pair[0] < oldest]:
-            del self._flows[pair]
+        drop_before(oldest, self._small)
+        drop_pairs_before(oldest, self._flows)
 
     def _pairs(self, number: int) -> Iterator[tuple[int, int]]:
         """Yield pairs of frames with the frame between them, the nearest pairs first."""
@@ -156,14 +155,14 @@ def _lost(shown: Luma, even: Mask, expected: Expected, others: list[Luma], small
         if not smallest <= stats[number][cv2.CC_STAT_AREA] / shown.size <= _LARGEST:
             continue
         hole = np.asarray(labels == number)
-        if _is_hole(hole, shown, even, expected) and not any(
+        if _is_hole(hole, shown, even, apart, expected) and not any(
             _is_beside(hole, shown, apart, other) for other in others
         ):
             found |= hole
     return found
 
 
-def _is_hole(hole: Mask, shown: Luma, even: Mask, expected: Expected) -> bool:
+def _is_hole(hole: Mask, shown: Luma, even: Mask, apart: Luma, expected: Expected) -> bool:
     """Return True for a region that shows nothing, inside a sharp edge, where something was."""
     inner = cv2.erode(hole.astype(np.uint8), _EDGE).astype(bool)
     if inner.sum() < 0.2 * hole.sum() or even[inner].mean() < _MOSTLY:
@@ -171,7 +170,6 @@ def _is_hole(hole: Mask, shown: Luma, even: Mask, expected: Expected) -> bool:
     if expected.known_twice[hole].mean() < _TWICE:
         return False
     ring = _ring_of(hole) & expected.known
-    apart = np.abs(shown - expected.luma)
     if not ring.any() or apart[ring].mean() > _AGREE * apart[hole].mean():
         return False
     tone = float(np.median(shown[inner]))

@@ -10,7 +10,7 @@ from vsr.restoration.holes import REACH, Mask, completed_flow, without_holes
 from vsr.restoration.images import Image, as_image, as_pixels
 from vsr.restoration.neighbours import Flow
 from vsr.restoration.references import HoleMasks
-from vsr.restoration.shot_window import ShotWindow, drop_before
+from vsr.restoration.shot_window import ShotWindow, drop_before, drop_pairs_before
 from vsr.video.reading.reader import Frame
 
 _log = logging.getLogger(__name__)
@@ -53,8 +53,7 @@ class ShotHoles(ShotWindow):
     def _forget(self) -> None:
         oldest = self._done - REACH
         drop_before(oldest, self._frames, self._lost)
-        for pair in [pair for pair in self._flows if min(pair) < oldest]:
-            del self._flows[pair]
+        drop_pairs_before(oldest, self._flows)
 
     def _find(self, end: int) -> None:
         """Look for the holes of the frames before `end`."""

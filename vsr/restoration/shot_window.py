@@ -65,3 +65,9 @@ def drop_before(oldest: int, *facts: dict[int, Any]) -> None:
     for known in facts:
         for number in [number for number in known if number < oldest]:
             del known[number]
+
+
+def drop_pairs_before(oldest: int, known: dict[tuple[int, int], Any]) -> None:
+    """Drop what is known of pairs with a frame before `oldest`."""
+    for pair in [pair for pair in known if min(pair) < oldest]:
+        del known[pair]

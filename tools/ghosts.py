@@ -58,11 +58,13 @@ def main() -> None:
         alone = pipe(frames, propagation_steps=(), output_type="pt").frames
         steady = pipe(frames, propagation=propagation, output_type="pt").frames
         departure = (steady - alone).mean(dim=1).abs()[0] * 127.5
+        low_res = as_low_res(frames)
+        flows = DisFlow()(low_res)
         figures = (
             float(np.percentile(departure.numpy(), _PERCENTILE)),
-            suspects_figure(departure, frames),
-            flicker(steady, frames),
-            flicker(alone, frames),
+            suspects_figure(departure, low_res, flows),
+            flicker(steady, flows),
+            flicker(alone, flows),
         )
         table.add_row(clip.name, *(f"{figure:.2f}" for figure in figures))
     Console().print(table)
@@ -79,17 +81,16 @@ def first_frames(clip: Path, *, halve: bool) -> np.ndarray:
     return np.stack(frames)
 
 
-def suspects_figure(departure: Tensor, small: np.ndarray) -> float:
+def suspects_figure(departure: Tensor, low_res: Tensor, flows: Flows) -> float:
     """The 99th percentile of `departure`, `t h w`, where small frames differ; 0 if nowhere."""
-    differing = F.interpolate(differences(small)[:, None], departure.shape[-2:])[:, 0]
+    differing = differences(low_res, flows)[:, None]
+    differing = F.interpolate(differing, departure.shape[-2:])[:, 0]
     suspects = departure[differing > _SUSPECT_LEVELS].numpy()
     return float(np.percentile(suspects, _SUSPECT_PERCENTILE)) if suspects.size else 0.0
 
 
-def differences(small: np.ndarray) -> Tensor:
-    """How far frames differ from either neighbour along the flow, in grey levels, `t h w`."""
-    low_res = as_low_res(small)
-    flows: Flows = DisFlow()(low_res)
+def differences(low_res: Tensor, flows: Flows) -> Tensor:
+    """Larger difference of each frame to its neighbours along the flow, in grey levels, `t h w`."""
     largest = torch.zeros(low_res.shape[2], *low_res.shape[-2:])
     for pair in range(flows.pairs):
         ways = ((pair, pair + 1, flows.forward), (pair + 1, pair, flows.backward))
@@ -100,10 +101,8 @@ def differences(small: np.ndarray) -> Tensor:
     return largest
 
 
-def flicker(frames: Tensor, small: np.ndarray) -> float:
+def flicker(frames: Tensor, flows: Flows) -> float:
     """Mean change of `1 3 t h w` along the flow of the small frames, in grey levels."""
-    low_res = as_low_res(small)
-    flows: Flows = DisFlow()(low_res)
     changes: list[float] = []
     for pair in range(flows.pairs):
         forward, backward = flows.pair(pair, (frames.shape[-2], frames.shape[-1]))

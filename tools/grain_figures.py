@@ -8,11 +8,11 @@ frequency are from those of the grain that was put on, scaled to the output's si
 
 import argparse
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import cv2
 import numpy as np
+from repair_figures import first_frames, power_of, ring_sums
 
 from vsr.degradation.film import add_grain
 from vsr.restoration.grain_measure import measure_grain
@@ -56,15 +56,6 @@ KINDS = tuple(
 )
 
 
-def sound_frames(path: Path, frames: int, width: int) -> np.ndarray:
-    """The first frames of a clip at that width, in [0, 1]."""
-    with VideoReader(path) as reader:
-        pictures = [frame.pixels for frame in islice(reader, frames)]
-    height = round(width * pictures[0].shape[0] / pictures[0].shape[1] / 2) * 2
-    small = [cv2.resize(p, (width, height), interpolation=cv2.INTER_AREA) for p in pictures]
-    return np.stack(small).astype(np.float32) / 255
-
-
 def moved_still(path: Path, frames: int, width: int) -> np.ndarray:
     """The first frame under a slow pan and zoom: a moving picture without noise of its own."""
     with VideoReader(path) as reader:
@@ -95,14 +86,8 @@ def variances(grain: np.ndarray, luma: np.ndarray) -> np.ndarray:
 
 def ring_powers(grain: np.ndarray, scale: int) -> np.ndarray:
     """Power of luma in rings up to half a cycle a pixel of the source, of the variance 1."""
-    powers = []
-    for luma in grain @ np.array([0.299, 0.587, 0.114]):
-        power = np.abs(np.fft.fft2(luma - luma.mean())) ** 2 / luma.size**2
-        rows, columns = (np.fft.fftfreq(side) * scale for side in power.shape)
-        ring = np.hypot(rows[:, None], columns[None])
-        edges = np.arange(0, 0.5, RING)
-        powers.append([power[(ring >= a) & (ring < a + RING)].sum() for a in edges])
-    return np.mean(powers, 0)
+    powers = [power_of(luma_of(frame)) / frame[..., 0].size ** 2 for frame in grain]
+    return np.mean([ring_sums(power, scale, width=RING, end=0.5) for power in powers], 0)
 
 
 def departures(clip: np.ndarray, kind: Kind, scale: int) -> tuple[np.ndarray, np.ndarray] | None:
@@ -138,7 +123,7 @@ def main() -> None:
     parser.add_argument("--still", action="store_true", help="move the first frame of each clip")
     options = parser.parse_args()
     for path in options.clips:
-        clip = (moved_still if options.still else sound_frames)(path, STATISTICS + 1, options.width)
+        clip = (moved_still if options.still else first_frames)(path, STATISTICS + 1, options.width)
         for kind in KINDS:
             found = departures(clip, kind, options.scale)
             cells = ["not found"] if found is None else [_in_words(row) for row in found]

@@ -39,13 +39,19 @@ TOUCHED = 2 * LEVEL
 Row = tuple[str, str]
 
 
-def sound_clip(path: Path, frames: int, width: int) -> np.ndarray:
-    """The first frames at that width, and back again, so that there is a second of them."""
+def first_frames(path: Path, frames: int, width: int) -> np.ndarray:
+    """The first frames of a clip at that width, in [0, 1]."""
     with VideoReader(path) as reader:
         pictures = [frame.pixels for frame in islice(reader, frames)]
     height = round(width * pictures[0].shape[0] / pictures[0].shape[1] / 2) * 2
     small = [cv2.resize(p, (width, height), interpolation=cv2.INTER_AREA) for p in pictures]
-    return np.stack(small + small[-2::-1]).astype(np.float32) / 255
+    return np.stack(small).astype(np.float32) / 255
+
+
+def sound_clip(path: Path, frames: int, width: int) -> np.ndarray:
+    """The first frames, and back again, so that there is a second of them."""
+    clip = first_frames(path, frames, width)
+    return np.concatenate([clip, clip[-2::-1]])
 
 
 def restored(clip: np.ndarray, **strengths: float) -> tuple[np.ndarray, float]:
@@ -84,8 +90,7 @@ def dust_rows(clip: np.ndarray, rng: np.random.Generator) -> Iterator[Row]:
     worn = with_dust(clip, rng)
     yield from defect_rows("dust", clip, worn, restored(worn, dust=1)[0])
     clean, _ = restored(clip, dust=1)
-    touched = (np.abs(clean - clip).max(-1) > TOUCHED).mean()
-    yield "dust: pixels changed of the sound clip", f"{touched:.4%}"
+    yield "dust: pixels changed of the sound clip", changed_share(clip, clean)
 
 
 def scratch_rows(clip: np.ndarray, rng: np.random.Generator) -> Iterator[Row]:
@@ -93,8 +98,7 @@ def scratch_rows(clip: np.ndarray, rng: np.random.Generator) -> Iterator[Row]:
     worn = with_scratches(clip, rng)
     yield from defect_rows("scratches", clip, worn, restored(worn, scratches=1)[0])
     clean, _ = restored(clip, scratches=1)
-    touched = (np.abs(clean - clip).max(-1) > TOUCHED).mean()
-    yield "scratches: pixels changed of the sound clip", f"{touched:.4%}"
+    yield "scratches: pixels changed of the sound clip", changed_share(clip, clean)
     worn = with_scratches(with_dust(clip, rng), rng)
     yield from defect_rows("both", clip, worn, restored(worn, scratches=1, dust=1)[0])
 
@@ -109,6 +113,11 @@ def defect_rows(
     yield f"{name}: recall", f"{touched[defects].mean():.1%}"
     yield f"{name}: sound pixels touched", f"{touched[~near].mean():.3%}"
     yield f"{name}: error inside the defects", f"{after / before - 1:+.0%}"
+
+
+def changed_share(clip: np.ndarray, repaired: np.ndarray) -> str:
+    """The share of pixels that a repair has changed by more than two levels."""
+    return f"{(np.abs(repaired - clip).max(-1) > TOUCHED).mean():.4%}"
 
 
 def flicker_rows(clip: np.ndarray, rng: np.random.Generator) -> Iterator[Row]:
@@ -158,11 +167,21 @@ def ring_powers(
     grain: np.ndarray, scale: int, *, width: float = 0.05, end: float = 0.3
 ) -> np.ndarray:
     """Powers in rings of so many cycles a pixel of the source, as shares of the whole."""
-    power = np.abs(np.fft.fft2(grain.mean(-1) - grain.mean())) ** 2
+    power = power_of(grain.mean(-1))
+    return ring_sums(power, scale, width=width, end=end) / power.sum()
+
+
+def power_of(plane: np.ndarray) -> np.ndarray:
+    """Power of a plane by frequency, without its mean."""
+    return np.abs(np.fft.fft2(plane - plane.mean())) ** 2
+
+
+def ring_sums(power: np.ndarray, scale: int, *, width: float, end: float) -> np.ndarray:
+    """Sums of power in rings of so many cycles a pixel of the source."""
     rows, columns = (np.fft.fftfreq(side) * scale for side in power.shape)
     ring = np.hypot(rows[:, None], columns[None])
-    sums = [power[(ring >= a) & (ring < a + width)].sum() for a in np.arange(0, end, width)]
-    return np.array(sums) / power.sum()
+    edges = np.arange(0, end, width)
+    return np.array([power[(ring >= a) & (ring < a + width)].sum() for a in edges])
 
 
 def fading_rows(clip: np.ndarray, rng: np.random.Generator) -> Iterator[Row]:
@@ -181,8 +200,7 @@ def holes_rows(clip: np.ndarray, rng: np.random.Generator) -> Iterator[Row]:
     worn = with_holes(clip, rng)
     yield from defect_rows("holes", clip, worn, restored(worn, holes=1)[0])
     clean, speed = restored(clip, holes=1)
-    touched = (np.abs(clean - clip).max(-1) > TOUCHED).mean()
-    yield "holes: pixels changed of the sound clip", f"{touched:.4%}"
+    yield "holes: pixels changed of the sound clip", changed_share(clip, clean)
     yield "holes: frames a second", f"{speed:.1f}"
 
 
@@ -228,8 +246,7 @@ def sound_rows(clip: np.ndarray, rng: np.random.Generator) -> Iterator[Row]:
     clip = clip[: len(clip) // 2 + 1]
     for plan in (("weave",), ("flicker",), ("weave", "flicker", "dust")):
         repaired, _ = restored(clip, **dict.fromkeys(plan, 1.0))
-        touched = (np.abs(repaired - clip).max(-1) > TOUCHED).mean()
-        yield f"sound: pixels changed by {','.join(plan)}", f"{touched:.4%}"
+        yield f"sound: pixels changed by {','.join(plan)}", changed_share(clip, repaired)
 
 
 def all_rows(clip: np.ndarray, rng: np.random.Generator) -> Iterator[Row]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from repair_figures import restored, sound_clip
+from repair_figures import first_frames, restored
 
 from vsr.degradation.draw import Draw
 from vsr.degradation.film import wear
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=50)
     parser.add_argument("--width", type=int, default=640)
     options = parser.parse_args()
-    sound = sound_clip(options.clip, options.frames, options.width)[: options.frames]
+    sound = first_frames(options.clip, options.frames, options.width)
     worn = worn_clip(sound, seed=options.seed, severity=options.severity)
     repaired, _ = restored(worn, scratches=1, flicker=1, weave=1, dust=1)
     clips = [sound, worn, repaired]
